@@ -1,0 +1,1 @@
+"""Raw logs to TFRecords to batches. Knows files and users, never models."""

@@ -1,0 +1,1 @@
+"""Systems: one folder each, registered in `registry.py`."""
