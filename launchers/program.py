@@ -1,0 +1,49 @@
+"""How every launcher starts and how it fails: one line for a person's mistake, never a trace."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from data_pipelines.errors import DataError
+from tfcdr.errors import RunError
+
+
+class FlagError(ValueError):
+    """A flag's value is wrong, alone or beside the other flags. Exit status 2."""
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Runs an absl program; exits 1 on bad data or a failed run, 2 on a bad flag.
+
+    Args:
+      main: the program; its argument is what the command line holds besides flags.
+    """
+
+    def guarded(argv: Sequence[str]) -> None:
+        try:
+            if len(argv) > 1:
+                raise FlagError(f"unexpected argument {argv[1]!r}: every option is a --flag.")
+            main(argv)
+        except (FlagError, flags.Error) as error:
+            _fail(error, 2)
+        except (DataError, RunError) as error:
+            _fail(error, 1)
+        except KeyboardInterrupt:
+            print("interrupted: run the same command again to resume.", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags; a bad one is a single line instead of absl's usage text."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(error, 2)
+
+
+def _fail(error: Exception, status: int) -> None:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(status)
