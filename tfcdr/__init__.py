@@ -18,4 +18,3 @@ if not tf.keras.layers.Layer.__module__.startswith("tf_keras"):
         f"{tf.keras.layers.Layer.__module__!r}. Import tfcdr before anything that uses tf.keras, "
         "or set TF_USE_LEGACY_KERAS=1 in the environment, and check that tf-keras is installed."
     )
-

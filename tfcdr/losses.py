@@ -1,0 +1,83 @@
+"""Loss terms that systems share. Pure functions; none of them reduces over the batch.
+
+Reduce with `weighted_mean`, so that rows which only fill a batch up do not count.
+"""
+
+import tensorflow as tf
+
+
+def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Returns sum(values * weights) / sum(weights), and 0 if all weights are 0.
+
+    Args:
+      values: float, any shape.
+      weights: float, the same shape; 0 leaves an entry out.
+    """
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
+
+
+def pairwise_cross_entropy(positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of a positive's and its negatives' logits: PeterRec SPEC section 4.
+
+    softplus(-p) + mean_n softplus(n) equals -log(sigmoid(p)) - log(1 - sigmoid(n)) without its
+    saturation, which in the released form kills the gradient beyond a logit of about 17.
+
+    Args:
+      positive: float [batch] logits.
+      negative: float [batch, negatives] logits.
+
+    Returns:
+      Float [batch].
+    """
+    return tf.nn.softplus(-positive) + tf.reduce_mean(tf.nn.softplus(negative), -1)
+
+
+def bayesian_personalized_ranking(positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+    """BPR, -log sigmoid(p - n), averaged over the negatives (Rendle et al., UAI 2009).
+
+    Args:
+      positive: float [batch] logits.
+      negative: float [batch, negatives] logits.
+
+    Returns:
+      Float [batch].
+    """
+    return tf.reduce_mean(tf.nn.softplus(negative - positive[:, tf.newaxis]), -1)
+
+
+def sampled_softmax(
+    hidden: tf.Tensor,
+    labels: tf.Tensor,
+    item_vectors: tf.Tensor,
+    item_bias: tf.Tensor,
+    sampled_ids: tf.Tensor,
+    sampled_mask: tf.Tensor,
+    label_log_count: tf.Tensor,
+    sampled_log_count: tf.Tensor,
+) -> tf.Tensor:
+    """Softmax cross-entropy over the label and one sample that the whole batch shares.
+
+    Logits are corrected by the log of each id's expected count in the sample, and a sampled id
+    that is the label itself ("accidental hit") gets no probability (Jean et al., ACL 2015).
+
+    Args:
+      hidden: float [..., channels].
+      labels: int [...] ids.
+      item_vectors: float [rows, channels].
+      item_bias: float [rows].
+      sampled_ids: int [samples].
+      sampled_mask: bool [samples]; false leaves an entry out (a repeated draw).
+      label_log_count: float [...], log of each label's expected count.
+      sampled_log_count: float [samples].
+
+    Returns:
+      Float [...], the cross-entropy at each position.
+    """
+    label_logit = tf.reduce_sum(hidden * tf.gather(item_vectors, labels), -1)
+    label_logit += tf.gather(item_bias, labels) - label_log_count
+    sampled_logits = tf.einsum("...c,sc->...s", hidden, tf.gather(item_vectors, sampled_ids))
+    sampled_logits += tf.gather(item_bias, sampled_ids) - sampled_log_count
+    competes = sampled_mask & (sampled_ids != labels[..., tf.newaxis])
+    sampled_logits = tf.where(competes, sampled_logits, sampled_logits.dtype.min)
+    logits = tf.concat([label_logit[..., tf.newaxis], sampled_logits], -1)
+    return tf.reduce_logsumexp(logits, -1) - label_logit

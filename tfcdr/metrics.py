@@ -1,0 +1,49 @@
+"""Ranking metrics of held-out interactions, and the exact area under the ROC curve.
+
+A rank is 1-based and pessimistic: ties count against the held-out item, so that a model which
+gives every item the same score ranks it last, not first. A score that is not a number loses too.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+
+def pessimistic_ranks(
+    positive: tf.Tensor, others: tf.Tensor, left_out: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Ranks each positive among other items: 1 + the number not scored below it.
+
+    Args:
+      positive: float [batch], scores of the held-out items.
+      others: float [batch, items], scores of the items it competes with.
+      left_out: bool [batch, items], true for items that do not compete after all.
+
+    Returns:
+      Int32 [batch], 1 is best. A positive scored NaN is ranked last.
+    """
+    competes = ~(others < positive[:, tf.newaxis])
+    if left_out is not None:
+        competes &= ~left_out
+    return 1 + tf.reduce_sum(tf.cast(competes, tf.int32), -1)
+
+
+def _hit(ranks: np.ndarray, k: int) -> np.ndarray:
+    return (ranks <= k).astype(np.float64)
+
+
+def _ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
+    return np.where(ranks <= k, 1.0 / np.log2(ranks + 1.0), 0.0)
+
+
+def _reciprocal_rank(ranks: np.ndarray, k: int) -> np.ndarray:
+    return np.where(ranks <= k, 1.0 / ranks, 0.0)
+
+
+# Value of one held-out interaction at a cut-off k, by name; averaged over interactions.
+PER_RANK: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "HR": _hit,
+    "NDCG": _ndcg,
+    "MRR": _reciprocal_rank,
+}

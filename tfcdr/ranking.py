@@ -1,0 +1,55 @@
+"""What a model must offer so that its rankings can be evaluated and served."""
+
+import abc
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfcdr.stage_model import Batch
+
+
+class RankingQuery(NamedTuple):
+    """One held-out interaction a row.
+
+    Attributes:
+      user: the model's representation of the user, float [batch, ...].
+      positive: int [batch], the held-out item.
+      excluded: int [batch, any], other items of the user, 0 for none; they are not ranked.
+      cold: int [batch], 1 if the user has no training interaction in the ranked domain.
+      candidates: int [batch, 1 + negatives] with the positive first, or None.
+    """
+
+    user: tf.Tensor
+    positive: tf.Tensor
+    excluded: tf.Tensor
+    cold: tf.Tensor
+    candidates: tf.Tensor | None
+
+
+class RankingModel(tf.keras.Model, abc.ABC):
+    """A model that scores items 1..num_items for a user by an inner product.
+
+    A system with another score overrides `score_catalogue` and `score_candidates`.
+    """
+
+    num_items: int
+
+    @abc.abstractmethod
+    def query(self, batch: Batch) -> RankingQuery:
+        """Reads an evaluation batch."""
+
+    @abc.abstractmethod
+    def item_factors(self) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Returns item vectors [rows, channels] and biases [rows] or None; row = item id."""
+
+    def score_catalogue(self, user: tf.Tensor) -> tf.Tensor:
+        """Scores every row of the item table: [..., channels] -> [..., rows]."""
+        vectors, bias = self.item_factors()
+        scores = tf.einsum("...c,rc->...r", user, vectors)
+        return scores if bias is None else scores + bias
+
+    def score_candidates(self, user: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """Scores chosen items: [batch, channels], int [batch, n] -> [batch, n]."""
+        vectors, bias = self.item_factors()
+        scores = tf.einsum("bc,bnc->bn", user, tf.gather(vectors, ids))
+        return scores if bias is None else scores + tf.gather(bias, ids)

@@ -1,0 +1,148 @@
+"""Every choice that PeterRec offers, with the paper's symbols."""
+
+import dataclasses
+
+_CHOICES = {
+    "initialization": ("independent", "released"),
+    "pretrain_loss": ("sampled_softmax", "full_softmax"),
+    "sampler": ("log_uniform", "popularity"),
+    "adaptation": ("adapters", "fine_tune_all", "last_layer", "from_scratch", "no_pretraining"),
+    "insertion": ("serial", "parallel", "serial_single"),
+    "loss": ("bce", "bpr", "softmax"),
+    "negative_sampler": ("uniform", "popularity", "lambdafm"),
+    "negatives_exclude": ("seen", "positive"),
+}
+_POSITIVE = (
+    "channels",
+    "kernel_size",
+    "max_length",
+    "max_masked",
+    "pretrain_learning_rate",
+    "pretrain_batch_size",
+    "pretrain_epochs",
+    "cardinality",
+    "negatives",
+    "lambdafm_rho",
+    "finetune_learning_rate",
+    "finetune_batch_size",
+    "finetune_epochs",
+    "patience",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PeterRecConfig:
+    """Hyperparameters of both stages.
+
+    Attributes:
+      channels: width C of the item embedding and of every convolution; 256 in the paper, 64
+        suggested by its authors.
+      dilations: first dilation d of each residual block; its second convolution uses 2d.
+      kernel_size: taps k of every dilated convolution.
+      causal: true for NextItNet (next-item pre-training), false for the encoder of GRec
+        (masked-item pre-training).
+      max_length: length T of the source history that the network reads, in items.
+      position_embedding: adds a learned vector for each position to the item embedding.
+      initialization: "independent" draws every weight anew; "released" repeats the release, in
+        which weights of equal shape start identical.
+      pretrain_loss: "sampled_softmax" (on the hidden state) or "full_softmax" (on its relu).
+      sampled_share: share of the source catalogue that sampled softmax draws for each batch.
+      sampler: distribution of sampled softmax, "log_uniform" over frequency ranks or
+        "popularity" (training counts).
+      loss_on_padding: counts padding labels in the causal pre-training loss, as the release does.
+      mask_share: share of a history's items that masked pre-training hides.
+      max_masked: most items of one history that masked pre-training hides.
+      pretrain_learning_rate: Adam's step size while pre-training.
+      pretrain_batch_size: source windows in a batch.
+      pretrain_epochs: most passes over the source windows.
+      adaptation: what fine-tuning trains. "adapters" is PeterRec: adapters, second layer norms
+        and target embedding. Baselines of the paper: "fine_tune_all" (everything, no adapters),
+        "last_layer" (target embedding alone), "from_scratch" (everything, random start),
+        "no_pretraining" (adapters on a random, frozen trunk).
+      insertion: where adapters stand: "serial" or "parallel" (two in a block), "serial_single"
+        (one in a block).
+      cardinality: branches c of an adapter; each has width C / (4c).
+      adapter_zero_start: starts the adapters' up-projections at zero, so that a serial adapter
+        is the identity at first.
+      loss: "bce" (pairwise cross-entropy), "bpr", or "softmax" (classifier over all targets, for
+        user-profile prediction).
+      negatives: negatives drawn for each positive in "bce" and "bpr".
+      negative_sampler: "uniform", "popularity" or "lambdafm" (rank-based, favours the popular).
+      lambdafm_rho: decay rho of LambdaFM's rank distribution; smaller draws more popular items.
+      negatives_exclude: "seen" never draws a training item of the user; "positive" avoids only
+        the example's own positive, as the release does.
+      l2: factor of the penalty l2 * sum(W_t^2) / 2 over the whole target table.
+      finetune_learning_rate: Adam's step size while fine-tuning.
+      finetune_batch_size: (history, target item) pairs in a batch.
+      finetune_epochs: most passes over these pairs.
+      patience: epochs without a better validation score after which a stage stops.
+    """
+
+    channels: int = 64
+    dilations: tuple[int, ...] = (1, 4, 1, 4, 1, 4, 1, 4)
+    kernel_size: int = 3
+    causal: bool = True
+    max_length: int = 20
+    position_embedding: bool = False
+    initialization: str = "independent"
+    pretrain_loss: str = "sampled_softmax"
+    sampled_share: float = 0.2
+    sampler: str = "log_uniform"
+    loss_on_padding: bool = False
+    mask_share: float = 0.3
+    max_masked: int = 30
+    pretrain_learning_rate: float = 1e-3
+    pretrain_batch_size: int = 128
+    pretrain_epochs: int = 20
+    adaptation: str = "adapters"
+    insertion: str = "serial"
+    cardinality: int = 1
+    adapter_zero_start: bool = False
+    loss: str = "bce"
+    negatives: int = 1
+    negative_sampler: str = "uniform"
+    lambdafm_rho: float = 0.3
+    negatives_exclude: str = "seen"
+    l2: float = 0.02
+    finetune_learning_rate: float = 1e-3
+    finetune_batch_size: int = 512
+    finetune_epochs: int = 20
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuses values outside their range, naming the field.
+
+        Raises:
+          ValueError: a field is out of range or not among its choices.
+        """
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}. Received: {value!r}."
+                )
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
+        if not self.dilations or min(self.dilations) < 1:
+            raise ValueError(f"dilations must be positive. Received: {self.dilations}.")
+        for name in ("sampled_share", "mask_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in (0, 1]. Received: {getattr(self, name)}.")
+        if self.l2 < 0:
+            raise ValueError(f"l2 must be at least 0. Received: {self.l2}.")
+        if self.has_adapters and self.channels % (4 * self.cardinality):
+            raise ValueError(
+                "channels must be a multiple of 4 * cardinality, or the adapters' width C / (4c) "
+                f"is not whole. Received: channels={self.channels}, cardinality={self.cardinality}."
+            )
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether the fine-tuned network holds adapters."""
+        return self.adaptation in ("adapters", "no_pretraining")
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether fine-tuning starts from a pre-trained trunk."""
+        return self.adaptation not in ("from_scratch", "no_pretraining")

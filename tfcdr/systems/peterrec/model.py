@@ -1,0 +1,226 @@
+"""PeterRec's two stages as Keras models: pre-training on source sequences, fine-tuning."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfcdr import losses, negatives
+from tfcdr.ranking import RankingModel, RankingQuery
+from tfcdr.stage_model import Batch, StageModel
+from tfcdr.systems.peterrec.config import PeterRecConfig
+from tfcdr.systems.peterrec.trunk import INITIAL_STDDEV, Trunk
+
+
+def make_trunk(config: PeterRecConfig, rows: int, with_adapters: bool) -> Trunk:
+    """Builds the trunk of a configuration, with every weight created.
+
+    Args:
+      config: the configuration.
+      rows: rows of the source item table, reserved ids included.
+      with_adapters: whether to insert the configured adapters.
+    """
+    trunk = Trunk(
+        rows=rows,
+        channels=config.channels,
+        dilations=config.dilations,
+        kernel_size=config.kernel_size,
+        causal=config.causal,
+        # CLS at both ends lengthens a history by two.
+        max_time=config.max_length + 2 if config.position_embedding else None,
+        initialization=config.initialization,
+        insertion=config.insertion if with_adapters else "",
+        cardinality=config.cardinality,
+        adapter_zero_start=config.adapter_zero_start,
+        name="trunk",
+    )
+    trunk(tf.zeros((1, config.max_length), tf.int32))
+    return trunk
+
+
+class PretrainingModel(StageModel, RankingModel):
+    """NextItNet (causal: next item at every position) or GRec's encoder (masked items).
+
+    Training batch, causal (view `next_item`): `items` int32 [batch, T+1], left-padded with 0;
+    `example_weight` float32 [batch]. Non-causal (view `masked_item`): `masked_items` int32
+    [batch, T], `positions` and `labels` int32 [batch, M], `label_weight` float32 [batch, M],
+    `example_weight`.
+
+    Source: SPEC section 3.
+    """
+
+    def __init__(
+        self, config: PeterRecConfig, rows: int, counts: np.ndarray, seed: int = 0
+    ) -> None:
+        """Creates the model.
+
+        Args:
+          config: the configuration.
+          rows: rows of the item table, reserved ids included.
+          counts: int [num_items], training counts of ids 1..num_items.
+          seed: of the sampled softmax.
+
+        Raises:
+          ValueError: the catalogue is too small for sampled softmax.
+        """
+        super().__init__(name="pretraining")
+        self.config = config
+        self.num_items = len(counts)
+        self._seed = seed
+        self.trunk = make_trunk(config, rows, with_adapters=False)
+        if config.pretrain_loss == "full_softmax":
+            self.sampler = None
+            vector_start = tf.keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV)
+            bias_start = tf.keras.initializers.Zeros()
+        else:
+            self.sampler = self._make_sampler(counts)
+            vector_start = tf.keras.initializers.RandomNormal(stddev=0.01)
+            bias_start = tf.keras.initializers.Constant(0.1)
+        self.output_vectors = self.add_weight(
+            "output_vectors", (rows, config.channels), initializer=vector_start
+        )
+        self.output_bias = self.add_weight("output_bias", (rows,), initializer=bias_start)
+        self.built = True
+
+    def _make_sampler(self, counts: np.ndarray) -> negatives.Sampler:
+        num_distinct = int(self.config.sampled_share * len(counts))
+        if self.config.sampler == "popularity":
+            return negatives.PopularitySampler(counts, num_distinct)
+        return negatives.LogUniformSampler(len(counts), num_distinct)
+
+    def hidden(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns hidden states float [batch, M, C], their labels and weights [batch, M]."""
+        example_weight = batch["example_weight"][:, tf.newaxis]
+        if not self.config.causal:
+            hidden = tf.gather(self.trunk(batch["masked_items"]), batch["positions"], batch_dims=1)
+            return hidden, batch["labels"], batch["label_weight"] * example_weight
+        labels = batch["items"][:, 1:]
+        counted = tf.ones_like(labels) if self.config.loss_on_padding else tf.sign(labels)
+        weights = tf.cast(counted, tf.float32) * example_weight
+        return self.trunk(batch["items"][:, :-1]), labels, weights
+
+    def output_features(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Returns what the head reads: the full softmax takes the relu of the hidden state."""
+        return tf.nn.relu(hidden) if self.sampler is None else hidden
+
+    def position_losses(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Returns the cross-entropy at each position, float [batch, M]."""
+        if self.sampler is None:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels, self.score_catalogue(features)
+            )
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        sample = self.sampler.draw(tf.stack([self._seed, step]))
+        return losses.sampled_softmax(
+            features,
+            labels,
+            self.output_vectors,
+            self.output_bias,
+            sample.ids,
+            sample.mask,
+            self.sampler.log_expected_count(labels),
+            self.sampler.log_expected_count(sample.ids),
+        )
+
+    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+        hidden, labels, weights = self.hidden(batch)
+        position_losses = self.position_losses(self.output_features(hidden), labels)
+        return {"loss": losses.weighted_mean(position_losses, weights)}
+
+    def query(self, batch: Batch) -> RankingQuery:
+        """Asks for the last item of each row; nothing is excluded, since items may repeat."""
+        hidden, labels, _ = self.hidden(batch)
+        # An evaluation batch of `masked_item` hides the last item alone, at its first position.
+        position = -1 if self.config.causal else 0
+        nothing = tf.zeros_like(labels[:, :1])
+        return RankingQuery(
+            user=self.output_features(hidden[:, position]),
+            positive=labels[:, position],
+            excluded=nothing,
+            cold=nothing[:, 0],
+            candidates=None,
+        )
+
+    def item_factors(self) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.output_vectors, self.output_bias
+
+
+class FinetuningModel(StageModel, RankingModel):
+    """The (adapted) trunk read at its CLS tokens, and the target item table W_t.
+
+    Batch (view `transfer`): `context` int32 [batch, T+1], history then CLS (causal), or
+    [batch, T+2], CLS on both sides; `target_item` int32 [batch]; `example_weight` float32
+    [batch]; in training `negative_items` int32 [batch, negatives] unless the loss is "softmax".
+
+    Source: SPEC section 4.
+    """
+
+    def __init__(self, config: PeterRecConfig, source_rows: int, num_targets: int) -> None:
+        """Creates the model and freezes what the configured adaptation does not train.
+
+        Args:
+          config: the configuration.
+          source_rows: rows of the source item table, reserved ids included.
+          num_targets: target items; the table has a row 0 besides.
+        """
+        super().__init__(name="finetuning")
+        self.config = config
+        self.num_items = num_targets
+        self.trunk = make_trunk(config, source_rows, config.has_adapters)
+        self.target_embedding = self.add_weight(
+            "target_embedding",
+            (num_targets + 1, config.channels),
+            initializer=tf.keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV),
+        )
+        self._freeze()
+        self.built = True
+
+    def _freeze(self) -> None:
+        if self.config.adaptation in ("fine_tune_all", "from_scratch"):
+            return
+        if self.config.adaptation == "last_layer":
+            self.trunk.trainable = False
+            return
+        self.trunk.item_embedding.trainable = False
+        if self.trunk.position_embedding is not None:
+            self.trunk.position_embedding.trainable = False
+        for block in self.trunk.blocks:
+            for frozen in (block.convolution1, block.convolution2, block.norm1):
+                frozen.trainable = False
+
+    def encode(self, context: tf.Tensor) -> tf.Tensor:
+        """Returns user vectors float [batch, C] of histories with their CLS tokens."""
+        hidden = self.trunk(context)
+        last = hidden[:, -1]
+        return last if self.config.causal else hidden[:, 0] + last
+
+    def data_losses(self, user: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Returns the loss of each example without the penalty, float [batch]."""
+        if self.config.loss == "softmax":
+            logits = self.score_catalogue(user)[:, 1:]
+            labels = tf.maximum(batch["target_item"] - 1, 0)
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        positive = self.score_candidates(user, batch["target_item"][:, tf.newaxis])[:, 0]
+        negative = self.score_candidates(user, batch["negative_items"])
+        if self.config.loss == "bpr":
+            return losses.bayesian_personalized_ranking(positive, negative)
+        return losses.pairwise_cross_entropy(positive, negative)
+
+    def penalty(self) -> tf.Tensor:
+        """Returns l2 * sum(W_t^2) / 2 over the whole table, row 0 included."""
+        return self.config.l2 * tf.nn.l2_loss(self.target_embedding)
+
+    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+        data_losses = self.data_losses(self.encode(batch["context"]), batch)
+        data_loss = losses.weighted_mean(data_losses, batch["example_weight"])
+        return {"loss": data_loss + self.penalty(), "data_loss": data_loss}
+
+    def query(self, batch: Batch) -> RankingQuery:
+        return RankingQuery(
+            user=self.encode(batch["context"]),
+            positive=batch["target_item"],
+            excluded=batch["seen_items"],
+            cold=batch["cold"],
+            candidates=batch.get("candidates"),
+        )
+
+    def item_factors(self) -> tuple[tf.Tensor, None]:
+        return self.target_embedding, None
