@@ -1,0 +1,208 @@
+"""A prepared data set as models see it: metadata, vocabularies and batches."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from data_pipelines import vocabulary
+from data_pipelines.errors import DataError
+from data_pipelines.views import VIEWS
+from data_pipelines.views.record_batches import record_batches
+from data_pipelines.views.view import SplitRead
+from data_pipelines.vocabulary import Vocabulary
+
+METADATA_FILE = "prepared.json"
+VOCABULARY_FOLDER = "vocabularies"
+FORMAT_VERSION = 1
+
+
+def open_prepared(data_dir: str | Path) -> "PreparedData":
+    """Opens what `launchers/convert.py` wrote.
+
+    Raises:
+      DataError: there is no such folder, or it is not a whole prepared data set of this version.
+    """
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        raise DataError(f"{data_dir}: no such folder; prepare it with launchers/convert.py.")
+    path = data_dir / METADATA_FILE
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        version = metadata["format_version"]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{data_dir}: not a prepared data set ({METADATA_FILE} is missing, as in one whose "
+            "conversion did not finish); run launchers/convert.py again."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged; run launchers/convert.py again.") from error
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: format_version is {version}, this program reads {FORMAT_VERSION}; run "
+            "launchers/convert.py again."
+        )
+    return PreparedData(data_dir, metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedData:
+    """One prepared data set; made by `open_prepared`.
+
+    Attributes:
+      data_dir: its folder.
+      metadata: what `prepared.json` holds: domains, options, sizes, views.
+    """
+
+    data_dir: Path
+    metadata: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 of the coded interactions, the vocabularies and how examples were cut."""
+        return self.metadata["fingerprint"]
+
+    @property
+    def max_length(self) -> int:
+        """T, the number of items in a context."""
+        return self.metadata["options"]["examples"]["max_length"]
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that the data set holds."""
+        return tuple(self.metadata["views"])
+
+    @functools.cached_property
+    def users(self) -> tuple[str, ...]:
+        """Raw user ids; user u is users[u - 1]."""
+        return vocabulary.read_tokens(self.data_dir / VOCABULARY_FOLDER / "users.txt")
+
+    @functools.cached_property
+    def _vocabularies(self) -> dict[str, Vocabulary]:
+        directory = self.data_dir / VOCABULARY_FOLDER
+        return {space: Vocabulary.load(directory, space) for space in self.metadata["spaces"]}
+
+    def vocabulary(self, space: str) -> Vocabulary:
+        """Returns the vocabulary of item space `source` or `target`.
+
+        Raises:
+          DataError: the data set has no such space.
+        """
+        self._check_space(space)
+        return self._vocabularies[space]
+
+    def vocabulary_path(self, space: str) -> Path:
+        """Returns the text file in which line i (from 0) is the token of id i + 1."""
+        self._check_space(space)
+        return self.data_dir / VOCABULARY_FOLDER / f"{space}.txt"
+
+    def num_examples(self, view: str, split: str) -> int:
+        """Returns the number of records; 0 if the split is empty."""
+        return self._split(view, split)["examples"]
+
+    def batches(
+        self,
+        view: str,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int = 0,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Reads one epoch of one split.
+
+        Args:
+          view: a name from `views`; its module's docstring gives the batch's entries.
+          split: "train" (shuffled), "validation" or "test" (in fixed order).
+          batch_size: B, also of the last batch.
+          seed: with `epoch`, decides everything random.
+          epoch: from 0.
+          **options: fields of the view's `Batching`.
+
+        Raises:
+          DataError: the data set has no such view, the split is empty, a file is missing, an
+            option is unknown or wrong, or the data cannot give what it asks for.
+        """
+        examples = self.num_examples(view, split)
+        if not examples:
+            raise DataError(
+                f"{self.data_dir}: split {split} of view {view} is empty; check the --split.* "
+                "flags of the conversion."
+            )
+        if batch_size < 1:
+            raise DataError(f"batch_size must be at least 1. Received: {batch_size}.")
+        batching = _batching(view, options)
+        read = SplitRead(
+            view=view,
+            split=split,
+            batch_size=batch_size,
+            max_length=self.max_length,
+            vocabularies=self._vocabularies,
+            longest=self._split(view, split)["longest"],
+            seed=seed,
+        )
+        files = self._files(view, split)
+        return record_batches(VIEWS[view], files, read, batching, epoch)
+
+    def corrupt_shard(self) -> str | None:
+        """Reads every record of every view; returns the first shard that is damaged, or None."""
+        for view in self.views:
+            for split in self.metadata["views"][view]["splits"]:
+                for path in self._files(view, split):
+                    try:
+                        for _ in tf.data.TFRecordDataset(path).batch(4096):
+                            pass
+                    except tf.errors.OpError:
+                        return path
+        return None
+
+    def _check_space(self, space: str) -> None:
+        spaces = self.metadata["spaces"]
+        if space not in spaces:
+            raise DataError(
+                f"{self.data_dir}: has no item space {space!r}, only {', '.join(spaces)}; set "
+                "--split.target when converting."
+            )
+
+    def _split(self, view: str, split: str) -> Mapping[str, Any]:
+        if view not in self.views:
+            raise DataError(
+                f"{self.data_dir}: has no view {view}, only {', '.join(self.views)}; convert the "
+                f"data with --view={','.join((*self.views, view))}."
+            )
+        empty = {"examples": 0, "longest": {}}
+        return self.metadata["views"][view]["splits"].get(split, empty)
+
+    def _files(self, view: str, split: str) -> list[str]:
+        # Imported here because it takes a second, which other uses of a prepared data set save.
+        import tensorflow_datasets as tfds
+
+        folder = self.data_dir / view / self.metadata["views"][view]["version"]
+        try:
+            builder = tfds.builder_from_directory(folder)
+            files = [str(path) for path in builder.info.splits[split].filepaths]
+        except (OSError, KeyError, ValueError) as error:
+            raise DataError(f"{folder}: damaged ({error}); convert the data again.") from error
+        for path in files:
+            if not Path(path).is_file():
+                raise DataError(f"{path}: the shard is missing; convert the data again.")
+        return files
+
+
+def _batching(view: str, options: Mapping[str, Any]) -> Any:
+    kind = VIEWS[view].batching
+    valid = [field.name for field in dataclasses.fields(kind)]
+    for name in options:
+        if name not in valid:
+            raise DataError(
+                f"view {view} has no batching option {name!r}, only: {', '.join(valid) or 'none'}."
+            )
+    try:
+        return kind(**options)
+    except ValueError as error:
+        raise DataError(f"view {view}: {error}") from error

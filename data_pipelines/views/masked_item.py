@@ -1,0 +1,154 @@
+"""View `masked_item`: windows of source sequences, some items of which are hidden when read.
+
+Record: `user`, `items` (2..T source ids, oldest first). Windows do not overlap; a remainder of a
+single item is left out, as it would have no context.
+
+Batch:
+
+| key | shape | dtype | |
+| --- | --- | --- | --- |
+| `masked_items` | [B, T] | int32 | source ids with some replaced, left-padded with 0 |
+| `positions` | [B, M] | int32 | the hidden positions, ascending; 0 where unused |
+| `labels` | [B, M] | int32 | the items that were there; 0 where unused |
+| `label_weight` | [B, M] | float32 | 1, or 0 where unused |
+| `user` | [B] | int32 | user ids from 1 |
+| `example_weight` | [B] | float32 | 1, or 0 for the zero rows that fill up the last batch |
+
+M = min(max_masked, max(1, round(mask_share * T))), rounding halves up as the release does. In
+training a row of n items hides max(1, round(mask_share * n)) of them, at most M, never padding:
+each becomes MASK with probability 0.8, stays with 0.1, and becomes a random item with 0.1. In
+validation and test only the last item is hidden, by MASK.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from data_pipelines.splits import SplitLog
+from data_pipelines.user_histories import UserHistory
+from data_pipelines.views.next_item import check_has_source, pretraining_items
+from data_pipelines.views.padding import left_pad
+from data_pipelines.views.view import Assemble, Example, ExampleOptions, SplitRead, View, windows
+
+_SHARE_MASK_TOKEN = 0.8
+_SHARE_KEPT = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How items are hidden.
+
+    Attributes:
+      mask_share: the share of a row's items that is hidden.
+      max_masked: the greatest number of hidden items in a row.
+    """
+
+    mask_share: float = 0.3
+    max_masked: int = 30
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mask_share <= 1:
+            raise ValueError(f"mask_share must lie in (0, 1]. Received: {self.mask_share}.")
+        if self.max_masked < 1:
+            raise ValueError(f"max_masked must be at least 1. Received: {self.max_masked}.")
+
+
+class MaskedItem(View):
+    """Cuts windows and hides items in them; see the module's docstring."""
+
+    name = "masked_item"
+    scalars = ("user",)
+    sequences = ("items",)
+    batching = Batching
+
+    def check(self, split_log: SplitLog, options: ExampleOptions) -> None:
+        """Raises DataError if the log has no source domain."""
+        del options
+        check_has_source(self.name, split_log)
+
+    def examples(
+        self, history: UserHistory, part: int, options: ExampleOptions
+    ) -> Iterator[Example]:
+        """Cuts windows of at most T items that do not overlap."""
+        items = pretraining_items(history, part)
+        for window in windows(items, options.max_length, overlap=0):
+            yield {"user": history.user, "items": window}
+
+    def assembler(self, split: SplitRead, batching: Batching) -> Assemble:
+        """Returns the function that hides items: at random in training, else the last one."""
+        width = split.max_length
+        slots = min(batching.max_masked, max(1, int(batching.mask_share * width + 0.5)))
+        vocabulary = split.vocabularies["source"]
+        mask_id, size = vocabulary.mask_id, vocabulary.size
+
+        def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            items = left_pad(records["items"], width)
+            lengths = tf.minimum(records["items"].row_lengths(), width)
+            if split.training:
+                positions = _draw_positions(lengths, width, slots, batching.mask_share, seed)
+            else:
+                last = tf.where(lengths > 0, width - 1, width)
+                positions = tf.pad(
+                    tf.cast(last, tf.int32)[:, tf.newaxis],
+                    [[0, 0], [0, slots - 1]],
+                    constant_values=width,
+                )
+            # Column `width` is a bin for the unused positions.
+            binned = tf.pad(items, [[0, 0], [0, 1]])
+            labels = tf.gather(binned, positions, batch_dims=1)
+            hidden = tf.fill(tf.shape(labels), tf.constant(mask_id, tf.int64))
+            if split.training:
+                hidden = _sometimes_visible(hidden, labels, size, seed)
+            masked = _put(binned, positions, hidden)[:, :width]
+            used = positions < width
+            return {
+                "masked_items": masked,
+                "positions": tf.where(used, positions, 0),
+                "labels": labels,
+                "label_weight": tf.cast(used, tf.float32),
+            }
+
+        return assemble
+
+
+def _draw_positions(
+    lengths: tf.Tensor, width: int, slots: int, share: float, seed: tf.Tensor
+) -> tf.Tensor:
+    """Draws distinct positions of items, ascending, `width` standing for none; int32 [B, M]."""
+    scores = tf.random.stateless_uniform(
+        [tf.shape(lengths)[0], width], _fold(seed, 0), alg="philox"
+    )
+    is_item = tf.range(width, dtype=tf.int64) >= width - lengths[:, tf.newaxis]
+    _, positions = tf.math.top_k(tf.where(is_item, scores, -1.0), slots)
+    wanted = tf.floor(share * tf.cast(lengths, tf.float32) + 0.5)
+    wanted = tf.minimum(tf.maximum(tf.cast(wanted, tf.int64), 1), lengths)
+    chosen = tf.range(slots, dtype=tf.int64) < wanted[:, tf.newaxis]
+    return tf.sort(tf.where(chosen, positions, width), axis=1)
+
+
+def _sometimes_visible(
+    hidden: tf.Tensor, labels: tf.Tensor, size: int, seed: tf.Tensor
+) -> tf.Tensor:
+    """Keeps some labels and turns some into random items; int64 [B, M]."""
+    shape = tf.shape(labels)
+    kind = tf.random.stateless_uniform(shape, _fold(seed, 1), alg="philox")
+    random_items = tf.random.stateless_uniform(
+        shape, _fold(seed, 2), minval=1, maxval=size + 1, dtype=tf.int64, alg="philox"
+    )
+    kept = kind < _SHARE_MASK_TOKEN + _SHARE_KEPT
+    return tf.where(kind < _SHARE_MASK_TOKEN, hidden, tf.where(kept, labels, random_items))
+
+
+def _put(rows: tf.Tensor, positions: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Writes values [B, M] into rows [B, W] at positions [B, M]."""
+    batch = tf.broadcast_to(tf.range(tf.shape(rows)[0])[:, tf.newaxis], tf.shape(positions))
+    return tf.tensor_scatter_nd_update(rows, tf.stack([batch, positions], axis=-1), values)
+
+
+def _fold(seed: tf.Tensor, purpose: int) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(seed, purpose)
+
+
+VIEW = MaskedItem()

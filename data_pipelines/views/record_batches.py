@@ -1,0 +1,93 @@
+"""TFRecord files as batches of static shape: interleaved, shuffled, batched, then parsed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.views.view import SplitRead, View
+
+# Training reads this many records at once and puts them into random order. The records lie in
+# random order on disk already, so that a data set that does not fit is still well mixed.
+SHUFFLE_BLOCK = 65_536
+_FILES_READ_AT_ONCE = 16
+_RECORDS_PER_TURN = 16
+_SHUFFLE_PURPOSE, _BATCH_PURPOSE = 0, 1
+
+
+def record_batches(
+    view: View, files: Sequence[str], split: SplitRead, batching: Any, epoch: int
+) -> tf.data.Dataset:
+    """Reads one epoch.
+
+    Everything random is a function of (seed, epoch) alone: neither the global seed nor what was
+    read before changes a batch, so that a run can resume at any epoch.
+
+    Args:
+      view: cuts the batches' entries.
+      files: the split's TFRecord files, in their order.
+      split: what is known about the split.
+      batching: an instance of `view.batching`.
+      epoch: from 0; training has another order, and other draws, in each.
+
+    Returns:
+      Batches as in the view's docstring, every dimension static. The last batch is filled up with
+      rows of zeros whose `example_weight` is 0.
+    """
+    seed = tf.constant([split.seed, epoch], tf.int64)
+    assemble = view.assembler(split, batching)
+    features = {name: tf.io.FixedLenFeature([], tf.int64, 0) for name in view.scalars}
+    for name in view.sequences:
+        features[name] = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+
+    def shuffled(index: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
+        keys = tf.random.stateless_uniform(
+            tf.shape(records), _fold(seed, _SHUFFLE_PURPOSE, index), alg="philox"
+        )
+        return tf.gather(records, tf.argsort(keys))
+
+    def parsed(index: tf.Tensor, records: tf.Tensor) -> dict[str, tf.Tensor]:
+        present = tf.range(split.batch_size) < tf.shape(records)[0]
+        # An empty string is a valid record without features: it parses to zeros and empty rows.
+        filling = tf.fill([split.batch_size - tf.shape(records)[0]], "")
+        records = tf.ensure_shape(tf.concat([records, filling], axis=0), [split.batch_size])
+        values = tf.io.parse_example(records, features)
+        batch = assemble(values, _fold(seed, _BATCH_PURPOSE, index))
+        batch["user"] = values["user"]
+        batch = {name: _zero_unless(present, value) for name, value in batch.items()}
+        batch["example_weight"] = tf.cast(present, tf.float32)
+        return batch
+
+    if split.training:
+        files = np.random.default_rng([split.seed, epoch]).permutation(np.array(files)).tolist()
+    records = tf.data.Dataset.from_tensor_slices(list(files)).interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=min(len(files), _FILES_READ_AT_ONCE),
+        block_length=_RECORDS_PER_TURN,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    if split.training:
+        blocks = records.batch(SHUFFLE_BLOCK).enumerate().map(shuffled, tf.data.AUTOTUNE)
+        batches = blocks.rebatch(split.batch_size)
+    else:
+        batches = records.batch(split.batch_size)
+    batches = batches.enumerate().map(parsed, tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.deterministic = True
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _fold(seed: tf.Tensor, purpose: int, index: tf.Tensor) -> tf.Tensor:
+    """Returns the int64 [2] seed of one use at one place."""
+    fold_in = tf.random.experimental.stateless_fold_in
+    return fold_in(fold_in(seed, purpose), index)
+
+
+def _zero_unless(present: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Zeroes the rows that only fill up the batch; integers become int32."""
+    if value.dtype.is_integer:
+        value = tf.cast(value, tf.int32)
+    present = tf.reshape(tf.cast(present, value.dtype), [-1] + [1] * (value.shape.rank - 1))
+    return value * present

@@ -1,0 +1,130 @@
+"""What every view has: a write side that cuts examples and a read side that batches them."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.splits import SplitLog
+from data_pipelines.user_histories import UserHistory
+from data_pipelines.vocabulary import Vocabulary
+
+# One record before serialisation: an int for a scalar feature, int64 [n] for a sequence feature.
+Example = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleOptions:
+    """How examples are cut from histories.
+
+    Attributes:
+      max_length: T, the largest number of items in a model's context (the papers' sequence
+        length). A longer history is cut into windows (next_item, masked_item) or loses its oldest
+        items (transfer).
+      source_history: which source items precede a target item in the transfer view.
+        "before_target" (default): those with a time strictly before it, which needs times that
+        can be compared between domains. "all": the whole source sequence, for data without times.
+    """
+
+    max_length: int = 20
+    source_history: str = "before_target"
+
+    def __post_init__(self) -> None:
+        if self.max_length < 2:
+            raise ValueError(f"max_length must be at least 2. Received: {self.max_length}.")
+        if self.source_history not in ("before_target", "all"):
+            raise ValueError(
+                f"source_history must be before_target or all. Received: {self.source_history!r}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitRead:
+    """What the read side knows about the split that it reads.
+
+    Attributes:
+      view: the view's name.
+      split: "train", "validation" or "test".
+      batch_size: B.
+      max_length: T of the prepared data.
+      vocabularies: by item space.
+      longest: for every sequence feature, its greatest length in this split.
+      seed: the run's seed.
+    """
+
+    view: str
+    split: str
+    batch_size: int
+    max_length: int
+    vocabularies: Mapping[str, Vocabulary]
+    longest: Mapping[str, int]
+    seed: int
+
+    @property
+    def training(self) -> bool:
+        """Whether the batches are for training rather than evaluation."""
+        return self.split == "train"
+
+
+# Makes the view's own entries of a batch from parsed records (int64 [B] tensors for scalars, ragged
+# int64 [B, (n)] for sequences; empty rows where the batch is filled up) and an int64 [2] seed that
+# is new in every batch.
+Assemble = Callable[[Mapping[str, Any], tf.Tensor], dict[str, tf.Tensor]]
+
+
+class View(abc.ABC):
+    """One kind of training example.
+
+    Attributes:
+      name: the name on the command line and of the folder of records.
+      version: goes up when records of the old kind can no longer be read.
+      scalars, sequences: names of a record's int64 features.
+      batching: a frozen dataclass with the options of the read side.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1.0.0"
+    scalars: ClassVar[tuple[str, ...]]
+    sequences: ClassVar[tuple[str, ...]]
+    batching: ClassVar[type]
+
+    @abc.abstractmethod
+    def check(self, split_log: SplitLog, options: ExampleOptions) -> None:
+        """Raises DataError if this view cannot be cut from the log; writes nothing."""
+
+    @abc.abstractmethod
+    def examples(
+        self, history: UserHistory, part: int, options: ExampleOptions
+    ) -> Iterator[Example]:
+        """Cuts one user's examples of one part. A pure function: it may run on any worker."""
+
+    @abc.abstractmethod
+    def assembler(self, split: SplitRead, batching: Any) -> Assemble:
+        """Returns the function that makes batches.
+
+        Raises:
+          DataError: the data cannot give what `batching` asks for.
+        """
+
+
+def windows(items: np.ndarray, width: int, overlap: int) -> Iterator[np.ndarray]:
+    """Cuts a sequence from its end backwards, so that the latest items share a full window.
+
+    Args:
+      items: int64 [n], oldest first.
+      width: greatest length of a window.
+      overlap: how many items a window shares with the one before it.
+
+    Yields:
+      int64 [2..width]; a remainder of one item, which could predict nothing, gives no window.
+    """
+    end = len(items)
+    while end >= 2:
+        start = max(0, end - width)
+        yield items[start:end]
+        if start == 0:
+            return
+        end = start + overlap
