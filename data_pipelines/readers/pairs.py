@@ -1,0 +1,80 @@
+r"""Reader `pairs`: one `user item` or `user item rating` a line, blanks or tabs between.
+
+Every file belongs to one domain, and may be one part of a split that came with the data:
+`--input=DOMAIN=PATH` or `--input=DOMAIN=PATH@PART`, PART being train, validation or test. The order
+of lines (and of a domain's files) is all that is known about time.
+
+Benchmarks for users who are cold in the target often number the shared users first and the users
+of one domain after them, anew in each domain. `--read.shared_users_below=N` keeps those apart: ids
+from N on get their domain's name as prefix. Amazon Game and Video as published with CDRIB
+(ICDE 2022, github.com/cjx96/CDRIB) is such a set. Its folder `game_video` holds the Game domain,
+the folder `video_game` the Video domain; user ids below 2,179 are shared. `train.txt` are the
+interactions for training; `valid.txt` and `test.txt` are the random halves of all interactions of
+one tenth of the shared users, who are absent from that domain's `train.txt` and present in the
+other's. The direction Video to Game reads, with `--split.kind=given`,
+
+    --input=Video=video_game/train.txt@train,Game=game_video/train.txt@train,\
+    Game=game_video/valid.txt@validation,Game=game_video/test.txt@test
+
+and leaves Video's `valid.txt` and `test.txt` out, which are the answers of the other direction.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from data_pipelines.errors import DataError
+from data_pipelines.logs import InteractionLog
+from data_pipelines.readers.assembly import LogAssembly, line_locator
+from data_pipelines.readers.options import ReadOptions, input_domains, parse_inputs
+from data_pipelines.readers.text_files import read_lines, split_columns
+
+
+def _not_a_number(row: int) -> str:
+    del row
+    return "user_id is not a whole number, which --read.shared_users_below needs."
+
+
+def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+    """Reads pair files.
+
+    Args:
+      inputs: DOMAIN=PATH or DOMAIN=PATH@PART.
+      options: `--read.*`.
+
+    Raises:
+      DataError: names the file, line and field, or the flag.
+    """
+    options.require_only("pairs", ("domains", "domain_by", "shared_users_below", "max_bad_lines"))
+    if options.domain_by not in ("", "file"):
+        raise DataError(f"--read.domain_by={options.domain_by}: the pairs reader takes file.")
+    entries = parse_inputs(inputs, named=True)
+    domains = input_domains(entries, options)
+    assembly = LogAssembly(domains, options.max_bad_lines)
+    next_rank = dict.fromkeys(domains, 0)
+    for entry in entries:
+        lines = read_lines(entry.path)
+        columns, numbers = split_columns(entry.path, lines, (2, 3), "", assembly.bad_lines)
+        names = ("user_id", "item_id", "rating")[: len(columns)]
+        rows = pd.DataFrame(
+            {
+                name: pd.Series(column.to_pandas(), dtype="str")
+                for name, column in zip(names, columns, strict=True)
+            }
+        )
+        rows["domain"] = entry.domain
+        start = next_rank[entry.domain]
+        rows["timestamp"] = np.arange(start, start + len(rows))
+        next_rank[entry.domain] += len(rows)
+        if entry.part:
+            rows["part"] = entry.part
+        locate = line_locator(entry.path, numbers)
+        if options.shared_users_below:
+            users = pd.to_numeric(rows["user_id"], errors="coerce").to_numpy(np.float64)
+            numeric = (np.floor(users) == users) & (users >= 0)
+            private = pd.Series(users >= options.shared_users_below, index=rows.index)
+            rows["user_id"] = rows["user_id"].where(~private, f"{entry.domain}:" + rows["user_id"])
+            rows, locate = assembly.reject(rows, ~numeric, locate, _not_a_number)
+        assembly.add(rows, locate)
+    return assembly.log(comparable_times=False)

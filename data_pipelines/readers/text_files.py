@@ -1,0 +1,247 @@
+"""Text files as Arrow columns, without a Python loop over lines, and with exact line numbers."""
+
+import csv
+import io
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from data_pipelines.errors import DataError
+from data_pipelines.logs import BadLines
+
+# A control sign that no log holds: with it as separator, a line is one field.
+_NO_SEPARATOR = "\x1f"
+
+
+class Lines(NamedTuple):
+    """The lines of a file that are not blank.
+
+    Attributes:
+      texts: large_string [lines], without line breaks.
+      numbers: int64 [lines], 1-based line numbers in the file.
+    """
+
+    texts: pa.Array
+    numbers: np.ndarray
+
+    def keep(self, mask: np.ndarray) -> "Lines":
+        """The lines where the bool array [lines] is true."""
+        return Lines(self.texts.filter(pa.array(mask)), self.numbers[mask])
+
+
+class Fields(NamedTuple):
+    """Lines cut into fields.
+
+    Attributes:
+      tokens: large_string [tokens], line after line, without blanks at their ends.
+      lengths: int64 [lines], number of fields of each line.
+    """
+
+    tokens: pa.Array
+    lengths: np.ndarray
+
+    def line_of_token(self) -> np.ndarray:
+        """int64 [tokens]: the position of the line that each token stands in."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def position_in_line(self) -> np.ndarray:
+        """int64 [tokens]: 0 for the first token of its line."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.arange(len(self.tokens)) - np.repeat(starts, self.lengths)
+
+
+def require_file(path: pathlib.Path) -> None:
+    """Raises a DataError unless the path is a file with something in it."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file; check --input.")
+    if not path.is_file():
+        raise DataError(f"{path}: this is a folder, --input must name a file.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty.")
+
+
+def read_lines(path: pathlib.Path, encoding: str = "utf-8") -> Lines:
+    """Reads a text file, plain or compressed (.gz, .bz2, .zst).
+
+    Raises:
+      DataError: the file is missing, empty, blank, or not text in this encoding.
+    """
+    require_file(path)
+    try:
+        table = pa.csv.read_csv(
+            path,
+            pa.csv.ReadOptions(column_names=["line"], encoding=encoding, block_size=1 << 26),
+            pa.csv.ParseOptions(
+                delimiter=_NO_SEPARATOR, quote_char=False, ignore_empty_lines=False
+            ),
+            pa.csv.ConvertOptions(
+                column_types={"line": pa.large_string()}, strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        raise _not_text(path, encoding, error) from error
+    texts = table["line"].combine_chunks()
+    filled = pc.greater(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
+    filled = filled.to_numpy(zero_copy_only=False)
+    lines = Lines(texts, np.arange(1, len(texts) + 1))
+    if not filled.all():
+        lines = lines.keep(filled)
+    if not len(lines.numbers):
+        raise DataError(f"{path}: the file has no lines but blank ones.")
+    return lines
+
+
+def split_lines(texts: pa.Array, separator: str = "") -> Fields:
+    """Cuts lines at a separator, or at blanks and tabs if it is empty."""
+    # Slices of a list array keep the parent's values: flatten() and not .values.
+    if separator:
+        lists = pc.split_pattern(texts, separator)
+        values = pc.utf8_trim_whitespace(lists.flatten())
+    else:
+        lists = pc.ascii_split_whitespace(pc.ascii_trim_whitespace(texts))
+        values = lists.flatten()
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Fields(values, lengths)
+
+
+def split_columns(
+    path: pathlib.Path, lines: Lines, widths: Sequence[int], separator: str, bad_lines: BadLines
+) -> tuple[list[pa.Array], np.ndarray]:
+    """Cuts lines that all have the same number of fields into columns.
+
+    Args:
+      path: the file, for messages.
+      lines: its lines.
+      widths: numbers of fields that the format allows; the file's first line decides which.
+      separator: between fields; empty for blanks and tabs.
+      bad_lines: takes the lines with another number of fields.
+
+    Returns:
+      One string array [rows] for each column; and int64 [rows], the line number of each row.
+    """
+    fields = split_lines(lines.texts, separator)
+    width = int(fields.lengths[0]) if fields.lengths[0] in widths else widths[0]
+    good = fields.lengths == width
+    if not good.all():
+        first = int(np.argmin(good))
+        bad_lines.add(
+            int((~good).sum()),
+            lambda: (
+                f"{path}, line {lines.numbers[first]}: {fields.lengths[first]} fields, "
+                f"expected {width}."
+            ),
+        )
+        tokens = fields.tokens.filter(pa.array(np.repeat(good, fields.lengths)))
+    else:
+        tokens = fields.tokens
+    starts = np.arange(int(good.sum())) * width
+    return [tokens.take(pa.array(starts + k)) for k in range(width)], lines.numbers[good]
+
+
+def read_columns(
+    path: pathlib.Path,
+    names: Callable[[list[str]], Sequence[str]],
+    separator: str,
+    bad_lines: BadLines,
+) -> tuple[pd.DataFrame, Callable[[int], str]]:
+    """Reads columns of a csv file with a header, as texts.
+
+    Fields may be quoted by double quotes. Blank lines are passed over.
+
+    Args:
+      path: the file.
+      names: gets the header and gives the names of the columns to read (or raises).
+      separator: one sign.
+      bad_lines: takes the lines with another number of fields than the header.
+
+    Returns:
+      The columns; and a function that says "FILE, line N" for a row (0-based) of them.
+
+    Raises:
+      DataError: the file is missing, empty or not UTF-8, or has too many bad lines.
+    """
+    require_file(path)
+    try:
+        header = next(_csv_rows(path, separator), (0, []))[1]
+    except (csv.Error, OSError) as error:
+        raise _not_text(path, "utf-8", error) from error
+    if not header:
+        raise DataError(f"{path}: the file has no lines but blank ones.")
+    wanted = list(names(header))
+    malformed = 0
+
+    def skip(row: pa.csv.InvalidRow) -> str:
+        nonlocal malformed
+        malformed += 1
+        return "skip"
+
+    try:
+        table = pa.csv.read_csv(
+            path,
+            pa.csv.ReadOptions(block_size=1 << 24),
+            pa.csv.ParseOptions(
+                delimiter=separator, newlines_in_values=True, invalid_row_handler=skip
+            ),
+            pa.csv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.string()),
+                strings_can_be_null=False,
+            ),
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _not_text(path, "utf-8", error) from error
+    width = len(header)
+    if malformed:
+
+        def describe() -> str:
+            number, row = next(
+                (n, row) for n, row in _csv_rows(path, separator) if len(row) != width
+            )
+            return (
+                f"{path}, line {number}: {len(row)} fields, the header has {width}; "
+                "quote a field that holds the separator."
+            )
+
+        bad_lines.add(malformed, describe)
+
+    def locate(row: int) -> str:
+        # Only messages need it, so the file is read again, up to that row.
+        good = (n for n, fields in _csv_rows(path, separator) if len(fields) == width)
+        number = next(n for k, n in enumerate(good) if k == row + 1)
+        return f"{path}, line {number}"
+
+    return table.to_pandas(), locate
+
+
+def _csv_rows(path: pathlib.Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields (number of the row's first line, its fields) for the rows that are not blank."""
+    with pa.input_stream(str(path)) as raw:
+        text = io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", errors="replace", newline="")
+        rows = csv.reader(text, delimiter=separator)
+        start = 1
+        for row in rows:
+            if row:
+                yield start, row
+            start = rows.line_num + 1
+
+
+def _not_text(path: pathlib.Path, encoding: str, error: Exception) -> DataError:
+    """Names the first line that is not text, or gives Arrow's reason on one line."""
+    try:
+        with pa.input_stream(str(path)) as raw:
+            for number, line in enumerate(io.BufferedReader(raw), start=1):
+                try:
+                    line.decode(encoding)
+                except UnicodeDecodeError:
+                    return DataError(
+                        f"{path}, line {number}: not {encoding} text; convert the file to UTF-8."
+                    )
+    except OSError as unreadable:
+        error = unreadable
+    return DataError(f"{path}: cannot be read: {' '.join(str(error).split())}")
