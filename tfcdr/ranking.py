@@ -39,6 +39,17 @@ class RankingModel(tf.keras.Model, abc.ABC):
         """Reads an evaluation batch."""
 
     @abc.abstractmethod
+    def encode_history(self, history: tf.Tensor) -> tf.Tensor:
+        """Represents users by what they did in the source domains; runs in the exported model.
+
+        Args:
+          history: int32 [batch, max_length], source ids, oldest first, left-padded with 0.
+
+        Returns:
+          The user representation that `score_catalogue` and `score_candidates` take.
+        """
+
+    @abc.abstractmethod
     def item_factors(self) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns item vectors [rows, channels] and biases [rows] or None; row = item id."""
 

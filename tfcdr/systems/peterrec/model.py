@@ -10,11 +10,12 @@ from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.trunk import INITIAL_STDDEV, Trunk
 
 
-def make_trunk(config: PeterRecConfig, rows: int, with_adapters: bool) -> Trunk:
+def make_trunk(config: PeterRecConfig, max_length: int, rows: int, with_adapters: bool) -> Trunk:
     """Builds the trunk of a configuration, with every weight created.
 
     Args:
       config: the configuration.
+      max_length: items T of a history.
       rows: rows of the source item table, reserved ids included.
       with_adapters: whether to insert the configured adapters.
     """
@@ -25,14 +26,14 @@ def make_trunk(config: PeterRecConfig, rows: int, with_adapters: bool) -> Trunk:
         kernel_size=config.kernel_size,
         causal=config.causal,
         # CLS at both ends lengthens a history by two.
-        max_time=config.max_length + 2 if config.position_embedding else None,
+        max_time=max_length + 2 if config.position_embedding else None,
         initialization=config.initialization,
         insertion=config.insertion if with_adapters else "",
         cardinality=config.cardinality,
         adapter_zero_start=config.adapter_zero_start,
         name="trunk",
     )
-    trunk(tf.zeros((1, config.max_length), tf.int32))
+    trunk(tf.zeros((1, max_length), tf.int32))
     return trunk
 
 
@@ -48,12 +49,18 @@ class PretrainingModel(StageModel, RankingModel):
     """
 
     def __init__(
-        self, config: PeterRecConfig, rows: int, counts: np.ndarray, seed: int = 0
+        self,
+        config: PeterRecConfig,
+        max_length: int,
+        rows: int,
+        counts: np.ndarray,
+        seed: int = 0,
     ) -> None:
         """Creates the model.
 
         Args:
           config: the configuration.
+          max_length: items T of a history.
           rows: rows of the item table, reserved ids included.
           counts: int [num_items], training counts of ids 1..num_items.
           seed: of the sampled softmax.
@@ -65,7 +72,7 @@ class PretrainingModel(StageModel, RankingModel):
         self.config = config
         self.num_items = len(counts)
         self._seed = seed
-        self.trunk = make_trunk(config, rows, with_adapters=False)
+        self.trunk = make_trunk(config, max_length, rows, with_adapters=False)
         if config.pretrain_loss == "full_softmax":
             self.sampler = None
             vector_start = tf.keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV)
@@ -85,6 +92,19 @@ class PretrainingModel(StageModel, RankingModel):
         if self.config.sampler == "popularity":
             return negatives.PopularitySampler(counts, num_distinct)
         return negatives.LogUniformSampler(len(counts), num_distinct)
+
+    @property
+    def batch_spec(self) -> dict[str, tf.TensorSpec]:
+        weight = {"example_weight": tf.TensorSpec([None], tf.float32)}
+        if self.config.causal:
+            return {"items": tf.TensorSpec([None, None], tf.int32), **weight}
+        return {
+            "masked_items": tf.TensorSpec([None, None], tf.int32),
+            "positions": tf.TensorSpec([None, None], tf.int32),
+            "labels": tf.TensorSpec([None, None], tf.int32),
+            "label_weight": tf.TensorSpec([None, None], tf.float32),
+            **weight,
+        }
 
     def hidden(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns hidden states float [batch, M, C], their labels and weights [batch, M]."""
@@ -139,6 +159,16 @@ class PretrainingModel(StageModel, RankingModel):
             candidates=None,
         )
 
+    def encode_history(self, history: tf.Tensor) -> tf.Tensor:
+        """Reads what comes next: the last position, or a MASK put behind the history.
+
+        As in training, a history with its MASK has the length T: the oldest item makes room.
+        """
+        if not self.config.causal:
+            mask = tf.fill((tf.shape(history)[0], 1), self.trunk.item_embedding.input_dim - 1)
+            history = tf.concat([history[:, 1:], mask], 1)
+        return self.output_features(self.trunk(history)[:, -1])
+
     def item_factors(self) -> tuple[tf.Tensor, tf.Tensor]:
         return self.output_vectors, self.output_bias
 
@@ -153,18 +183,21 @@ class FinetuningModel(StageModel, RankingModel):
     Source: SPEC section 4.
     """
 
-    def __init__(self, config: PeterRecConfig, source_rows: int, num_targets: int) -> None:
+    def __init__(
+        self, config: PeterRecConfig, max_length: int, source_rows: int, num_targets: int
+    ) -> None:
         """Creates the model and freezes what the configured adaptation does not train.
 
         Args:
           config: the configuration.
+          max_length: items T of a history.
           source_rows: rows of the source item table, reserved ids included.
           num_targets: target items; the table has a row 0 besides.
         """
         super().__init__(name="finetuning")
         self.config = config
         self.num_items = num_targets
-        self.trunk = make_trunk(config, source_rows, config.has_adapters)
+        self.trunk = make_trunk(config, max_length, source_rows, config.has_adapters)
         self.target_embedding = self.add_weight(
             "target_embedding",
             (num_targets + 1, config.channels),
@@ -173,24 +206,38 @@ class FinetuningModel(StageModel, RankingModel):
         self._freeze()
         self.built = True
 
+    @property
+    def batch_spec(self) -> dict[str, tf.TensorSpec]:
+        spec = {
+            "context": tf.TensorSpec([None, None], tf.int32),
+            "target_item": tf.TensorSpec([None], tf.int32),
+            "example_weight": tf.TensorSpec([None], tf.float32),
+        }
+        if self.config.loss != "softmax":
+            spec["negative_items"] = tf.TensorSpec([None, None], tf.int32)
+        return spec
+
     def _freeze(self) -> None:
         if self.config.adaptation in ("fine_tune_all", "from_scratch"):
             return
         if self.config.adaptation == "last_layer":
             self.trunk.trainable = False
             return
-        self.trunk.item_embedding.trainable = False
-        if self.trunk.position_embedding is not None:
-            self.trunk.position_embedding.trainable = False
-        for block in self.trunk.blocks:
-            for frozen in (block.convolution1, block.convolution2, block.norm1):
-                frozen.trainable = False
+        second_norms = {id(block.norm2) for block in self.trunk.blocks}
+        for layer in self.trunk.pretrained_layers:
+            layer.trainable = id(layer) in second_norms
 
     def encode(self, context: tf.Tensor) -> tf.Tensor:
         """Returns user vectors float [batch, C] of histories with their CLS tokens."""
         hidden = self.trunk(context)
         last = hidden[:, -1]
         return last if self.config.causal else hidden[:, 0] + last
+
+    def encode_history(self, history: tf.Tensor) -> tf.Tensor:
+        """Encodes histories after adding the CLS tokens that the view `transfer` adds."""
+        cls = tf.fill((tf.shape(history)[0], 1), self.trunk.item_embedding.input_dim - 2)
+        before = [] if self.config.causal else [cls]
+        return self.encode(tf.concat([*before, history, cls], 1))
 
     def data_losses(self, user: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Returns the loss of each example without the penalty, float [batch]."""
