@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
+from absl import logging
 from etils import epath
 from tensorflow_datasets.core.utils import shard_utils
 
-from data_pipelines import user_histories
+from data_pipelines import splits, user_histories
 from data_pipelines.dataset import FORMAT_VERSION, METADATA_FILE, VOCABULARY_FOLDER
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
@@ -121,6 +123,7 @@ def _describe(
         "users": len(coded.users),
         "interactions": len(coded.histories.items),
         "dropped": dict(split_log.dropped),
+        "summary": splits.summary_table(split_log).splitlines(),
         "spaces": {space: v.size for space, v in coded.vocabularies.items()},
         "options": {"examples": examples, **provenance},
         "views": {},
@@ -130,8 +133,11 @@ def _describe(
 @contextlib.contextmanager
 def _whole_or_nothing(data_dir: Path) -> Iterator[Path]:
     """Gives a new folder beside `data_dir` that takes its place in the end, or vanishes."""
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.unfinished-", dir=data_dir.parent))
+    try:
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.unfinished-", dir=data_dir.parent))
+    except OSError as error:
+        raise DataError(f"{data_dir}: cannot be written ({error.strerror}).") from error
     try:
         unfinished = place / "new"
         unfinished.mkdir()
@@ -139,6 +145,8 @@ def _whole_or_nothing(data_dir: Path) -> Iterator[Path]:
         if data_dir.exists():
             os.rename(data_dir, place / "old")
         os.rename(unfinished, data_dir)
+    except (OSError, tf.errors.OpError) as error:  # A full disk, above all.
+        raise DataError(f"{data_dir}: could not be written ({error}).") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -157,10 +165,8 @@ def _write_view(
     filled = {part: examples for part, examples in splits.items() if examples.any()}
     if "train" not in filled:
         raise DataError(f"view {view.name} has no training example: check the --split.* flags.")
-    tfds.disable_progress_bar()  # One bar is enough: ours, which knows the number of users.
     builder = _RecordBuilder(view, filled, data_dir=root)
-    # TFDS prints that it downloads, which it does not: these are the user's own data.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _quiet_tfds():
         builder.download_and_prepare(
             download_dir=root.with_name("downloads"),
             download_config=_DownloadConfig(num_shards=num_shards or None, try_download_gcs=False),
@@ -169,6 +175,20 @@ def _write_view(
         "version": view.version,
         "splits": {part: examples.statistics() for part, examples in filled.items()},
     }
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator[None]:
+    """Silences that TFDS "downloads" the user's own data; our bar knows the number of users."""
+    tfds.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        tfds.enable_progress_bar()
 
 
 class _SplitExamples:

@@ -1,0 +1,42 @@
+"""Converts raw interaction logs to TFRecords that models read.
+
+    python launchers/convert.py --reader=csv --input=log.csv --split.target=toys --data_dir=mine
+
+The data set appears under `--data_dir` in one rename, whole or not at all.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from launchers import data_flags, program
+
+_VIEW = flags.DEFINE_list(
+    "view",
+    ["next_item", "transfer"],
+    f"Kinds of training example to write, comma-separated, of: {', '.join(data_flags.VIEW_NAMES)}.",
+)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces the data set in --data_dir.")
+flags.adopt_module_key_flags(data_flags)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the conversion that the flags describe."""
+    del argv
+    if not _VIEW.value or not set(_VIEW.value) <= set(data_flags.VIEW_NAMES):
+        raise program.FlagError(
+            f"--view={','.join(_VIEW.value)}: it takes some of {', '.join(data_flags.VIEW_NAMES)}."
+        )
+    folder = data_flags.data_dir()
+    metadata = data_flags.build_data(folder, _VIEW.value, overwrite=_OVERWRITE.value)
+    print(data_flags.describe(metadata))
+    print(f"wrote {folder}")
+
+
+def run() -> None:
+    """Console entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,163 @@
+"""The flags that say which data to read and how to prepare it, for every launcher that does.
+
+Importing this module defines them: `--reader`, `--input`, `--data_dir`, `--num_shards`, and the
+groups `--read.*`, `--split.*`, `--synthetic.*`, `--examples.*`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from data_pipelines import build, readers, splits
+from data_pipelines.dataset import PreparedData, open_prepared
+from data_pipelines.errors import DataError
+from data_pipelines.readers import ReadOptions
+from data_pipelines.splits import SplitOptions
+from data_pipelines.synthetic import SyntheticOptions
+from data_pipelines.views import VIEWS
+from data_pipelines.views.view import ExampleOptions
+from launchers import config_flags, program
+
+VIEW_NAMES = tuple(VIEWS)
+
+_READER = flags.DEFINE_enum(
+    "reader", None, readers.READER_NAMES, "Format of the raw logs; synthetic draws demo data."
+)
+_INPUT = flags.DEFINE_list(
+    "input",
+    [],
+    "Raw files, comma-separated: PATH, or DOMAIN=PATH, or DOMAIN=PATH@PART, as the reader takes.",
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the prepared data set.")
+_NUM_SHARDS = flags.DEFINE_integer(
+    "num_shards", 0, "Files per view and split; 0 chooses by size.", lower_bound=0
+)
+_READ = config_flags.define("read", ReadOptions)
+_SPLIT = config_flags.define("split", SplitOptions)
+_SYNTHETIC = config_flags.define("synthetic", SyntheticOptions)
+_EXAMPLES = config_flags.define("examples", ExampleOptions)
+
+
+def reader_given() -> bool:
+    """Whether `--reader` says how to prepare a data set."""
+    return _READER.value is not None
+
+
+def data_dir() -> Path:
+    """Returns the folder of the prepared data set.
+
+    Raises:
+      FlagError: `--data_dir` is missing.
+    """
+    if not _DATA_DIR.value:
+        raise program.FlagError("--data_dir is missing: name the folder of the prepared data set.")
+    return Path(_DATA_DIR.value)
+
+
+def build_data(
+    folder: Path, views: Sequence[str], *, overwrite: bool = False, progress: bool = True
+) -> dict[str, Any]:
+    """Reads, splits and writes a data set as the flags say.
+
+    Args:
+      folder: where it goes.
+      views: names of views.
+      overwrite: replaces a prepared data set that is there.
+      progress: shows bars.
+
+    Returns:
+      The metadata, as in `prepared.json`.
+
+    Raises:
+      FlagError: `--reader` is missing or a flag has a bad value.
+      DataError: bad input or an unwilling folder; nothing has been written.
+    """
+    if not reader_given():
+        raise program.FlagError(f"--reader is missing: it takes {', '.join(readers.READER_NAMES)}.")
+    read, split, examples, synthetic = _READ(), _SPLIT(), _EXAMPLES(), _SYNTHETIC()
+    build.check_destination(folder, overwrite)
+    return build.build(
+        splits.split(readers.read(_READER.value, _INPUT.value, read, synthetic), split),
+        views,
+        folder,
+        examples,
+        overwrite=overwrite,
+        num_shards=_NUM_SHARDS.value,
+        provenance=_provenance(),
+        progress=progress,
+    )
+
+
+def open_or_build(folder: Path, views: Sequence[str], *, progress: bool = True) -> PreparedData:
+    """Opens a data set; prepares it first if it is missing and `--reader` says how.
+
+    Args:
+      folder: the data set's.
+      views: the views that it needs; one that was prepared before must hold them all.
+      progress: shows bars while it prepares.
+
+    Raises:
+      FlagError: a flag has a bad value.
+      DataError: the data set is missing, damaged, lacks a view, or was prepared with other flags
+        than those on the command line; or its preparation failed.
+    """
+    if reader_given() and not folder.exists():
+        build_data(folder, views, progress=progress)
+    prepared = open_prepared(folder)
+    for view in views:
+        prepared.num_examples(view, "train")  # Raises if the view is not there.
+    if reader_given():
+        _check_same(prepared)
+    return prepared
+
+
+def describe(metadata: Mapping[str, Any]) -> str:
+    """Returns the summary of a prepared data set as text of several lines."""
+    lines = [*metadata["summary"], ""]
+    lines.append(f"{'view':<14}{'split':<12}{'examples':>12}{'longest history':>18}{'empty':>10}")
+    for view, description in metadata["views"].items():
+        for split, counts in description["splits"].items():
+            # The first sequence feature is the history.
+            longest = next(iter(counts["longest"].values()))
+            empty = next(iter(counts["empty"].values()))
+            lines.append(
+                f"{view:<14}{split:<12}{counts['examples']:>12,}{longest:>18,}{empty:>10,}"
+            )
+    return "\n".join(lines)
+
+
+def _provenance() -> dict[str, Any]:
+    groups = {"read": _READ(), "split": _SPLIT(), "synthetic": _SYNTHETIC()}
+    return {
+        "reader": _READER.value,
+        "input": list(_INPUT.value),
+        **{name: dataclasses.asdict(options) for name, options in groups.items()},
+    }
+
+
+def _check_same(prepared: PreparedData) -> None:
+    """Raises DataError if the data set was prepared with other flags than today's."""
+    wanted = {**_provenance(), "examples": dataclasses.asdict(_EXAMPLES())}
+    wanted = json.loads(json.dumps(wanted))  # As in the file: tuples become lists.
+    found = prepared.metadata["options"]
+    for name, value in _flat(wanted).items():
+        was = _flat(found).get(name)
+        if was != value:
+            raise DataError(
+                f"{prepared.data_dir}: was prepared with --{name}={was}, but the flags now say "
+                f"{value}; convert it again with --overwrite, or use another --data_dir."
+            )
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}.{field}": entry for field, entry in value.items()})
+        else:
+            flat[name] = value
+    return flat
