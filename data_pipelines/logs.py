@@ -171,7 +171,7 @@ def _id(column: pd.Series, domains: Sequence[str]) -> _Typed:
     stripped = unique.str.strip()
     wrong = unique[(stripped == "") | (stripped != unique) | unique.str.contains("[\t\r\n]")]
     if len(wrong):
-        missing |= texts.isin(wrong).to_numpy(bool)
+        missing = missing | texts.isin(wrong).to_numpy(bool)
     remedy = "is not an id: it is empty, or has a tab, a line break or blanks at its ends."
     return texts, [(missing, remedy)]
 

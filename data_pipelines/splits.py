@@ -12,102 +12,26 @@ Draws take the users with the smallest keyed hash of (seed, purpose, user id): t
 the order of rows, and the number drawn is exact.
 """
 
-import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS, InteractionLog
+from data_pipelines.split_log import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    SplitLog,
+    SplitOptions,
+    summary_table,
+)
 
-KINDS = ("leave_one_out", "ratio", "user", "given")
-_TRAIN, _VALIDATION, _TEST, _DROPPED = 0, 1, 2, -1
+__all__ = ["SplitLog", "SplitOptions", "split", "summary_table"]
 
-
-@dataclasses.dataclass(frozen=True)
-class SplitOptions:
-    """How a log is split.
-
-    Attributes:
-      target: the target domain; all others are sources. Empty: every domain is a source, for
-        pre-training only.
-      kind: how target interactions are split. leave_one_out: of each user the last one tests, the
-        last but one validates, the others train; users with fewer than 3 are dropped from the
-        target. ratio: of each user the last test_share test, the validation_share before them
-        validate. user: validation_share and test_share of the target's users are held out
-        with all their target interactions. given: the log's part column.
-      validation_share: for ratio and user, the share that validates.
-      test_share: for ratio and user, the share that tests.
-      cold_share: for leave_one_out and ratio, the share of the users with source and target
-        interactions of whom all target interactions are held out, one half of these users
-        validating, the other testing. They are cold in the target.
-      source_validation_share: share of users whose source interactions validate pre-training.
-      source_test_share: share of users whose source interactions test pre-training.
-      min_user_interactions: users with fewer interactions in a domain leave that domain.
-      min_item_interactions: items with fewer interactions leave the log.
-      seed: of the draws of users.
-    """
-
-    target: str = ""
-    kind: str = "leave_one_out"
-    validation_share: float = 0.1
-    test_share: float = 0.1
-    cold_share: float = 0.0
-    source_validation_share: float = 0.05
-    source_test_share: float = 0.05
-    min_user_interactions: int = 1
-    min_item_interactions: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise DataError(f"kind {self.kind!r}: use {', '.join(KINDS)}.")
-        pairs = [
-            ("validation_share", "test_share"),
-            ("source_validation_share", "source_test_share"),
-        ]
-        for name in (*pairs[0], *pairs[1], "cold_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise DataError(f"{name} is {getattr(self, name)}: it must be in [0, 1).")
-        for first, second in pairs:
-            if getattr(self, first) + getattr(self, second) >= 1:
-                raise DataError(f"{first} and {second} leave nothing to train on: lower them.")
-        for name in ("min_user_interactions", "min_item_interactions"):
-            if getattr(self, name) < 1:
-                raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1.")
-        if self.cold_share and self.kind in ("user", "given"):
-            raise DataError(f"cold_share has no meaning with kind {self.kind}: leave it out.")
-        defaults = SplitOptions.__dataclass_fields__
-        if self.kind in ("leave_one_out", "given"):
-            for name in pairs[0]:
-                if getattr(self, name) != defaults[name].default:
-                    raise DataError(f"{name} has no meaning with kind {self.kind}: leave it out.")
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitLog:
-    """A log with a part for every interaction.
-
-    Attributes:
-      interactions: the log's columns and `part` (train, validation or test), sorted by user_id,
-        then timestamp; equal timestamps keep their order in the file. Source rows carry the part
-        of their user's source sequence, the same in all source domains.
-      domains: all domains, in the log's order.
-      target: the target domain, or "".
-      sources: the other domains, in the log's order.
-      comparable_times: as in the log.
-      dropped: what -> how many, for the summary.
-    """
-
-    interactions: pd.DataFrame
-    domains: tuple[str, ...]
-    target: str
-    sources: tuple[str, ...]
-    comparable_times: bool
-    dropped: Mapping[str, int]
+_DROPPED = -1
 
 
 def split(log: InteractionLog, options: SplitOptions) -> SplitLog:
@@ -279,16 +203,16 @@ def _target_parts(
         from_end = np.cumsum(counts)[user] - 1 - np.arange(len(chosen))
         total = counts[user]
         if options.kind == "leave_one_out":
-            part[from_end == 0] = _TEST
-            part[from_end == 1] = _VALIDATION
+            part[from_end == 0] = TEST
+            part[from_end == 1] = VALIDATION
             part[total < 3] = _DROPPED
         else:
             test, validation = _held_out_counts(total, options)
-            part[from_end < test + validation] = _VALIDATION
-            part[from_end < test] = _TEST
+            part[from_end < test + validation] = VALIDATION
+            part[from_end < test] = TEST
         both = users[np.isin(users, table.user[core[~is_target]])]
         drawn = draws.take(both, "cold", options.cold_share / 2, options.cold_share / 2)
-    for value, group in zip((_VALIDATION, _TEST), drawn, strict=True):
+    for value, group in zip((VALIDATION, TEST), drawn, strict=True):
         part[np.isin(table.user[chosen], group)] = value
     return part
 
@@ -320,7 +244,7 @@ def _source_parts(
             return part
     users = np.unique(table.user[chosen])
     drawn = draws.take(users, "source", options.source_validation_share, options.source_test_share)
-    for value, group in zip((_VALIDATION, _TEST), drawn, strict=True):
+    for value, group in zip((VALIDATION, TEST), drawn, strict=True):
         part[np.isin(table.user[chosen], group)] = value
     return part
 
@@ -332,7 +256,7 @@ def _require_training(
     domains: tuple[str, ...],
     options: SplitOptions,
 ) -> None:
-    training = np.bincount(table.domain[core[part == _TRAIN]], minlength=len(domains))
+    training = np.bincount(table.domain[core[part == TRAIN]], minlength=len(domains))
     for name, count in zip(domains, training, strict=True):
         if not count:
             raise DataError(
@@ -340,50 +264,3 @@ def _require_training(
                 "--split.min_user_interactions, --split.min_item_interactions or the shares, or "
                 f"use another kind than {options.kind}."
             )
-
-
-def summary_table(split_log: SplitLog) -> str:
-    """The split as text: a row for each domain, then the overlap and what was dropped."""
-    rows = split_log.interactions
-    target_users = rows["user_id"][rows["domain"] == split_log.target].unique()
-    lines = []
-    for name in split_log.domains:
-        of = rows[rows["domain"] == name]
-        users, items = of["user_id"].nunique(), of["item_id"].nunique()
-        parts = of["part"].value_counts()
-        shared = int(of["user_id"].drop_duplicates().isin(target_users).sum())
-        density = len(of) / (users * items)
-        lines.append(
-            {
-                "domain": name + (" (target)" if name == split_log.target else ""),
-                "users": f"{users:,}",
-                "items": f"{items:,}",
-                "interactions": f"{len(of):,}",
-                **{part: f"{parts.get(part, 0):,}" for part in PARTS},
-                "users in target": f"{shared:,}" if split_log.target else "-",
-                "sparsity": f"{100 * (1 - density):.3f}%",
-            }
-        )
-    text = [pd.DataFrame(lines).to_string(index=False)]
-    if split_log.target:
-        text.append(_cold_line(split_log))
-    text += [f"dropped: {what}: {count:,}" for what, count in split_log.dropped.items()]
-    return "\n".join(text)
-
-
-def _cold_line(split_log: SplitLog) -> str:
-    """How many held-out users are cold, and how many held-out items were never trained on."""
-    rows = split_log.interactions
-    target = rows[rows["domain"] == split_log.target]
-    training = target[target["part"] == PARTS[_TRAIN]]
-    texts = []
-    for part in PARTS[1:]:
-        held = target[target["part"] == part]
-        users = held["user_id"].drop_duplicates()
-        cold = int((~users.isin(training["user_id"])).sum())
-        new = int((~held["item_id"].isin(training["item_id"])).sum())
-        texts.append(
-            f"{part}: {len(users):,} users, {cold:,} of them cold; "
-            f"{new:,} interactions with items that do not train"
-        )
-    return "\n".join(texts)

@@ -39,7 +39,8 @@ class LogAssembly:
         rows: pd.DataFrame,
         bad: np.ndarray,
         locate: Callable[[int], str],
-        describe: Callable[[int], str],
+        field: str,
+        remedy: str,
     ) -> tuple[pd.DataFrame, Callable[[int], str]]:
         """Takes bad rows away and counts them as bad lines.
 
@@ -47,7 +48,8 @@ class LogAssembly:
           rows: a file's rows.
           bad: bool [rows].
           locate: says "FILE, line N" for a row.
-          describe: says what is wrong with a row.
+          field: the column that is wrong.
+          remedy: what is wrong with it, following its value.
 
         Returns:
           The other rows and their `locate`.
@@ -58,7 +60,8 @@ class LogAssembly:
         if not bad.any():
             return rows, locate
         first = int(np.argmax(bad))
-        self.bad_lines.add(int(bad.sum()), lambda: f"{locate(first)}: {describe(first)}")
+        value = rows[field].iloc[first]
+        self.bad_lines.add(int(bad.sum()), lambda: f"{locate(first)}: {field} {value!r} {remedy}")
         kept = np.flatnonzero(~bad)
         return rows.iloc[kept], lambda row: locate(int(kept[row]))
 
@@ -74,10 +77,8 @@ class LogAssembly:
             rows,
             (rows["domain"] == "").to_numpy(bool),
             locate,
-            lambda row: (
-                f"item_id {rows['item_id'].iloc[row]!r} is in none of the ranges of "
-                "--read.item_ranges."
-            ),
+            "item_id",
+            "is in none of the ranges of --read.item_ranges.",
         )
 
     def by_category(

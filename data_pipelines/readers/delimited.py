@@ -184,4 +184,5 @@ def _read_parquet(path: pathlib.Path, names: Callable[[list[str]], Sequence[str]
             table = table.set_column(k, field.name, pc.cast(table[k], pa.string()))
         elif pa.types.is_dictionary(field.type):
             table = table.set_column(k, field.name, table[k].cast(field.type.value_type))
-    return table.to_pandas(), lambda row: f"{path}, row {row + 1}"
+    # Column types as Arrow has them, not as the pandas that wrote the file had them.
+    return table.to_pandas(ignore_metadata=True), lambda row: f"{path}, row {row + 1}"

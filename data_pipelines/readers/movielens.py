@@ -84,7 +84,8 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
             rows,
             rows["category"].isna().to_numpy(bool),
             locate,
-            lambda _: "item_id is not in the folder's list of items.",
+            "item_id",
+            "is not in the folder's list of items.",
         )
         if domain_by == "file":
             rows = rows.assign(domain=entry.domain)

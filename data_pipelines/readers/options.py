@@ -45,7 +45,8 @@ class ReadOptions:
         every line is a user of its own, named by its line number.
       padding: sequences and peterrec readers: a token that only fills lines up and is dropped;
         empty for none (sequences) or 0 (peterrec).
-      max_bad_lines: number of bad lines that may be skipped, in all files together.
+      max_bad_lines: number of bad lines that may be skipped, in all files together. Of a line
+        with several ids (sequences, peterrec) only the bad ids are skipped and counted.
     """
 
     user_column: str = "user_id"

@@ -31,11 +31,6 @@ from data_pipelines.readers.options import ReadOptions, input_domains, parse_inp
 from data_pipelines.readers.text_files import read_lines, split_columns
 
 
-def _not_a_number(row: int) -> str:
-    del row
-    return "user_id is not a whole number, which --read.shared_users_below needs."
-
-
 def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     """Reads pair files.
 
@@ -73,8 +68,15 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
         if options.shared_users_below:
             users = pd.to_numeric(rows["user_id"], errors="coerce").to_numpy(np.float64)
             numeric = (np.floor(users) == users) & (users >= 0)
-            private = pd.Series(users >= options.shared_users_below, index=rows.index)
-            rows["user_id"] = rows["user_id"].where(~private, f"{entry.domain}:" + rows["user_id"])
-            rows, locate = assembly.reject(rows, ~numeric, locate, _not_a_number)
+            rows, locate = assembly.reject(
+                rows,
+                ~numeric,
+                locate,
+                "user_id",
+                "is not a whole number, which --read.shared_users_below needs.",
+            )
+            private = pd.Series(users[numeric] >= options.shared_users_below, index=rows.index)
+            prefixed = f"{entry.domain}:" + rows["user_id"]
+            rows = rows.assign(user_id=rows["user_id"].where(~private, prefixed))
         assembly.add(rows, locate)
     return assembly.log(comparable_times=False)

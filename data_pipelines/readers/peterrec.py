@@ -64,7 +64,7 @@ def _add_file(
     halves = pc.split_pattern(lines.texts, _BOUNDARY)
     counts = pc.list_value_length(halves).to_numpy(zero_copy_only=False)
     # A file has the target in every line or in none; its first line says which.
-    expected = 2 if counts[0] == 2 else 1
+    expected = 2 if counts[0] > 1 else 1
     good = counts == expected
     if not good.all():
         first = int(np.argmin(good))

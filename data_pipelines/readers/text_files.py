@@ -209,6 +209,8 @@ def read_columns(
             )
 
         bad_lines.add(malformed, describe)
+    if not table.num_rows:
+        raise DataError(f"{path}: the file has a header and no good line after it.")
 
     def locate(row: int) -> str:
         # Only messages need it, so the file is read again, up to that row.
