@@ -7,6 +7,7 @@ gives every item the same score ranks it last, not first. A score that is not a 
 from collections.abc import Callable
 
 import numpy as np
+import sklearn.metrics
 import tensorflow as tf
 
 
@@ -47,3 +48,18 @@ PER_RANK: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "NDCG": _ndcg,
     "MRR": _reciprocal_rank,
 }
+
+
+def exact_auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve over all rows at once, ties counted half (scikit-learn).
+
+    Args:
+      labels: 0 or 1, [rows].
+      scores: float [rows].
+
+    Returns:
+      The area; NaN if only one class occurs.
+    """
+    if len(np.unique(labels)) < 2:
+        return float("nan")
+    return float(sklearn.metrics.roc_auc_score(labels, scores))

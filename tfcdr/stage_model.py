@@ -14,6 +14,11 @@ class StageModel(tf.keras.Model, abc.ABC):
     Systems with several networks or a nested loop override `train_step`.
     """
 
+    @property
+    @abc.abstractmethod
+    def batch_spec(self) -> dict[str, tf.TensorSpec]:
+        """The entries that a training batch must hold; None stands for any size."""
+
     @abc.abstractmethod
     def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Returns scalar losses by name; "loss" is the one to minimise."""

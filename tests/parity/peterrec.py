@@ -128,14 +128,13 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
     inputs = case["ids/itemseq_input"]
     config = _config(
         settings,
-        max_length=inputs.shape[1] - causal,
         pretrain_loss="sampled_softmax" if sampled else "full_softmax",
         loss_on_padding=True,
     )
     rows = settings["item_size"]
 
     def fresh_model() -> PretrainingModel:
-        model = PretrainingModel(config, rows, np.ones(rows - 1))
+        model = PretrainingModel(config, inputs.shape[1] - causal, rows, np.ones(rows - 1))
         if sampled:
             model.sampler = _RecordedSample(case)
         _load(model, case, settings)
@@ -211,7 +210,6 @@ def _predict(model: PretrainingModel, case: Case, causal: bool) -> Outputs:
 def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     config = _config(
         settings,
-        max_length=case["ids/context"].shape[1] - (1 if settings["causal"] else 2),
         insertion=settings["insertion"],
         cardinality=settings["cardinality"],
         loss=settings["loss"],
@@ -219,7 +217,9 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
     )
 
     def fresh_model() -> FinetuningModel:
-        model = FinetuningModel(config, settings["item_size"], settings["target_size"] - 1)
+        max_length = case["ids/context"].shape[1] - (1 if settings["causal"] else 2)
+        num_targets = settings["target_size"] - 1
+        model = FinetuningModel(config, max_length, settings["item_size"], num_targets)
         _load(model, case, settings)
         return model
 
@@ -348,8 +348,8 @@ def released_checkpoint() -> pathlib.Path:
 def _replay_checkpoint(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     del jit_compile
     items, rows = case["ids/pretrain"], settings["item_size"]
-    config = _config(settings, max_length=items.shape[1] - 1, pretrain_loss="full_softmax")
-    model = PretrainingModel(config, rows, np.ones(rows - 1))
+    config = _config(settings, pretrain_loss="full_softmax")
+    model = PretrainingModel(config, items.shape[1] - 1, rows, np.ones(rows - 1))
     reference.load_checkpoint(model, str(released_checkpoint()))
     hidden = model.trunk(items[:, :-1])
     logits = model.score_catalogue(model.output_features(hidden))
@@ -360,8 +360,8 @@ def _replay_checkpoint(case: Case, settings: dict, jit_compile: bool) -> Outputs
     positive = np.take_along_axis(last, items[:, -1:], 1)[:, 0]
     is_positive = np.arange(rows) == items[:, -1:]
     ranks = metrics.pessimistic_ranks(positive, last, is_positive).numpy()
-    finetuning_config = _config(settings, max_length=items.shape[1], adaptation="fine_tune_all")
-    finetuning = FinetuningModel(finetuning_config, rows, num_targets=1)
+    finetuning_config = _config(settings, adaptation="fine_tune_all")
+    finetuning = FinetuningModel(finetuning_config, items.shape[1], rows, num_targets=1)
     reference.load_checkpoint(finetuning, str(released_checkpoint()))
     return {
         "pretrain/hidden_last": hidden[:, -1].numpy(),

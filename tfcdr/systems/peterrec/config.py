@@ -3,6 +3,7 @@
 import dataclasses
 
 _CHOICES = {
+    "stages": ("all", "pretrain"),
     "initialization": ("independent", "released"),
     "pretrain_loss": ("sampled_softmax", "full_softmax"),
     "sampler": ("log_uniform", "popularity"),
@@ -15,7 +16,6 @@ _CHOICES = {
 _POSITIVE = (
     "channels",
     "kernel_size",
-    "max_length",
     "max_masked",
     "pretrain_learning_rate",
     "pretrain_batch_size",
@@ -35,13 +35,13 @@ class PeterRecConfig:
     """Hyperparameters of both stages.
 
     Attributes:
+      stages: "all", or "pretrain" to stop before fine-tuning, for data without a target.
       channels: width C of the item embedding and of every convolution; 256 in the paper, 64
         suggested by its authors.
       dilations: first dilation d of each residual block; its second convolution uses 2d.
       kernel_size: taps k of every dilated convolution.
       causal: true for NextItNet (next-item pre-training), false for the encoder of GRec
         (masked-item pre-training).
-      max_length: length T of the source history that the network reads, in items.
       position_embedding: adds a learned vector for each position to the item embedding.
       initialization: "independent" draws every weight anew; "released" repeats the release, in
         which weights of equal shape start identical.
@@ -78,11 +78,11 @@ class PeterRecConfig:
       patience: epochs without a better validation score after which a stage stops.
     """
 
+    stages: str = "all"
     channels: int = 64
     dilations: tuple[int, ...] = (1, 4, 1, 4, 1, 4, 1, 4)
     kernel_size: int = 3
     causal: bool = True
-    max_length: int = 20
     position_embedding: bool = False
     initialization: str = "independent"
     pretrain_loss: str = "sampled_softmax"

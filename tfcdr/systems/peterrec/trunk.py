@@ -216,3 +216,13 @@ class Trunk(tf.keras.layers.Layer):
         for block in self.blocks:
             activations.append(block(activations[-1]))
         return activations
+
+    @property
+    def pretrained_layers(self) -> list[tf.keras.layers.Layer]:
+        """Every layer but the adapters, in an order that does not depend on the adapters."""
+        layers = [self.item_embedding]
+        if self.position_embedding is not None:
+            layers.append(self.position_embedding)
+        for block in self.blocks:
+            layers += [block.convolution1, block.norm1, block.convolution2, block.norm2]
+        return layers

@@ -1,0 +1,36 @@
+"""Evaluates a finished run again and prints its tables.
+
+python launchers/evaluate.py --workdir=runs/demo
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from launchers import finished_run, program
+from tfcdr import evaluation
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "The prepared data set, if it has moved since training."
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints validation and test tables."""
+    del argv
+    if not _WORKDIR.value:
+        raise program.FlagError("--workdir is missing: name the folder of a run.")
+    run_to_evaluate = finished_run.load(_WORKDIR.value, _DATA_DIR.value)
+    metrics = run_to_evaluate.experiment.evaluate(run_to_evaluate.model)
+    for split, rows in metrics["tables"].items():
+        print(f"\n{split}\n{evaluation.format_table(rows)}")
+
+
+def run() -> None:
+    """Console entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,126 @@
+"""Trains a system on a data set, evaluates it, and leaves everything in --workdir.
+
+    python launchers/train.py --flagfile=launchers/flagfiles/demo.cfg --workdir=runs/demo
+
+Run again with the same flags, it resumes where it stopped; a finished run says so. With --reader
+and its flags, a data set that --data_dir lacks is prepared first.
+"""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from absl import flags
+
+from launchers import config_flags, data_flags, program
+from tfcdr import evaluation, transfer_gain
+from tfcdr.evaluation import EvaluationOptions
+from tfcdr.experiment import Experiment
+from tfcdr.run_folder import RunFolder
+from tfcdr.systems.registry import SYSTEMS
+
+_SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Decides weights, order of the data and every draw.", lower_bound=0
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Two runs give the same bits, at some cost in speed."
+)
+_JIT_COMPILE = flags.DEFINE_bool(
+    "jit_compile", True, "Compiles train steps with XLA; false helps debugging."
+)
+_COMPARE = flags.DEFINE_bool(
+    "compare_no_transfer",
+    False,
+    "Also trains the same model on the target alone, in WORKDIR/no_transfer, and says whether the "
+    "transfer helped.",
+)
+_CONFIGS = {
+    name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
+}
+_EVALUATION = config_flags.define("evaluation", EvaluationOptions)
+flags.adopt_module_key_flags(data_flags)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs what the flags describe."""
+    del argv
+    if not _WORKDIR.value:
+        raise program.FlagError("--workdir is missing: name the folder of the run.")
+    workdir = pathlib.Path(_WORKDIR.value)
+    system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
+    options = _EVALUATION()
+    if _DETERMINISTIC.value:
+        tf.config.experimental.enable_op_determinism()
+    data_dir = data_flags.data_dir(default=workdir / "data")
+    data = data_flags.open_or_build(data_dir, system.views(config))
+    print(data_flags.describe(data.metadata))
+
+    def experiment(config: Any, folder: RunFolder) -> Experiment:
+        folder.claim(_run_config(config, options, data.fingerprint, data_dir))
+        seed, jit_compile = _SEED.value, _JIT_COMPILE.value
+        return Experiment(system, config, data, folder, options, seed, jit_compile)
+
+    folder = RunFolder(workdir)
+    main_run = experiment(config, folder)
+    _finish(main_run, folder)
+    if _COMPARE.value:
+        baseline_folder = RunFolder(workdir / "no_transfer")
+        baseline = experiment(system.without_transfer(config), baseline_folder)
+        print("\nThe same model trained on the target alone:")
+        _finish(baseline, baseline_folder)
+        _compare(main_run, baseline, folder, options)
+
+
+def _finish(experiment: Experiment, folder: RunFolder) -> None:
+    metrics = folder.metrics()
+    if metrics is not None:
+        print(f"{folder.path}: this run is finished; nothing to do.")
+    else:
+        metrics = experiment.run()
+    for split, rows in metrics["tables"].items():
+        print(f"\n{split}\n{evaluation.format_table(rows)}")
+
+
+def _compare(
+    main_run: Experiment, baseline: Experiment, folder: RunFolder, options: EvaluationOptions
+) -> None:
+    ranks = [
+        run.held_out_ranks(run.best_model(), "test")[options.protocol, evaluation.MODEL]
+        for run in (main_run, baseline)
+    ]
+    gain = transfer_gain.measure(*ranks, options.monitor, seed=_SEED.value)
+    folder.add_to_metrics({"transfer": gain._asdict()})
+    print(f"\n{gain.verdict()}")
+
+
+def _run_config(
+    config: Any, options: EvaluationOptions, fingerprint: str, data_dir: pathlib.Path
+) -> dict[str, Any]:
+    packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {
+        "system": _SYSTEM.value,
+        "config": dataclasses.asdict(config),
+        "evaluation": dataclasses.asdict(options),
+        "seed": _SEED.value,
+        "deterministic": _DETERMINISTIC.value,
+        "jit_compile": _JIT_COMPILE.value,
+        "data_fingerprint": fingerprint,
+        "data_dir": str(data_dir.absolute()),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def run() -> None:
+    """Console entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,148 @@
+"""A run from prepared data to final figures: every stage of a system, then the test."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfcdr import evaluation
+from tfcdr.data_source import DataSource
+from tfcdr.evaluation import EvaluationOptions, HeldOutRanker, Ranks
+from tfcdr.run_folder import RunFolder
+from tfcdr.stage_model import StageModel
+from tfcdr.stage_run import StageRun
+from tfcdr.system import Stage, System
+
+# Candidates are drawn from this seed in every run, so that all runs rank among the same ones.
+_CANDIDATE_SEED = 0
+
+
+class Experiment:
+    """One system with one configuration on one data set, in one folder."""
+
+    def __init__(
+        self,
+        system: System,
+        config: Any,
+        data: DataSource,
+        folder: RunFolder,
+        options: EvaluationOptions,
+        seed: int,
+        jit_compile: bool,
+    ) -> None:
+        """Creates the experiment.
+
+        Args:
+          system: from the registry.
+          config: an instance of `system.config_class`.
+          data: a prepared data set.
+          folder: where the run's files go; claimed by the caller.
+          options: how validation and test are ranked.
+          seed: of weights, batches and draws.
+          jit_compile: whether train steps are compiled by XLA.
+        """
+        self._system = system
+        self._config = config
+        self._data = data
+        self._folder = folder
+        self._options = options
+        self._seed = seed
+        self._jit_compile = jit_compile
+        self._stages = system.stages(config)
+
+    def run(self) -> dict[str, Any]:
+        """Runs or resumes every stage, evaluates, and writes metrics.json.
+
+        Returns:
+          What metrics.json holds: see `evaluate`, and "stages" with the training of each stage.
+
+        Raises:
+          RunError: see `StageRun.train`.
+        """
+        previous, trained = None, {}
+        for stage in self._stages:
+            stage_run = self._stage_run(stage)
+            if previous is not None:
+                self._system.warm_start(stage_run.model, previous)
+            print(f"{stage.name}: {_describe_parameters(stage_run.model)}")
+            stage_run.train(self._validation(stage))
+            trained[stage.name] = stage_run.summary()
+            previous = stage_run.model
+        metrics = {"stages": trained, **self.evaluate(previous)}
+        self._folder.finish(metrics)
+        return metrics
+
+    def best_model(self) -> StageModel:
+        """Rebuilds the last stage's model with the weights of its best epoch.
+
+        Raises:
+          RunError: the run has no such checkpoint, or it does not fit.
+        """
+        stage_run = self._stage_run(self._stages[-1])
+        stage_run.restore_best()
+        return stage_run.model
+
+    def evaluate(self, model: StageModel) -> dict[str, Any]:
+        """Ranks the validation and the test interactions of the last stage.
+
+        Returns:
+          "validation" and "test": metrics of all users under the chosen protocol; "tables": for
+          each split the rows of `evaluation.tabulate`.
+        """
+        ranks = {split: self.held_out_ranks(model, split) for split in ("validation", "test")}
+        chosen = (self._options.protocol, evaluation.MODEL)
+        tables = {
+            split: evaluation.tabulate(of_split, self._options.ks)
+            for split, of_split in ranks.items()
+        }
+        headline = {
+            split: of_split[chosen].summary(self._options.ks) for split, of_split in ranks.items()
+        }
+        return {**headline, "tables": tables}
+
+    def held_out_ranks(self, model: StageModel, split: str) -> dict[tuple[str, str], Ranks]:
+        """Ranks the interactions of a split by the last stage's model and by popularity."""
+        stage = self._stages[-1]
+        return self._ranker(stage, model)(self._evaluation_batches(stage, split, sampled=True))
+
+    def _stage_run(self, stage: Stage) -> StageRun:
+        # Each stage starts from a seed of its own, so that a resumed run, which skips the stages
+        # before, draws the same initial weights.
+        tf.keras.utils.set_random_seed(self._seed + 1000 * self._stages.index(stage))
+        model = self._system.build(stage.name, self._config, self._data, self._seed)
+        optimizer = self._system.optimizer(stage.name, self._config)
+        model.compile(optimizer=optimizer, jit_compile=self._jit_compile)
+        return StageRun(stage, model, self._data, self._folder, self._seed, self._options.monitor)
+
+    def _validation(self, stage: Stage) -> Any:
+        sampled = self._options.protocol == "sampled" and stage == self._stages[-1]
+        protocol = "sampled" if sampled else "full"
+        rankers = {}
+
+        def validate(model: StageModel) -> dict[str, float]:
+            ranker = rankers.setdefault(id(model), self._ranker(stage, model))
+            ranks = ranker(self._evaluation_batches(stage, "validation", sampled))
+            return ranks[protocol, evaluation.MODEL].summary(self._options.ks)
+
+        return validate
+
+    def _ranker(self, stage: Stage, model: StageModel) -> HeldOutRanker:
+        counts = self._data.vocabulary(self._system.catalogue(stage.name)).counts
+        return HeldOutRanker(model, counts)
+
+    def _evaluation_batches(self, stage: Stage, split: str, sampled: bool) -> tf.data.Dataset:
+        request = stage.evaluation
+        # Only views with candidates offer them; pre-training ranks the full catalogue.
+        if sampled and stage.has_candidates and self._options.negatives:
+            options = {**request.options, "candidates": self._options.negatives}
+            request = request._replace(options=options)
+        return request.batches(self._data, split, self._options.batch_size, _CANDIDATE_SEED)
+
+
+def _describe_parameters(model: StageModel) -> str:
+    def count(variables: list[tf.Variable]) -> int:
+        return int(sum(np.prod(variable.shape) for variable in variables))
+
+    trainable = count(model.trainable_variables)
+    frozen = count(model.non_trainable_variables)
+    return f"{trainable:,} trainable parameters, {frozen:,} frozen"

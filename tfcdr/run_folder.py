@@ -1,0 +1,142 @@
+"""The files of a run: what was asked for, what each epoch gave, what came out.
+
+config.json     every setting, versions and the data's fingerprint
+metrics.jsonl   a line for each finished epoch
+metrics.json    the final figures; its presence means that the run is finished
+checkpoints/    <stage>/latest and <stage>/best
+tensorboard/    <stage>
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tfcdr.errors import RunError
+
+# Settings that may differ between a run and its resumption.
+_INFORMATIVE = ("versions", "data_dir")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Reads and writes the files of one run.
+
+    Attributes:
+      path: the run's folder; created by `claim`.
+    """
+
+    path: pathlib.Path
+
+    def claim(self, config: Mapping[str, Any]) -> None:
+        """Writes config.json, or checks that the one that is there says the same.
+
+        Raises:
+          RunError: the folder holds a run of another configuration, or other files.
+        """
+        if (self.path / "config.json").exists():
+            differing = _differences("", self.config(), json.loads(json.dumps(config)))
+            if differing:
+                raise RunError(
+                    f"{self.path}: this folder holds a run of another configuration "
+                    f"({'; '.join(differing)}); give another --workdir."
+                )
+            return
+        # A data set that the run prepared for itself lies in the run's folder.
+        if self.path.exists() and {entry.name for entry in self.path.iterdir()} - {"data"}:
+            raise RunError(
+                f"{self.path}: the folder is neither empty nor a run; give another --workdir."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write("config.json", config)
+
+    def config(self) -> dict[str, Any]:
+        """Reads config.json.
+
+        Raises:
+          RunError: there is no run in this folder.
+        """
+        try:
+            return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.path}: no run here (config.json is missing or damaged); train first with "
+                "launchers/train.py --workdir."
+            ) from error
+
+    def metrics(self) -> dict[str, Any] | None:
+        """Reads metrics.json; None if the run is not finished."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Writes metrics.json, in one rename."""
+        self._write("metrics.json", metrics)
+
+    def add_to_metrics(self, entries: Mapping[str, Any]) -> None:
+        """Adds entries to a finished run's metrics.json."""
+        self.finish({**self.metrics(), **entries})
+
+    def epochs(self, stage: str) -> list[dict[str, Any]]:
+        """Returns the finished epochs of a stage, oldest first."""
+        return [line for line in self._lines() if line["stage"] == stage]
+
+    def add_epoch(self, line: Mapping[str, Any]) -> None:
+        """Appends an epoch to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def forget_epochs(self, stage: str, after: int) -> None:
+        """Drops a stage's lines beyond its last checkpoint: their epochs run again.
+
+        Args:
+          stage: the stage.
+          after: how many epochs the checkpoint holds.
+        """
+        lines = self._lines()
+        kept = [line for line in lines if line["stage"] != stage or line["epoch"] <= after]
+        if len(kept) < len(lines):
+            text = "".join(json.dumps(line) + "\n" for line in kept)
+            self._replace("metrics.jsonl", text)
+
+    def checkpoints(self, stage: str, kind: str) -> str:
+        """Returns the folder of a stage's checkpoints; `kind` is "latest" or "best"."""
+        return str(self.path / "checkpoints" / stage / kind)
+
+    def tensorboard(self, stage: str) -> str:
+        """Returns the folder of a stage's TensorBoard events."""
+        return str(self.path / "tensorboard" / stage)
+
+    def _lines(self) -> list[dict[str, Any]]:
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = []
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                # A killed run can leave half a last line; its epoch has no checkpoint either.
+                continue
+        return lines
+
+    def _write(self, name: str, value: Mapping[str, Any]) -> None:
+        self._replace(name, json.dumps(value, indent=2) + "\n")
+
+    def _replace(self, name: str, text: str) -> None:
+        temporary = self.path / f".{name}.incomplete"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, self.path / name)
+
+
+def _differences(prefix: str, old: Any, new: Any) -> list[str]:
+    """Names the settings in which two configurations differ, nested ones with dots."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [f"{prefix}: {old} there, {new} now"]
+    differing = []
+    for key in sorted({*old, *new} - set(() if prefix else _INFORMATIVE)):
+        name = f"{prefix}.{key}" if prefix else key
+        differing += _differences(name, old.get(key), new.get(key))
+    return differing

@@ -1,0 +1,90 @@
+"""PeterRec's stages and how one starts from the other."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfcdr import optimizers
+from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.errors import RunError
+from tfcdr.stage_model import StageModel
+from tfcdr.system import Stage, System
+from tfcdr.systems.peterrec.config import PeterRecConfig
+from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
+
+
+class PeterRec(System):
+    """Pre-training on source sequences, then parameter-efficient adaptation to the target."""
+
+    name = "peterrec"
+    config_class = PeterRecConfig
+
+    def stages(self, config: PeterRecConfig) -> tuple[Stage, ...]:
+        pretrain = Stage(
+            name="pretrain",
+            training=_pretraining_view(config),
+            evaluation=_pretraining_view(config),
+            batch_size=config.pretrain_batch_size,
+            epochs=config.pretrain_epochs,
+            patience=config.patience,
+            has_candidates=False,
+        )
+        frame = {"cls": "last" if config.causal else "both"}
+        finetune = Stage(
+            name="finetune",
+            training=ViewRequest(
+                "transfer",
+                {
+                    **frame,
+                    "negatives": config.negatives,
+                    "sampler": config.negative_sampler,
+                    "lambdafm_rho": config.lambdafm_rho,
+                    "negatives_exclude": config.negatives_exclude,
+                },
+            ),
+            evaluation=ViewRequest("transfer", frame),
+            batch_size=config.finetune_batch_size,
+            epochs=config.finetune_epochs,
+            patience=config.patience,
+            has_candidates=True,
+        )
+        if config.stages == "pretrain":
+            return (pretrain,)
+        return (pretrain, finetune) if config.is_pretrained else (finetune,)
+
+    def build(self, stage: str, config: PeterRecConfig, data: DataSource, seed: int) -> StageModel:
+        source = data.vocabulary("source")
+        try:
+            if stage == "pretrain":
+                return PretrainingModel(
+                    config, data.max_length, source.rows, source.counts, seed=seed
+                )
+            targets = data.vocabulary("target").size
+            return FinetuningModel(config, data.max_length, source.rows, targets)
+        except ValueError as error:
+            raise RunError(f"--peterrec.*: {error}") from error
+
+    def optimizer(self, stage: str, config: PeterRecConfig) -> tf.keras.optimizers.Optimizer:
+        if stage == "pretrain":
+            return optimizers.adam(config.pretrain_learning_rate)
+        return optimizers.adam(config.finetune_learning_rate)
+
+    def catalogue(self, stage: str) -> str:
+        return "source" if stage == "pretrain" else "target"
+
+    def warm_start(self, model: FinetuningModel, previous: PretrainingModel) -> None:
+        """Copies the trunk; adapters and the target table keep their fresh start."""
+        pairs = zip(model.trunk.pretrained_layers, previous.trunk.pretrained_layers, strict=True)
+        for layer, pretrained in pairs:
+            layer.set_weights(pretrained.get_weights())
+
+    def without_transfer(self, config: PeterRecConfig) -> PeterRecConfig:
+        return dataclasses.replace(config, adaptation="from_scratch")
+
+
+def _pretraining_view(config: PeterRecConfig) -> ViewRequest:
+    if config.causal:
+        return ViewRequest("next_item", {})
+    return ViewRequest(
+        "masked_item", {"mask_share": config.mask_share, "max_masked": config.max_masked}
+    )
