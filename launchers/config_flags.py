@@ -7,7 +7,7 @@ The help text of a flag is the field's entry in the dataclass docstring (`Attrib
 import dataclasses
 import functools
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import docstring_parser
@@ -59,7 +59,7 @@ def define(prefix: str, config_class: type) -> Callable[[], Any]:
     Args:
       prefix: the part of the flag's name before the dot, such as "peterrec".
       config_class: a dataclass whose fields have defaults and are bool, int, float, str or a
-        `tuple[..., ...]` of these.
+        `tuple[..., ...]` or `typing.Sequence` of these.
 
     Returns:
       A function without arguments that gives the dataclass with the values from the command
@@ -70,7 +70,7 @@ def define(prefix: str, config_class: type) -> Callable[[], Any]:
     for name, text in field_documentation(config_class).items():
         flag = flags.FLAGS[f"{prefix}.{name}"]
         flag.help = text
-        if typing.get_origin(types[name]) is tuple:
+        if typing.get_origin(types[name]) in (tuple, Sequence):
             flag.parser = _CommaSeparated(typing.get_args(types[name])[0])
     return functools.partial(_instance, prefix, holder)
 

@@ -47,15 +47,20 @@ def reader_given() -> bool:
     return _READER.value is not None
 
 
-def data_dir() -> Path:
+def data_dir(default: Path | None = None) -> Path:
     """Returns the folder of the prepared data set.
 
+    Args:
+      default: where it is if `--data_dir` is missing.
+
     Raises:
-      FlagError: `--data_dir` is missing.
+      FlagError: `--data_dir` is missing and there is no default.
     """
-    if not _DATA_DIR.value:
+    if _DATA_DIR.value:
+        return Path(_DATA_DIR.value)
+    if default is None:
         raise program.FlagError("--data_dir is missing: name the folder of the prepared data set.")
-    return Path(_DATA_DIR.value)
+    return default
 
 
 def build_data(

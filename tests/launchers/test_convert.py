@@ -1,0 +1,133 @@
+import subprocess
+import sys
+
+import pytest
+from absl.testing import flagsaver
+
+from data_pipelines import dataset
+from data_pipelines.errors import DataError
+from launchers import convert, data_flags, program
+
+CSV = "user_id,item_id,domain,timestamp\n" + "".join(
+    f"u{user},{domain[0]}{(user * 3 + k) % 11},{domain},{10 * k + (domain == 'toys')}\n"
+    for user in range(12)
+    for domain in ("books", "toys")
+    for k in range(5)
+)
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(CSV)
+    return path
+
+
+@pytest.fixture
+def convert_in_process(log, tmp_path, monkeypatch, capsys):
+    """Runs the program in this process; returns (exit status, stdout, last line of stderr)."""
+
+    def run(*arguments):
+        defaults = (f"--data_dir={tmp_path / 'data'}", f"--input={log}", "--split.target=toys")
+        defaults += ("--reader=csv", "--read.domains=books,toys")
+        monkeypatch.setattr(sys, "argv", ["convert.py", *defaults, *arguments])
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as end:
+            program.run(convert.main)
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err.strip().split("\n")[-1]
+
+    return run
+
+
+def test_converts_and_summarises_as_a_script(log, tmp_path):
+    """The script itself, as people and other programs call it."""
+    command = [sys.executable, "launchers/convert.py", "--reader=csv", f"--input={log}"]
+    command += ["--view=next_item,masked_item,transfer", f"--data_dir={tmp_path / 'data'}"]
+    command += ["--split.target=toys", "--read.domains=books,toys", "--examples.max_length=4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.split()[:2] == ["toys", "(target)"] for line in lines)
+    assert any(line.split()[:3] == ["transfer", "train", "36"] for line in lines)
+    assert "transfer train: 100%" in done.stderr
+    prepared = dataset.open_prepared(tmp_path / "data")
+    assert prepared.views == ("next_item", "masked_item", "transfer")
+    assert prepared.metadata["options"]["reader"] == "csv"
+    assert prepared.max_length == 4
+
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    errors = [line for line in again.stderr.splitlines() if "error" in line]
+    assert errors == [f"error: {tmp_path / 'data'}: exists; use --overwrite to replace it."]
+    assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--view=sideways"], 2, "--view=sideways: it takes some of next_item, masked_item, tran"),
+        (["--view="], 2, "--view=: it takes some of"),
+        (["--reader=xml"], 2, "flag --reader=xml"),
+        (["--data_dir="], 2, "--data_dir is missing"),
+        (["--examples.max_length=1"], 2, "--examples.*: max_length must be at least 2"),
+        (["--num_shards=-1"], 2, "flag --num_shards=-1"),
+        (["--nonsense=1"], 2, "nonsense"),
+        (["--split.target=moon"], 1, "--split.target=moon: the log has no such domain"),
+        (["--input=nowhere.csv"], 1, "nowhere.csv"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(
+    convert_in_process, tmp_path, arguments, status, message
+):
+    code, out, error = convert_in_process(*arguments)
+    assert (code, out) == (status, "")
+    assert error.startswith("error: ")
+    assert message in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv"]
+
+
+def test_bad_line_is_named(convert_in_process, log, tmp_path):
+    log.write_text(CSV + "u1,b1,books,yesterday\n")
+    code, _, error = convert_in_process()
+    assert code == 1
+    assert "log.csv" in error and "122" in error and "timestamp" in error
+    assert not (tmp_path / "data").exists()
+
+
+def test_overwrite_replaces(convert_in_process, tmp_path):
+    assert convert_in_process("--view=next_item")[0] == 0
+    assert convert_in_process("--view=transfer")[0] == 1
+    assert convert_in_process("--view=transfer", "--overwrite")[0] == 0
+    assert dataset.open_prepared(tmp_path / "data").views == ("transfer",)
+
+
+def parse(*arguments):
+    data_flags.flags.FLAGS(["train.py", *arguments])
+
+
+@flagsaver.flagsaver()
+def test_training_prepares_a_missing_data_set_once(log, tmp_path):
+    arguments = ["--reader=csv", f"--input={log}", "--split.target=toys"]
+    arguments += ["--read.domains=books,toys", "--examples.max_length=4"]
+    parse(*arguments)
+    folder = tmp_path / "data"
+    built = data_flags.open_or_build(folder, ["next_item", "transfer"], progress=False)
+    written = (folder / "prepared.json").stat().st_mtime_ns
+    again = data_flags.open_or_build(folder, ["transfer"], progress=False)
+    assert again.fingerprint == built.fingerprint
+    assert (folder / "prepared.json").stat().st_mtime_ns == written
+    with pytest.raises(DataError, match="has no view masked_item"):
+        data_flags.open_or_build(folder, ["masked_item"])
+    parse(*arguments, "--examples.max_length=5")
+    with pytest.raises(DataError, match=r"--examples\.max_length=4, but the flags now say 5"):
+        data_flags.open_or_build(folder, ["transfer"])
+
+
+@flagsaver.flagsaver()
+def test_training_without_a_reader_needs_the_data_set(tmp_path):
+    parse()
+    with flagsaver.flagsaver(reader=None):
+        with pytest.raises(DataError, match="no such folder; prepare it with launchers/convert.py"):
+            data_flags.open_or_build(tmp_path / "data", ["transfer"])
+        with pytest.raises(program.FlagError, match="--reader is missing"):
+            data_flags.build_data(tmp_path / "data", ["transfer"])
