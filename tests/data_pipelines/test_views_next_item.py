@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,8 +38,8 @@ def cut(history, part=TRAIN, max_length=3):
 def test_every_item_but_the_first_is_a_label_once_with_the_item_before_it(n, max_length):
     items = list(range(1, n + 1))
     pieces = cut(source_history(items), max_length=max_length)
-    pairs = sorted(pair for piece in pieces for pair in zip(piece[:-1], piece[1:], strict=True))
-    assert pairs == list(zip(items[:-1], items[1:], strict=True))
+    pairs = sorted(pair for piece in pieces for pair in itertools.pairwise(piece))
+    assert pairs == list(itertools.pairwise(items))
     assert all(2 <= len(piece) <= max_length + 1 for piece in pieces)
 
 
@@ -62,10 +64,10 @@ def test_no_window_holds_target_items_or_late_events(log):
     coded = user_histories.code(log)
     for history in coded.histories:
         early = history.items[~history.is_target & (history.timestamps < history.held_out_from)]
-        steps = set(zip(early[:-1].tolist(), early[1:].tolist(), strict=True))
+        steps = set(itertools.pairwise(early.tolist()))
         for part in (TRAIN, VALIDATION, TEST):
             for piece in cut(history, part):
-                assert set(zip(piece[:-1], piece[1:], strict=True)) <= steps
+                assert set(itertools.pairwise(piece)) <= steps
 
 
 def test_needs_a_source_domain():

@@ -127,7 +127,7 @@ def test_training_prepares_a_missing_data_set_once(log, tmp_path):
 def test_training_without_a_reader_needs_the_data_set(tmp_path):
     parse()
     with flagsaver.flagsaver(reader=None):
-        with pytest.raises(DataError, match="no such folder; prepare it with launchers/convert.py"):
+        with pytest.raises(DataError, match="no such folder; prepare it with launchers/convert"):
             data_flags.open_or_build(tmp_path / "data", ["transfer"])
         with pytest.raises(program.FlagError, match="--reader is missing"):
             data_flags.build_data(tmp_path / "data", ["transfer"])
