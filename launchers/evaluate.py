@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from launchers import finished_run, program
-from tfcdr import evaluation
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _DATA_DIR = flags.DEFINE_string(
@@ -23,8 +22,7 @@ def main(argv: Sequence[str]) -> None:
         raise program.FlagError("--workdir is missing: name the folder of a run.")
     run_to_evaluate = finished_run.load(_WORKDIR.value, _DATA_DIR.value)
     metrics = run_to_evaluate.experiment.evaluate(run_to_evaluate.model)
-    for split, rows in metrics["tables"].items():
-        print(f"\n{split}\n{evaluation.format_table(rows)}")
+    run_to_evaluate.experiment.print_tables(metrics)
 
 
 def run() -> None:

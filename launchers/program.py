@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from data_pipelines.errors import DataError
 from tfcdr.errors import RunError
@@ -21,6 +21,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     """
 
     def guarded(argv: Sequence[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # TensorFlow's and TFDS' progress reports
         try:
             if len(argv) > 1:
                 raise FlagError(f"unexpected argument {argv[1]!r}: every option is a --flag.")

@@ -13,13 +13,12 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
 from absl import flags
 
 from launchers import config_flags, data_flags, program
 from tfcdr import evaluation, transfer_gain
 from tfcdr.evaluation import EvaluationOptions
-from tfcdr.experiment import Experiment
+from tfcdr.experiment import Experiment, enable_determinism
 from tfcdr.run_folder import RunFolder
 from tfcdr.systems.registry import SYSTEMS
 
@@ -56,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
     options = _EVALUATION()
     if _DETERMINISTIC.value:
-        tf.config.experimental.enable_op_determinism()
+        enable_determinism()
     data_dir = data_flags.data_dir(default=workdir / "data")
     data = data_flags.open_or_build(data_dir, system.views(config))
     print(data_flags.describe(data.metadata))
@@ -83,8 +82,7 @@ def _finish(experiment: Experiment, folder: RunFolder) -> None:
         print(f"{folder.path}: this run is finished; nothing to do.")
     else:
         metrics = experiment.run()
-    for split, rows in metrics["tables"].items():
-        print(f"\n{split}\n{evaluation.format_table(rows)}")
+    experiment.print_tables(metrics)
 
 
 def _compare(

@@ -202,6 +202,14 @@ def tabulate(ranks: Mapping[tuple[str, str], Ranks], ks: Iterable[int]) -> list[
     )
 
 
-def format_table(rows: list[dict[str, object]]) -> str:
-    """Returns the rows as text for a terminal, metrics to four decimals."""
-    return pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.4f}")
+def format_table(rows: list[dict[str, object]], monitor: str) -> str:
+    """Returns rows of `tabulate` as text for a terminal: the metrics at the monitor's cut-off.
+
+    Args:
+      rows: as `tabulate` gives them.
+      monitor: such as "NDCG@10"; "AUC" has no cut-off and shows every one.
+    """
+    cutoff = monitor.partition("@")[2]
+    table = pd.DataFrame(rows)
+    shown = [name for name in table if "@" not in name or name.endswith(f"@{cutoff}") or not cutoff]
+    return table[shown].to_string(index=False, float_format=lambda value: f"{value:.4f}")

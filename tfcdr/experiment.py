@@ -100,6 +100,11 @@ class Experiment:
         }
         return {**headline, "tables": tables}
 
+    def print_tables(self, metrics: dict[str, Any]) -> None:
+        """Prints the tables of `evaluate`."""
+        for split, rows in metrics["tables"].items():
+            print(f"\n{split}\n{evaluation.format_table(rows, self._options.monitor)}")
+
     def held_out_ranks(self, model: StageModel, split: str) -> dict[tuple[str, str], Ranks]:
         """Ranks the interactions of a split by the last stage's model and by popularity."""
         stage = self._stages[-1]
@@ -137,6 +142,11 @@ class Experiment:
             options = {**request.options, "candidates": self._options.negatives}
             request = request._replace(options=options)
         return request.batches(self._data, split, self._options.batch_size, _CANDIDATE_SEED)
+
+
+def enable_determinism() -> None:
+    """Makes every operation give the same bits in every run on one machine; call it first."""
+    tf.config.experimental.enable_op_determinism()
 
 
 def _describe_parameters(model: StageModel) -> str:

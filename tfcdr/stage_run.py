@@ -1,5 +1,6 @@
 """Trains one stage: epochs, validation, best and latest checkpoints, early stopping, resume."""
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -124,6 +125,8 @@ class StageRun:
             epochs=epoch + 1,
             steps_per_epoch=steps,
             callbacks=[log],
+            # A moving bar with ETA for a person, one line an epoch for a log file.
+            verbose=1 if sys.stdout.isatty() else 2,
         )
         if log.failed_step is not None:
             self._refuse_non_finite(batches, log)
