@@ -9,6 +9,7 @@ from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment
 from tfcdr.ranking import RankingModel
 from tfcdr.run_folder import RunFolder
+from tfcdr.serving.export import export_model
 from tfcdr.systems.registry import SYSTEMS
 
 
@@ -21,6 +22,7 @@ class FinishedRun(NamedTuple):
       data: the data set that it was trained on.
       experiment: evaluates.
       model: the last stage's model at its best epoch.
+      item_space: the items that the model ranks, "source" or "target".
     """
 
     folder: RunFolder
@@ -28,6 +30,30 @@ class FinishedRun(NamedTuple):
     data: PreparedData
     experiment: Experiment
     model: RankingModel
+    item_space: str
+
+    def export(self, top_k: int, retrieval: str) -> pathlib.Path:
+        """Writes the model's next version to WORKDIR/export; see `export_model`.
+
+        Args:
+          top_k: items that a recommendation holds.
+          retrieval: one of `retrieval.KINDS`.
+
+        Returns:
+          The version's folder.
+
+        Raises:
+          RunError: the retrieval cannot be had or the folder cannot be written.
+        """
+        return export_model(
+            self.model,
+            self.folder.path / "export",
+            source_vocabulary=self.data.vocabulary_path("source"),
+            target_vocabulary=self.data.vocabulary_path(self.item_space),
+            max_length=self.data.max_length,
+            top_k=top_k,
+            retrieval=retrieval,
+        )
 
 
 def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRun:
@@ -42,24 +68,26 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRu
       DataError: the data set is missing or damaged.
     """
     folder = RunFolder(pathlib.Path(workdir))
-    config = folder.config()
-    data = open_prepared(data_dir or config["data_dir"])
-    if data.fingerprint != config["data_fingerprint"]:
+    settings = folder.config()
+    data = open_prepared(data_dir or settings["data_dir"])
+    if data.fingerprint != settings["data_fingerprint"]:
         raise RunError(
             f"{data.data_dir}: not the data that the run in {folder.path} was trained on; name "
             "that with --data_dir."
         )
-    system = SYSTEMS[config["system"]]
+    system = SYSTEMS[settings["system"]]
+    config = system.config_class(**_tuples(settings["config"]))
     experiment = Experiment(
         system,
-        system.config_class(**_tuples(config["config"])),
+        config,
         data,
         folder,
-        EvaluationOptions(**_tuples(config["evaluation"])),
-        config["seed"],
-        config["jit_compile"],
+        EvaluationOptions(**_tuples(settings["evaluation"])),
+        settings["seed"],
+        settings["jit_compile"],
     )
-    return FinishedRun(folder, config, data, experiment, experiment.best_model())
+    item_space = system.catalogue(system.stages(config)[-1].name)
+    return FinishedRun(folder, settings, data, experiment, experiment.best_model(), item_space)
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class StageRun:
         self.model.fit(
             batches,
             initial_epoch=epoch,
-            epochs=epoch + 1,
+            epochs=self.stage.epochs,
             steps_per_epoch=steps,
             callbacks=[log],
             # A moving bar with ETA for a person, one line an epoch for a log file.
@@ -166,7 +166,7 @@ class StageRun:
 
 
 class _EpochLog(tf.keras.callbacks.Callback):
-    """Averages the losses of an epoch, stops at one that is not finite, measures the rate."""
+    """Ends `fit` after one epoch or at a loss that is not finite; averages losses, takes time."""
 
     def __init__(self, stage: Stage, epoch: int) -> None:
         super().__init__()
@@ -176,6 +176,10 @@ class _EpochLog(tf.keras.callbacks.Callback):
         self.examples_per_second = 0.0
         self._batch_size = stage.batch_size
         self._steps = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        # The next epoch reads other batches, so it is another call of `fit`.
+        self.model.stop_training = True
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if not np.isfinite(logs["loss"]):
