@@ -157,7 +157,9 @@ def _zipf(count: int, offset: int) -> np.ndarray:
 def _draw_interests(rng: np.random.Generator, options: SyntheticOptions) -> np.ndarray:
     """int64 [users, 3]: each user's interests, by falling share; the same one may come twice."""
     shape = (options.users, len(_INTEREST_SHARES))
-    return np.searchsorted(_zipf(options.interests, _INTEREST_OFFSET), rng.random(shape), side="right")
+    return np.searchsorted(
+        _zipf(options.interests, _INTEREST_OFFSET), rng.random(shape), side="right"
+    )
 
 
 def _pick(rng: np.random.Generator, interests: np.ndarray) -> np.ndarray:
@@ -216,7 +218,9 @@ def _draw_noise(rng: np.random.Generator, items: _Items, options: SyntheticOptio
     lengths = _lengths(rng, options.users, least, most)
     user, event = np.nonzero(np.arange(most) < lengths[:, None])
     times = _source_times(rng, (options.users, most))
-    interest = np.searchsorted(_zipf(options.interests, _INTEREST_OFFSET), rng.random(len(user)), side="right")
+    interest = np.searchsorted(
+        _zipf(options.interests, _INTEREST_OFFSET), rng.random(len(user)), side="right"
+    )
     ids = items.ids(NOISE, interest, items.popular(rng, interest))
     return _frame(NOISE, user, ids, times[user, event])
 
