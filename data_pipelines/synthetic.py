@@ -34,8 +34,8 @@ TARGET = "target"
 NOISE = "noise"
 
 _INTEREST_SHARES = np.array([0.6, 0.3, 0.1])
-# Offsets of the Zipf weights 1/(rank + offset): with them and the default sizes, a tenth of the items
-# gets two fifths of the events.
+# Offsets of the Zipf weights 1/(rank + offset): with them and the default sizes, a tenth of the
+# items gets two fifths of the events.
 _INTEREST_OFFSET = 4
 _ITEM_OFFSET = 1
 _PERSISTENCE = 0.8
