@@ -1,7 +1,7 @@
 """The flags that say which data to read and how to prepare it, for every launcher that does.
 
-Importing this module defines them: `--reader`, `--input`, `--data_dir`, `--num_shards`, and the
-groups `--read.*`, `--split.*`, `--synthetic.*`, `--examples.*`.
+Importing this module defines `--reader`, `--input`, `--raw_dir`, `--data_dir`, `--num_shards`,
+and the groups `--read.*`, `--split.*`, `--synthetic.*`, `--examples.*`.
 """
 
 import dataclasses
@@ -31,6 +31,9 @@ _INPUT = flags.DEFINE_list(
     "input",
     [],
     "Raw files, comma-separated: PATH, or DOMAIN=PATH, or DOMAIN=PATH@PART, as the reader takes.",
+)
+_RAW_DIR = flags.DEFINE_string(
+    "raw_dir", "", "Folder from which relative paths in --input start; the current one if empty."
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the prepared data set.")
 _NUM_SHARDS = flags.DEFINE_integer(
@@ -86,7 +89,7 @@ def build_data(
     read, split, examples, synthetic = _READ(), _SPLIT(), _EXAMPLES(), _SYNTHETIC()
     build.check_destination(folder, overwrite)
     return build.build(
-        splits.split(readers.read(_READER.value, _INPUT.value, read, synthetic), split),
+        splits.split(readers.read(_READER.value, _rooted_inputs(), read, synthetic), split),
         views,
         folder,
         examples,
@@ -133,6 +136,15 @@ def describe(metadata: Mapping[str, Any]) -> str:
                 f"{view:<14}{split:<12}{counts['examples']:>12,}{longest:>18,}{empty:>10,}"
             )
     return "\n".join(lines)
+
+
+def _rooted_inputs() -> list[str]:
+    """Returns `--input` with each path, behind its DOMAIN= if it has one, under `--raw_dir`."""
+    rooted = []
+    for entry in _INPUT.value:
+        domain, equals, path = entry.rpartition("=")
+        rooted.append(f"{domain}{equals}{Path(_RAW_DIR.value) / path}")
+    return rooted
 
 
 def _provenance() -> dict[str, Any]:
