@@ -1,0 +1,72 @@
+"""A run becomes versions in its export folder; mistakes are one line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from launchers import finished_run
+
+TINY_RUN = (
+    "--reader=synthetic",
+    "--split.target=target",
+    "--synthetic.users=60",
+    "--synthetic.source_items=30",
+    "--synthetic.target_items=20",
+    "--synthetic.interests=4",
+    "--examples.max_length=6",
+    "--evaluation.negatives=0",
+    "--peterrec.channels=8",
+    "--peterrec.dilations=1",
+    "--peterrec.finetune_epochs=1",
+    "--nojit_compile",
+)
+
+
+def launch(program, *flags):
+    command = [sys.executable, f"launchers/{program}.py", *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    flags = (*TINY_RUN, "--peterrec.adaptation=from_scratch")
+    result = launch("train", f"--workdir={folder}", *flags)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_export_answers_like_the_run(workdir):
+    result = launch("export", f"--workdir={workdir}", "--top_k=3")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{workdir}/export/1: ")
+    run = finished_run.load(workdir)
+    signatures = tf.saved_model.load(str(workdir / "export" / "1")).signatures
+    sources, targets = (run.data.vocabulary(space).tokens for space in ("source", "target"))
+    best = signatures["recommend"](
+        history=tf.constant([[sources[4], sources[7]]]), seen_items=tf.constant([[targets[0]]])
+    )
+    user = run.model.encode_history(tf.constant([[0, 0, 0, 0, 5, 8]]))
+    catalogue = run.model.score_catalogue(user).numpy()[0, 1:]
+    order = [item for item in np.argsort(-catalogue, kind="stable") if item != 0][:3]
+    assert best["items"].numpy().tolist() == [[targets[item].encode() for item in order]]
+    np.testing.assert_allclose(best["scores"][0], catalogue[order], rtol=1e-5)
+    assert run.export(top_k=2, retrieval="brute_force") == workdir / "export" / "2"
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "error"),
+    [
+        ((), 2, "--workdir is missing"),
+        (("--workdir={tmp}",), 1, "no run here"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, flags, status, error):
+    result = launch("export", *(flag.format(tmp=tmp_path) for flag in flags))
+    assert result.returncode == status
+    assert error in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
