@@ -153,6 +153,17 @@ def test_negatives_differ_between_epochs(prepared):
     assert np.mean([first[example] != second[example] for example in first]) > 0.8
 
 
+def test_every_batch_draws_anew(prepared):
+    options = {"negatives": 30, "negatives_exclude": "positive"}
+    first, second, *_ = read(prepared, "transfer", "train", **options)
+    assert np.mean(first["negative_items"] == second["negative_items"]) < 0.15
+    full = [
+        batch["positions"][np.all(batch["label_weight"] == 1, axis=1)]
+        for batch in read(prepared, "masked_item", "train", mask_share=0.4)
+    ]
+    assert len({str(rows[0]) for rows in full if len(rows)}) > 3
+
+
 def test_evaluation_is_the_same_in_every_epoch_and_batch_size(prepared):
     first = joined(read(prepared, "transfer", "test", candidates=5))
     for other in (
@@ -237,17 +248,38 @@ def test_missing_shard_and_info_are_named(broken):
         prepared.batches("transfer", "train", batch_size=2, seed=0)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped"])
-def test_a_corrupt_shard_is_named(broken, prepared, damage):
+@pytest.mark.parametrize("kept", ["half a record", "whole records", "nothing"])
+def test_a_truncated_shard_is_named_before_anything_is_read(broken, prepared, kept):
     assert prepared.corrupt_shard() is None
     shard = next((broken / "transfer" / "1.0.0").glob("*train*00001*"))
+    content = shard.read_bytes()
+    # A record is its length, the length's checksum, the record and its checksum.
+    first = int.from_bytes(content[:8], "little") + 16
+    end = {"half a record": len(content) - 20, "whole records": first, "nothing": 0}[kept]
+    shard.write_bytes(content[:end])
+    damaged = dataset.open_prepared(broken)
+    with pytest.raises(DataError, match=f"{shard.name}: damaged or truncated"):
+        damaged.batches("transfer", "train", batch_size=2, seed=0)
+    damaged.batches("transfer", "test", batch_size=2, seed=0)
+    assert damaged.corrupt_shard() == str(shard)
+
+
+def test_a_shard_with_a_wrong_byte_is_named_when_it_is_read(broken):
+    shard = next((broken / "transfer" / "1.0.0").glob("*train*00001*"))
     content = bytearray(shard.read_bytes())
-    if damage == "truncated":
-        del content[-20:]
-    else:
-        content[len(content) // 2] ^= 1
+    content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     damaged = dataset.open_prepared(broken)
-    with pytest.raises(tf.errors.DataLossError):
+    with (
+        pytest.raises(DataError, match=f"{shard.name}: damaged or truncated"),
+        damaged.naming_corrupt_shards(),
+    ):
         read(damaged, "transfer", "train")
     assert damaged.corrupt_shard() == str(shard)
+
+
+def test_damage_outside_the_data_set_keeps_its_own_error(prepared, tmp_path):
+    other = tmp_path / "other.tfrecord"
+    other.write_bytes(b"no record, though long enough")
+    with pytest.raises(tf.errors.DataLossError), prepared.naming_corrupt_shards():
+        next(iter(tf.data.TFRecordDataset(str(other))))
