@@ -142,13 +142,24 @@ def _whole_or_nothing(data_dir: Path) -> Iterator[Path]:
         unfinished = place / "new"
         unfinished.mkdir()
         yield unfinished
-        if data_dir.exists():
-            os.rename(data_dir, place / "old")
-        os.rename(unfinished, data_dir)
+        _replace(data_dir, unfinished, aside=place / "old")
     except (OSError, tf.errors.OpError) as error:  # A full disk, above all.
         raise DataError(f"{data_dir}: could not be written ({error}).") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _replace(data_dir: Path, new: Path, aside: Path) -> None:
+    """Renames `new` to `data_dir`; what was there goes `aside`, or stays if that fails."""
+    if not data_dir.exists():
+        os.rename(new, data_dir)
+        return
+    os.rename(data_dir, aside)
+    try:
+        os.rename(new, data_dir)
+    except BaseException:
+        os.rename(aside, data_dir)
+        raise
 
 
 def _write_view(

@@ -129,6 +129,23 @@ def test_a_failure_half_way_leaves_everything_as_it_was(tmp_path, monkeypatch, o
     assert folder_content(tmp_path) == before
 
 
+def test_a_failing_last_rename_keeps_the_old_data_set(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    build.build(demo_log(), ["transfer"], data, OPTIONS)
+    before = folder_content(tmp_path)
+    rename = build.os.rename
+
+    def failing(source, target):
+        if str(source).endswith("new"):
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(build.os, "rename", failing)
+    with pytest.raises(DataError, match="could not be written"):
+        build.build(demo_log(seed=1), ["next_item"], data, OPTIONS, overwrite=True)
+    assert folder_content(tmp_path) == before
+
+
 def test_refusals_come_before_anything_is_written(tmp_path):
     data = tmp_path / "data"
     with pytest.raises(DataError, match="unknown view 'sideways'"):
