@@ -24,7 +24,10 @@ def pessimistic_ranks(
     Returns:
       Int32 [batch], 1 is best. A positive scored NaN is ranked last.
     """
-    competes = ~(others < positive[:, tf.newaxis])
+    positive = positive[:, tf.newaxis]
+    # Spelled out, since TensorFlow's graph optimizer turns ~(a < b) into a >= b, which is false
+    # where a score is not a number.
+    competes = (others >= positive) | tf.math.is_nan(others) | tf.math.is_nan(positive)
     if left_out is not None:
         competes &= ~left_out
     return 1 + tf.reduce_sum(tf.cast(competes, tf.int32), -1)

@@ -1,0 +1,59 @@
+"""The check of batches against what a model reads."""
+
+import pytest
+import tensorflow as tf
+
+from tfcdr.data_source import ViewRequest, check_batch
+from tfcdr.errors import RunError
+
+EXPECTED = {
+    "items": tf.TensorSpec([None, None], tf.int32),
+    "example_weight": tf.TensorSpec([None], tf.float32),
+}
+
+
+def spec(**entries):
+    fitting = {
+        "items": tf.TensorSpec([8, 5], tf.int32),
+        "example_weight": tf.TensorSpec([8], tf.float32),
+    }
+    return {**fitting, **entries}
+
+
+def test_fitting_batches_pass_with_further_entries():
+    check_batch(spec(user=tf.TensorSpec([8], tf.int32)), EXPECTED, "pretraining")
+
+
+def test_missing_entry_names_it_and_what_is_there():
+    came = {"context": tf.TensorSpec([8, 6], tf.int32), "user": tf.TensorSpec([8], tf.int32)}
+    with pytest.raises(RunError) as raised:
+        check_batch(came, EXPECTED, "pretraining")
+    message = str(raised.value)
+    for part in ("pretraining", "'items'", "int32 (None, None)", "context, user", "another view"):
+        assert part in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("items", "came"),
+    [
+        (tf.TensorSpec([8], tf.int32), r"int32 \(8,\)"),
+        (tf.TensorSpec([8, 5], tf.int64), r"int64 \(8, 5\)"),
+    ],
+)
+def test_another_shape_or_dtype_says_both(items, came):
+    with pytest.raises(RunError, match=rf"'items'.*expects int32 \(None, None\).*{came} came"):
+        check_batch(spec(items=items), EXPECTED, "pretraining")
+
+
+def test_view_request_passes_its_options_on():
+    class Recorder:
+        def batches(self, view, split, **options):
+            return view, split, options
+
+    request = ViewRequest("transfer", {"cls": "both"})
+    assert request.batches(Recorder(), "test", 32, seed=4, epoch=2) == (
+        "transfer",
+        "test",
+        {"batch_size": 32, "seed": 4, "epoch": 2, "cls": "both"},
+    )

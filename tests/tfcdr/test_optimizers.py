@@ -1,0 +1,64 @@
+"""Adam as TensorFlow 1 computes it, embeddings included."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcdr import optimizers
+
+LEARNING_RATE = 0.01
+
+
+def train(jit_compile, batches, start):
+    """Pulls the gathered rows of a table by given gradients; returns the table after each step."""
+    table = tf.Variable(start)
+    optimizer = optimizers.adam(LEARNING_RATE)
+    optimizer.build([table])
+
+    @tf.function(jit_compile=jit_compile)
+    def step(ids, slopes):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.gather(table, ids) * slopes)
+        optimizer.minimize(loss, [table], tape=tape)
+
+    tables = []
+    for ids, slopes in batches:
+        step(tf.constant(ids), tf.constant(slopes, tf.float32))
+        tables.append(table.numpy())
+    return tables
+
+
+def test_epsilon_stands_outside_the_bias_correction(jit_compile):
+    # Step 1: lr sqrt(1-b2)/(1-b1) * (1-b1) g / (sqrt((1-b2) g^2) + 1e-8); sqrt(0.001) = 0.0316228.
+    # With g = 1e-6: lr * 3.16228e-8 / (3.16228e-8 + 1e-8) = 0.759746 lr.
+    (after,) = train(jit_compile, [([0], [[1e-6]])], np.zeros((1, 1), np.float32))
+    assert after[0, 0] == pytest.approx(-0.759746 * LEARNING_RATE, rel=1e-4)
+
+
+def test_rows_that_a_batch_does_not_touch_still_move(jit_compile):
+    # Row 1 has gradient 1 in step 1 and none in step 2. Step 2: m = 0.9 * 0.1 = 0.09,
+    # v = 0.999 * 0.001 = 0.000999, lr_2 = lr sqrt(1 - 0.998001) / (1 - 0.81) = lr * 0.235316;
+    # the row moves by lr * 0.235316 * 0.09 / sqrt(0.000999) = 0.67005 lr. Row 2 never moves.
+    start = np.zeros((3, 1), np.float32)
+    first, second = train(jit_compile, [([1], [[1.0]]), ([0], [[1.0]])], start)
+    assert first[:, 0] == pytest.approx([0.0, -LEARNING_RATE, 0.0], rel=1e-4)
+    assert second[1, 0] - first[1, 0] == pytest.approx(-0.67005 * LEARNING_RATE, rel=1e-4)
+    assert second[2, 0] == 0.0
+
+
+def test_agrees_with_dense_adam_over_many_steps(jit_compile):
+    random = np.random.default_rng(0)
+    start = random.normal(size=(5, 2)).astype(np.float32)
+    # Repeated ids add up their gradients.
+    batches = [(random.integers(0, 5, 4), random.normal(size=(4, 2))) for _ in range(6)]
+    table = start.astype(np.float64)
+    first, second = np.zeros_like(table), np.zeros_like(table)
+    for number, (ids, slopes) in enumerate(batches, start=1):
+        gradient = np.zeros_like(table)
+        np.add.at(gradient, ids, slopes)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        rate = LEARNING_RATE * np.sqrt(1 - 0.999**number) / (1 - 0.9**number)
+        table -= rate * first / (np.sqrt(second) + 1e-8)
+    came = train(jit_compile, batches, start)[-1]
+    np.testing.assert_allclose(came, table, atol=1e-3 * LEARNING_RATE)
