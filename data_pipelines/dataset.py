@@ -1,9 +1,10 @@
 """A prepared data set as models see it: metadata, vocabularies and batches."""
 
+import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from data_pipelines.vocabulary import Vocabulary
 METADATA_FILE = "prepared.json"
 VOCABULARY_FOLDER = "vocabularies"
 FORMAT_VERSION = 1
+# A TFRecord file holds 16 bytes besides each record: its length and two checksums.
+_FRAME_BYTES = 16
 
 
 def open_prepared(data_dir: str | Path) -> "PreparedData":
@@ -125,8 +128,8 @@ class PreparedData:
           **options: fields of the view's `Batching`.
 
         Raises:
-          DataError: the data set has no such view, the split is empty, a file is missing, an
-            option is unknown or wrong, or the data cannot give what it asks for.
+          DataError: the data set has no such view, the split is empty, a file is missing or
+            truncated, an option is unknown or wrong, or the data cannot give what it asks for.
         """
         examples = self.num_examples(view, split)
         if not examples:
@@ -146,20 +149,27 @@ class PreparedData:
             longest=self._split(view, split)["longest"],
             seed=seed,
         )
-        files = self._files(view, split)
+        files = self._checked_files(view, split)
         return record_batches(VIEWS[view], files, read, batching, epoch)
 
     def corrupt_shard(self) -> str | None:
         """Reads every record of every view; returns the first shard that is damaged, or None."""
         for view in self.views:
             for split in self.metadata["views"][view]["splits"]:
-                for path in self._files(view, split):
-                    try:
-                        for _ in tf.data.TFRecordDataset(path).batch(4096):
-                            pass
-                    except tf.errors.OpError:
-                        return path
+                if shard := self._corrupt_shard_of(view, split):
+                    return shard
         return None
+
+    @contextlib.contextmanager
+    def naming_corrupt_shards(self) -> Iterator[None]:
+        """A context in which a record whose checksum is wrong becomes a DataError with its file."""
+        try:
+            yield
+        except tf.errors.DataLossError as error:
+            shard = self.corrupt_shard()
+            if shard is None:  # Another file than ours.
+                raise
+            raise DataError(_damaged(shard)) from error
 
     def _check_space(self, space: str) -> None:
         spaces = self.metadata["spaces"]
@@ -178,20 +188,42 @@ class PreparedData:
         empty = {"examples": 0, "longest": {}}
         return self.metadata["views"][view]["splits"].get(split, empty)
 
-    def _files(self, view: str, split: str) -> list[str]:
+    def _corrupt_shard_of(self, view: str, split: str) -> str | None:
+        info = self._split_info(view, split)
+        for path, expected in zip(map(str, info.filepaths), info.shard_lengths, strict=True):
+            try:
+                found = sum(len(batch) for batch in tf.data.TFRecordDataset(path).batch(4096))
+            except tf.errors.OpError:
+                return path
+            if found != expected:  # Truncated between two records.
+                return path
+        return None
+
+    def _checked_files(self, view: str, split: str) -> list[str]:
+        """Returns the paths of a split's shards, none of which is missing or truncated."""
+        info = self._split_info(view, split)
+        files = [Path(path) for path in info.filepaths]
+        for path in files:
+            if not path.is_file():
+                raise DataError(f"{path}: the shard is missing; convert the data again.")
+        expected = info.num_bytes + _FRAME_BYTES * info.num_examples
+        if sum(path.stat().st_size for path in files) != expected:
+            raise DataError(_damaged(self._corrupt_shard_of(view, split) or str(files[0].parent)))
+        return [str(path) for path in files]
+
+    def _split_info(self, view: str, split: str) -> Any:
         # Imported here because it takes a second, which other uses of a prepared data set save.
         import tensorflow_datasets as tfds
 
         folder = self.data_dir / view / self.metadata["views"][view]["version"]
         try:
-            builder = tfds.builder_from_directory(folder)
-            files = [str(path) for path in builder.info.splits[split].filepaths]
+            return tfds.builder_from_directory(folder).info.splits[split]
         except (OSError, KeyError, ValueError) as error:
             raise DataError(f"{folder}: damaged ({error}); convert the data again.") from error
-        for path in files:
-            if not Path(path).is_file():
-                raise DataError(f"{path}: the shard is missing; convert the data again.")
-        return files
+
+
+def _damaged(path: str) -> str:
+    return f"{path}: damaged or truncated; convert the data again."
 
 
 def _batching(view: str, options: Mapping[str, Any]) -> Any:

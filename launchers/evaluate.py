@@ -21,7 +21,8 @@ def main(argv: Sequence[str]) -> None:
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of a run.")
     run_to_evaluate = finished_run.load(_WORKDIR.value, _DATA_DIR.value)
-    metrics = run_to_evaluate.experiment.evaluate(run_to_evaluate.model)
+    with run_to_evaluate.data.naming_corrupt_shards():
+        metrics = run_to_evaluate.experiment.evaluate(run_to_evaluate.model)
     run_to_evaluate.experiment.print_tables(metrics)
 
 

@@ -20,6 +20,7 @@ from tfcdr import evaluation, transfer_gain
 from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment, enable_determinism
 from tfcdr.run_folder import RunFolder
+from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
@@ -52,8 +53,11 @@ def main(argv: Sequence[str]) -> None:
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of the run.")
     workdir = pathlib.Path(_WORKDIR.value)
+    folder = RunFolder(workdir)
+    folder.check_free()
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
     options = _EVALUATION()
+    baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
     if _DETERMINISTIC.value:
         enable_determinism()
     data_dir = data_flags.data_dir(default=workdir / "data")
@@ -61,19 +65,35 @@ def main(argv: Sequence[str]) -> None:
     print(data_flags.describe(data.metadata))
 
     def experiment(config: Any, folder: RunFolder) -> Experiment:
-        folder.claim(_run_config(config, options, data.fingerprint, data_dir))
         seed, jit_compile = _SEED.value, _JIT_COMPILE.value
-        return Experiment(system, config, data, folder, options, seed, jit_compile)
+        new = Experiment(system, config, data, folder, options, seed, jit_compile)
+        new.check_data()
+        folder.claim(_run_config(config, options, data.fingerprint, data_dir))
+        return new
 
-    folder = RunFolder(workdir)
-    main_run = experiment(config, folder)
-    _finish(main_run, folder)
-    if _COMPARE.value:
-        baseline_folder = RunFolder(workdir / "no_transfer")
-        baseline = experiment(system.without_transfer(config), baseline_folder)
-        print("\nThe same model trained on the target alone:")
-        _finish(baseline, baseline_folder)
-        _compare(main_run, baseline, folder, options)
+    with data.naming_corrupt_shards():
+        main_run = experiment(config, folder)
+        _finish(main_run, folder)
+        if baseline_config is not None:
+            baseline_folder = RunFolder(workdir / "no_transfer")
+            baseline = experiment(baseline_config, baseline_folder)
+            print("\nThe same model trained on the target alone:")
+            _finish(baseline, baseline_folder)
+            _compare(main_run, baseline, folder, options)
+
+
+def _without_transfer(system: System, config: Any, options: EvaluationOptions) -> Any:
+    """Returns the baseline's configuration; refuses, before any work, what cannot be compared."""
+    try:
+        transfer_gain.check_metric(options.monitor)
+    except ValueError as error:
+        raise program.FlagError(f"--compare_no_transfer: --evaluation.monitor: {error}") from error
+    baseline = system.without_transfer(config)
+    if baseline == config:
+        raise program.FlagError(
+            f"--compare_no_transfer: --{system.name}.* transfers nothing already; leave it out."
+        )
+    return baseline
 
 
 def _finish(experiment: Experiment, folder: RunFolder) -> None:
@@ -88,6 +108,10 @@ def _finish(experiment: Experiment, folder: RunFolder) -> None:
 def _compare(
     main_run: Experiment, baseline: Experiment, folder: RunFolder, options: EvaluationOptions
 ) -> None:
+    stored = folder.metrics().get("transfer")
+    if stored:
+        print(f"\n{transfer_gain.TransferGain(**stored).verdict()}")
+        return
     ranks = [
         run.held_out_ranks(run.best_model(), "test")[options.protocol, evaluation.MODEL]
         for run in (main_run, baseline)

@@ -49,6 +49,20 @@ class Experiment:
         self._seed = seed
         self._jit_compile = jit_compile
         self._stages = system.stages(config)
+        # By the model's identity; each keeps its model, so that an identity is not used again.
+        self._rankers: dict[int, HeldOutRanker] = {}
+
+    def check_data(self) -> None:
+        """Opens every split of every stage, so that what the data lacks is known at once.
+
+        Raises:
+          ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
+            the data cannot give what the configuration asks for.
+        """
+        for stage in self._stages:
+            self._training_batches(stage)
+            self._evaluation_batches(stage, "validation", sampled=True)
+        self._evaluation_batches(self._stages[-1], "test", sampled=True)
 
     def run(self) -> dict[str, Any]:
         """Runs or resumes every stage, evaluates, and writes metrics.json.
@@ -122,18 +136,23 @@ class Experiment:
     def _validation(self, stage: Stage) -> Any:
         sampled = self._options.protocol == "sampled" and stage == self._stages[-1]
         protocol = "sampled" if sampled else "full"
-        rankers = {}
 
         def validate(model: StageModel) -> dict[str, float]:
-            ranker = rankers.setdefault(id(model), self._ranker(stage, model))
-            ranks = ranker(self._evaluation_batches(stage, "validation", sampled))
+            ranks = self._ranker(stage, model)(
+                self._evaluation_batches(stage, "validation", sampled)
+            )
             return ranks[protocol, evaluation.MODEL].summary(self._options.ks)
 
         return validate
 
     def _ranker(self, stage: Stage, model: StageModel) -> HeldOutRanker:
-        counts = self._data.vocabulary(self._system.catalogue(stage.name)).counts
-        return HeldOutRanker(model, counts)
+        if id(model) not in self._rankers:
+            counts = self._data.vocabulary(self._system.catalogue(stage.name)).counts
+            self._rankers[id(model)] = HeldOutRanker(model, counts)
+        return self._rankers[id(model)]
+
+    def _training_batches(self, stage: Stage) -> tf.data.Dataset:
+        return stage.training.batches(self._data, "train", stage.batch_size, self._seed)
 
     def _evaluation_batches(self, stage: Stage, split: str, sampled: bool) -> tf.data.Dataset:
         request = stage.evaluation

@@ -30,11 +30,30 @@ class RunFolder:
 
     path: pathlib.Path
 
+    def check_free(self) -> None:
+        """Checks that the folder is missing, empty or a run; writes nothing.
+
+        Hidden files, such as those that a killed preparation leaves, do not count.
+
+        Raises:
+          RunError: it holds other files, or it is a file.
+        """
+        if not self.path.exists() or (self.path / "config.json").exists():
+            return
+        # A data set that the run prepared for itself lies in the run's folder.
+        if not self.path.is_dir() or any(
+            entry.name != "data" and not entry.name.startswith(".") for entry in self.path.iterdir()
+        ):
+            raise RunError(
+                f"{self.path}: neither an empty folder nor a run; give another --workdir."
+            )
+
     def claim(self, config: Mapping[str, Any]) -> None:
         """Writes config.json, or checks that the one that is there says the same.
 
         Raises:
-          RunError: the folder holds a run of another configuration, or other files.
+          RunError: the folder holds a run of another configuration, or other files, or cannot
+            be written.
         """
         if (self.path / "config.json").exists():
             differing = _differences("", self.config(), json.loads(json.dumps(config)))
@@ -44,12 +63,11 @@ class RunFolder:
                     f"({'; '.join(differing)}); give another --workdir."
                 )
             return
-        # A data set that the run prepared for itself lies in the run's folder.
-        if self.path.exists() and {entry.name for entry in self.path.iterdir()} - {"data"}:
-            raise RunError(
-                f"{self.path}: the folder is neither empty nor a run; give another --workdir."
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.check_free()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}).") from error
         self._write("config.json", config)
 
     def config(self) -> dict[str, Any]:
@@ -95,10 +113,11 @@ class RunFolder:
           stage: the stage.
           after: how many epochs the checkpoint holds.
         """
-        lines = self._lines()
-        kept = [line for line in lines if line["stage"] != stage or line["epoch"] <= after]
-        if len(kept) < len(lines):
-            text = "".join(json.dumps(line) + "\n" for line in kept)
+        kept = [line for line in self._lines() if line["stage"] != stage or line["epoch"] <= after]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        path = self.path / "metrics.jsonl"
+        # Compared as text: half a line, left by a kill, must not swallow the next one.
+        if path.exists() and path.read_text(encoding="utf-8") != text:
             self._replace("metrics.jsonl", text)
 
     def checkpoints(self, stage: str, kind: str) -> str:

@@ -73,6 +73,9 @@ class System(abc.ABC):
         """Returns the configuration of the same model trained on the target alone.
 
         Training it next to a configuration tells whether the transfer helped.
+
+        Raises:
+          RunError: the configuration trains nothing on the target.
         """
 
     def views(self, config: Any) -> tuple[str, ...]:

@@ -182,7 +182,7 @@ def _evaluation_entries(split: SplitRead, batching: Batching) -> Assemble:
         raise DataError(
             f"candidates={batching.candidates} is too many: in split {split.split} a user has "
             f"taken {longest + 1} of the {items} target items, which leaves "
-            f"{items - longest - 1} to draw from."
+            f"{items - longest - 1} to draw from; lower --evaluation.negatives."
         )
 
     def entries(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -79,6 +79,11 @@ class PeterRec(System):
             layer.set_weights(pretrained.get_weights())
 
     def without_transfer(self, config: PeterRecConfig) -> PeterRecConfig:
+        if config.stages == "pretrain":
+            raise RunError(
+                "--peterrec.stages=pretrain trains nothing on the target that a model without "
+                "transfer could be compared with."
+            )
         return dataclasses.replace(config, adaptation="from_scratch")
 
 

@@ -1,0 +1,139 @@
+"""Calls launchers as a person does and says what came of it."""
+
+import contextlib
+import io
+import os
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+
+from launchers import convert, program, train
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+PROGRAMS = {"convert": convert.main, "train": train.main}
+
+# A demo log of 150 users and a network of one block: seconds in all.
+SMALL_DATA = (
+    "--reader=synthetic",
+    "--split.target=target",
+    "--split.cold_share=0.1",
+    "--synthetic.users=150",
+    "--synthetic.source_items=60",
+    "--synthetic.target_items=50",
+    "--synthetic.interests=6",
+    "--examples.max_length=10",
+)
+SMALL_RUN = (
+    "--evaluation.negatives=20",
+    "--peterrec.channels=16",
+    "--peterrec.dilations=1",
+    "--peterrec.pretrain_epochs=1",
+    "--peterrec.finetune_epochs=1",
+    "--peterrec.pretrain_batch_size=64",
+    "--peterrec.finetune_batch_size=64",
+)
+
+
+class Outcome(NamedTuple):
+    """What a program left on the terminal; negative status: killed by that signal."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self):
+        """The one line that a mistake gives."""
+        assert "Traceback" not in self.err, self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def call(name, *arguments):
+    """Runs convert or train in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = [f"{name}.py", *map(str, arguments)]
+    status = 0
+    with (
+        flagsaver.flagsaver(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        replaced_argv(argv),
+    ):
+        try:
+            program.run(PROGRAMS[name])
+        except SystemExit as end:
+            status = end.code or 0
+        finally:
+            flags.FLAGS.unparse_flags()
+    return Outcome(status, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def replaced_argv(argv):
+    before, sys.argv = sys.argv, argv
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def start(name, *arguments, code=None):
+    """Starts a launcher as a process of its own; `code` runs instead of the script, if given."""
+    script = ["-c", code] if code else [f"launchers/{name}.py"]
+    return subprocess.Popen(
+        [sys.executable, *script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+
+
+def finish(process, seconds=300):
+    """Waits for a process of `start`."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return Outcome(process.returncode, out, err)
+
+
+def script(name, *arguments):
+    """Runs a launcher as a process of its own."""
+    return finish(start(name, *arguments))
+
+
+def checkpoint(workdir, stage, kind="best"):
+    """The tensors of a stage's checkpoint by name."""
+    path = tf.train.latest_checkpoint(str(workdir / "checkpoints" / stage / kind))
+    reader = tf.train.load_checkpoint(path)
+    names = [
+        name
+        for name in reader.get_variable_to_shape_map()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    ]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def differing(first, second):
+    """Names of the tensors whose bits differ between two checkpoints."""
+    assert first.keys() == second.keys()
+    return {name for name in first if not np.array_equal(first[name], second[name])}
+
+
+def files(folder):
+    """Paths of all files below a folder with their contents; empty if there is no folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(pathlib.Path(folder).rglob("*"))
+        if path.is_file()
+    }
