@@ -17,10 +17,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The prepared data set, if it has moved since training."
 )
-_TOP_K = flags.DEFINE_integer("top_k", 10, "Items in a recommendation.", lower_bound=1)
+_TOP_K = flags.DEFINE_integer(
+    "top_k", finished_run.DEFAULT_TOP_K, "Items in a recommendation.", lower_bound=1
+)
 _RETRIEVAL = flags.DEFINE_enum(
     "retrieval",
-    "brute_force",
+    finished_run.DEFAULT_RETRIEVAL,
     retrieval.KINDS,
     "brute_force: exact; scann: approximate, for millions of items, and the server must know "
     "ScaNN's operators.",

@@ -12,6 +12,9 @@ from tfcdr.run_folder import RunFolder
 from tfcdr.serving.export import export_model
 from tfcdr.systems.registry import SYSTEMS
 
+DEFAULT_TOP_K = 10
+DEFAULT_RETRIEVAL = "brute_force"
+
 
 class FinishedRun(NamedTuple):
     """A run whose last stage has at least one finished epoch.
@@ -32,7 +35,9 @@ class FinishedRun(NamedTuple):
     model: RankingModel
     item_space: str
 
-    def export(self, top_k: int, retrieval: str) -> pathlib.Path:
+    def export(
+        self, top_k: int = DEFAULT_TOP_K, retrieval: str = DEFAULT_RETRIEVAL
+    ) -> pathlib.Path:
         """Writes the model's next version to WORKDIR/export; see `export_model`.
 
         Args:

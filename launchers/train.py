@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from launchers import config_flags, data_flags, program
+from launchers import config_flags, data_flags, finished_run, program
 from tfcdr import evaluation, transfer_gain
 from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment, enable_determinism
@@ -39,6 +39,12 @@ _COMPARE = flags.DEFINE_bool(
     False,
     "Also trains the same model on the target alone, in WORKDIR/no_transfer, and says whether the "
     "transfer helped.",
+)
+_EXPORT = flags.DEFINE_bool(
+    "export",
+    False,
+    "Also exports the model to WORKDIR/export, unless a version is there; see launchers/export.py "
+    "for other settings.",
 )
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
@@ -80,6 +86,8 @@ def main(argv: Sequence[str]) -> None:
             print("\nThe same model trained on the target alone:")
             _finish(baseline, baseline_folder)
             _compare(main_run, baseline, folder, options)
+    if _EXPORT.value and not (workdir / "export").exists():
+        print(f"\nexported {finished_run.load(workdir, str(data_dir)).export()}")
 
 
 def _without_transfer(system: System, config: Any, options: EvaluationOptions) -> Any:
