@@ -1,9 +1,9 @@
 """View `transfer`: a user's source history and one item that the user took in the target domain.
 
-Record (one per target interaction, in the split of that interaction): `user`, `source_history` (at
-most T source ids, oldest first), `target_item`, `seen_items` and `cold`. With
-`source_history=before_target` the history holds only what happened strictly before that target
-interaction. `seen_items` are distinct target ids that are never negatives: in training records the
+Record (one per target interaction, in the split of that interaction, but no training record with
+fewer than `min_history` source items): `user`, `source_history` (at most T source ids, oldest
+first), `target_item`, `seen_items` and `cold`. With `source_history=before_target` the history
+holds only what happened strictly before that target interaction. `seen_items` are distinct target ids that are never negatives: in training records the
 items of all the user's training interactions, in validation and test records the user's items of
 every part without this record's own. `cold` is 1 if the user has no training interaction in the
 target.
@@ -105,7 +105,7 @@ class Transfer(View):
     def examples(
         self, history: UserHistory, part: int, options: ExampleOptions
     ) -> Iterator[Example]:
-        """Cuts one example per target interaction of the part."""
+        """Cuts one example per target interaction of the part; see `ExampleOptions`."""
         targets = history.items[history.is_target]
         parts = history.parts[history.is_target]
         chosen = np.flatnonzero(parts == part)
@@ -120,6 +120,8 @@ class Transfer(View):
         seen = trained if part == TRAIN else np.unique(targets)
         cold = int(not len(trained))
         for target, end in zip(targets[chosen].tolist(), ends.tolist(), strict=True):
+            if part == TRAIN and end < options.min_history:
+                continue
             yield {
                 "user": history.user,
                 "source_history": sources[max(0, end - options.max_length) : end],

@@ -27,14 +27,19 @@ class ExampleOptions:
       source_history: which source items precede a target item in the transfer view.
         "before_target" (default): those with a time strictly before it, which needs times that
         can be compared between domains. "all": the whole source sequence, for data without times.
+      min_history: transfer view: a training example with fewer source items is left out, since it
+        says nothing about what the source tells. Validation and test keep everybody.
     """
 
     max_length: int = 20
     source_history: str = "before_target"
+    min_history: int = 1
 
     def __post_init__(self) -> None:
         if self.max_length < 2:
             raise ValueError(f"max_length must be at least 2. Received: {self.max_length}.")
+        if self.min_history < 0:
+            raise ValueError(f"min_history must not be negative. Received: {self.min_history}.")
         if self.source_history not in ("before_target", "all"):
             raise ValueError(
                 f"source_history must be before_target or all. Received: {self.source_history!r}."

@@ -12,7 +12,7 @@ from data_pipelines.views import VIEWS
 from data_pipelines.views.view import ExampleOptions
 from tests.data_pipelines.small_logs import demo_log, split_log
 
-OPTIONS = ExampleOptions(max_length=5)
+OPTIONS = ExampleOptions(max_length=5, min_history=0)
 
 
 def folder_content(path):
@@ -47,7 +47,7 @@ def test_metadata_says_what_was_written(tmp_path):
     assert metadata["domains"] == ["books", "toys"]
     assert (metadata["sources"], metadata["target"]) == (["books"], "toys")
     assert metadata["interactions"] == len(log.interactions)
-    assert metadata["options"]["examples"] == {"max_length": 5, "source_history": "before_target"}
+    assert metadata["options"]["examples"] == dataclasses.asdict(OPTIONS)
     assert metadata["options"]["reader"] == "csv"
     splits = metadata["views"]["transfer"]["splits"]
     targets = log.interactions[log.interactions["domain"] == "toys"]

@@ -19,6 +19,7 @@ CLS = SOURCES + 1
 
 
 def cut(history, part, **options):
+    options = {"min_history": 0, **options}
     return list(VIEW.examples(history, PARTS.index(part), ExampleOptions(**options)))
 
 
@@ -46,6 +47,17 @@ def test_records_against_the_definition(log):
                 seen = trained if name == "train" else {other for other, *_ in targets} - {item}
                 assert example["seen_items"].tolist() == sorted(seen)
                 assert example["cold"] == (not trained)
+
+
+@settings(max_examples=20)
+@given(split_logs())
+def test_training_leaves_short_histories_out_and_evaluation_keeps_everybody(log):
+    for history in user_histories.code(log).histories:
+        for part in PARTS:
+            everything = cut(history, part)
+            long_enough = [e for e in everything if len(e["source_history"]) >= 2]
+            kept = cut(history, part, min_history=2)
+            assert len(kept) == len(long_enough if part == "train" else everything)
 
 
 def test_all_takes_the_whole_source_sequence():
