@@ -3,10 +3,10 @@
 Record (one per target interaction, in the split of that interaction, but no training record with
 fewer than `min_history` source items): `user`, `source_history` (at most T source ids, oldest
 first), `target_item`, `seen_items` and `cold`. With `source_history=before_target` the history
-holds only what happened strictly before that target interaction. `seen_items` are distinct target ids that are never negatives: in training records the
-items of all the user's training interactions, in validation and test records the user's items of
-every part without this record's own. `cold` is 1 if the user has no training interaction in the
-target.
+holds only what happened strictly before that target interaction. `seen_items` are distinct target
+ids that are never negatives: in training records the items of all the user's training interactions,
+in validation and test records the user's items of every part without this record's own. `cold` is 1
+if the user has no training interaction in the target.
 
 Batch:
 
