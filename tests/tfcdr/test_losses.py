@@ -42,9 +42,7 @@ def test_weighted_mean_of_nothing_is_zero_with_zero_gradient(jit_compile):
 def test_pairwise_cross_entropy_by_hand(jit_compile):
     # sigmoid(ln 3) = 3/4: the positive costs ln(4/3); negatives at 0 and ln 3 cost ln 2 and ln 4,
     # on average 1.5 ln 2. The second row: ln 2 + ln 2.
-    loss = run(
-        losses.pairwise_cross_entropy, jit_compile, [LN3, 0.0], [[0.0, LN3], [0.0, 0.0]]
-    )
+    loss = run(losses.pairwise_cross_entropy, jit_compile, [LN3, 0.0], [[0.0, LN3], [0.0, 0.0]])
     np.testing.assert_allclose(loss, [np.log(4 / 3) + 1.5 * LN2, 2 * LN2], rtol=1e-6)
 
 
@@ -186,7 +184,7 @@ def mean_over_samples(sampler, weights, corrected=1.0, samples=300):
 
 
 def test_a_sample_of_nearly_all_items_gives_nearly_the_full_loss_and_gradient():
-    hidden, vectors, probability = softmax_problem()
+    _, vectors, probability = softmax_problem()
     weights = np.zeros(ITEMS, np.float32)
     weights[[4, 20, 41]] = 1 / 3
     sampler = negatives.PopularitySampler(np.ones(ITEMS), 57)

@@ -54,7 +54,7 @@ def test_another_configuration_is_refused_naming_what_differs(folder, change, na
 
 
 def test_every_difference_is_named(folder):
-    with pytest.raises(RunError, match="seed.*; system: peterrec there, biao now"):
+    with pytest.raises(RunError, match=r"seed.*; system: peterrec there, biao now"):
         folder.claim({**CONFIG, "seed": 3, "system": "biao"})
 
 
@@ -69,9 +69,7 @@ def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize(
-    "leftover", ["data", ".data.unfinished-x1y2", ".config.json.incomplete"]
-)
+@pytest.mark.parametrize("leftover", ["data", ".data.unfinished-x1y2", ".config.json.incomplete"])
 def test_what_a_killed_start_leaves_does_not_block_the_next(tmp_path, leftover):
     (tmp_path / leftover).mkdir()
     if leftover.endswith("incomplete"):
@@ -82,7 +80,7 @@ def test_what_a_killed_start_leaves_does_not_block_the_next(tmp_path, leftover):
 
 
 def test_no_run_says_what_to_do(tmp_path):
-    with pytest.raises(RunError, match="no run here.*train.py"):
+    with pytest.raises(RunError, match=r"no run here.*train\.py"):
         RunFolder(tmp_path).config()
 
 
@@ -131,6 +129,7 @@ def test_a_last_line_without_its_end_does_not_swallow_the_next(folder):
 
 
 def test_stages_have_their_own_checkpoints(folder):
-    places = {folder.checkpoints(s, k) for s in ("pretrain", "finetune") for k in ("best", "latest")}
+    stages, kinds = ("pretrain", "finetune"), ("best", "latest")
+    places = {folder.checkpoints(stage, kind) for stage in stages for kind in kinds}
     assert len(places) == 4
     assert all(str(folder.path) in place for place in places)

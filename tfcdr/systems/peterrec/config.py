@@ -122,14 +122,14 @@ class PeterRecConfig:
                     f"{name} must be one of {', '.join(choices)}. Received: {value!r}."
                 )
         for name in _POSITIVE:
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # also refuses what is not a number
                 raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
         if not self.dilations or min(self.dilations) < 1:
             raise ValueError(f"dilations must be positive. Received: {self.dilations}.")
         for name in ("sampled_share", "mask_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1]. Received: {getattr(self, name)}.")
-        if self.l2 < 0:
+        if not self.l2 >= 0:
             raise ValueError(f"l2 must be at least 0. Received: {self.l2}.")
         if self.has_adapters and self.channels % (4 * self.cardinality):
             raise ValueError(

@@ -135,6 +135,10 @@ def load_checkpoint(model: PretrainingModel | FinetuningModel, prefix: str) -> l
         if shapes.get(name) != expected:
             came = f"has shape {shapes[name]}" if name in shapes else "is missing"
             raise RunError(f"{prefix}: variable {name} {came}; the model needs shape {expected}.")
+    try:
+        values = {name: checkpoint.get_tensor(name) for name in restored}
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # a truncated file: IndexError
+        raise RunError(f"{prefix}: the checkpoint is damaged ({error}).") from error
     for name, weight in restored.items():
-        weight.assign(checkpoint.get_tensor(name))
+        weight.assign(values[name])
     return list(restored)
