@@ -35,6 +35,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             print("interrupted: run the same command again to resume.", file=sys.stderr)
             sys.exit(130)
 
+    # Into a file or a pipe, too, a line appears when it is printed.
+    sys.stdout.reconfigure(line_buffering=True)
     app.run(guarded, flags_parser=_parse)
 
 
