@@ -215,7 +215,8 @@ def _restore(manager: tf.train.CheckpointManager) -> None:
     try:
         status = manager.checkpoint.restore(path)
         status.assert_existing_objects_matched()
-    except (ValueError, AssertionError, tf.errors.OpError) as error:
+    # A truncated file is an IndexError.
+    except (ValueError, AssertionError, LookupError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(
             f"{path}: the checkpoint does not fit the model ({reason}); it is damaged, or of "

@@ -116,12 +116,8 @@ def checkpoint(workdir, stage, kind="best"):
     """The tensors of a stage's checkpoint by name."""
     path = tf.train.latest_checkpoint(str(workdir / "checkpoints" / stage / kind))
     reader = tf.train.load_checkpoint(path)
-    names = [
-        name
-        for name in reader.get_variable_to_shape_map()
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    ]
-    return {name: reader.get_tensor(name) for name in names}
+    names = set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+    return {name: reader.get_tensor(name) for name in sorted(names)}
 
 
 def differing(first, second):

@@ -1,0 +1,173 @@
+"""evaluate.py prints what training printed, and names what is damaged."""
+
+import json
+import shutil
+
+import pytest
+
+from launchers import finished_run
+from tests.end_to_end import launching
+from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
+from tfcdr.errors import RunError
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder of a small run that has prepared its own data, and what training printed."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    flags = (*SMALL_DATA, *SMALL_RUN, "--nojit_compile", f"--workdir={workdir}")
+    outcome = launching.call("train", *flags)
+    assert outcome.status == 0, outcome.err
+    return workdir, outcome.out
+
+
+@pytest.fixture
+def broken(trained, tmp_path):
+    """A copy of the run to damage."""
+    return shutil.copytree(trained[0], tmp_path / "run")
+
+
+def damage(path, kind):
+    content = bytearray(path.read_bytes())
+    if kind == "truncated":
+        del content[len(content) * 2 // 3 :]
+    else:
+        content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def tables(out):
+    return out[out.index("\nvalidation\n") :]
+
+
+def test_prints_the_same_tables_as_training(trained):
+    workdir, printed = trained
+    before = launching.files(workdir)
+    outcome = launching.script("evaluate", f"--workdir={workdir}")
+    assert outcome.status == 0, outcome.err
+    assert tables(outcome.out) == tables(printed)
+    # The tables are those of metrics.json.
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    shown = [line.split() for line in outcome.out.splitlines()]
+    [validation, test] = [row for row in shown if row[:3] == ["full", "all", "model"]]
+    for row, split in ((validation, "validation"), (test, "test")):
+        names = [f"{name}@10" for name in ("HR", "NDCG", "MRR", "Recall")] + ["AUC"]
+        assert row[4:] == [f"{metrics[split][name]:.4f}" for name in names]
+    assert launching.files(workdir) == before
+
+
+def test_finds_data_that_has_moved(broken, trained):
+    moved = broken.parent / "moved"
+    (broken / "data").rename(moved)
+    config = json.loads((broken / "config.json").read_text())
+    config["data_dir"] = str(broken / "data")
+    (broken / "config.json").write_text(json.dumps(config))
+    lost = launching.script("evaluate", f"--workdir={broken}")
+    assert lost.status == 1
+    assert f"{broken / 'data'}: no such folder" in lost.error
+    found = launching.script("evaluate", f"--workdir={broken}", f"--data_dir={moved}")
+    assert found.status == 0, found.err
+    assert tables(found.out) == tables(trained[1])
+
+
+def test_a_test_shard_with_a_wrong_byte_is_named(broken):
+    [shard] = (broken / "data" / "transfer").rglob("transfer-test.tfrecord-*")
+    damage(shard, "flipped")
+    outcome = launching.script("evaluate", f"--workdir={broken}", f"--data_dir={broken / 'data'}")
+    assert outcome.status == 1
+    assert f"{shard}: damaged or truncated; convert the data again." in outcome.error
+
+
+@pytest.mark.parametrize("damaged", ["next_item-train", "transfer-test"])
+def test_training_names_a_truncated_shard_before_it_writes(broken, tmp_path, damaged):
+    [shard] = (broken / "data").rglob(f"{damaged}.tfrecord-*")
+    damage(shard, "truncated")
+    workdir = tmp_path / "new"
+    where = (f"--data_dir={broken / 'data'}", f"--workdir={workdir}")
+    outcome = launching.call("train", *SMALL_RUN, *where)
+    assert outcome.status == 1
+    assert f"{shard}: damaged or truncated; convert the data again." in outcome.error
+    assert not workdir.exists()
+
+
+def test_training_names_a_shard_with_a_wrong_byte_when_it_reads_it(broken, tmp_path):
+    [shard] = (broken / "data").rglob("next_item-train.tfrecord-*")
+    damage(shard, "flipped")
+    workdir = tmp_path / "new"
+    where = (f"--data_dir={broken / 'data'}", f"--workdir={workdir}", "--nojit_compile")
+    outcome = launching.call("train", *SMALL_RUN, *where)
+    assert outcome.status == 1
+    assert f"{shard}: damaged or truncated; convert the data again." in outcome.error
+    assert not (workdir / "metrics.json").exists()
+    assert not (workdir / "metrics.jsonl").exists()
+
+
+def test_data_with_another_view_than_the_model_needs(broken, tmp_path):
+    workdir = tmp_path / "new"
+    where = (f"--data_dir={broken / 'data'}", f"--workdir={workdir}")
+    outcome = launching.call("train", *SMALL_RUN, *where, "--peterrec.causal=false")
+    assert outcome.status == 1
+    assert "has no view masked_item, only next_item, transfer" in outcome.error
+    assert "--view=next_item,transfer,masked_item" in outcome.error
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_checkpoint_of_another_shape_is_refused_by_training(broken, trained, stage):
+    """As if someone had copied the checkpoints of a wider model into the run."""
+    config = json.loads((broken / "config.json").read_text())
+    config["config"]["channels"] = 32
+    (broken / "config.json").write_text(json.dumps(config))
+    (broken / "metrics.json").unlink()
+    if stage == "finetune":
+        wide = broken.parent / "wide"
+        flags = ("--peterrec.channels=32", "--nojit_compile", f"--data_dir={broken / 'data'}")
+        pretrain = ("--peterrec.stages=pretrain", f"--workdir={wide}")
+        assert launching.call("train", *SMALL_RUN, *flags, *pretrain).status == 0
+        shutil.rmtree(broken / "checkpoints" / "pretrain")
+        shutil.copytree(wide / "checkpoints" / "pretrain", broken / "checkpoints" / "pretrain")
+    before = launching.files(broken / "checkpoints")
+    flags = ("--peterrec.channels=32", "--nojit_compile", f"--data_dir={broken / 'data'}")
+    outcome = launching.call("train", *SMALL_RUN, *flags, f"--workdir={broken}")
+    assert outcome.status == 1
+    assert str(broken / "checkpoints" / stage / "latest") in outcome.error
+    assert "the checkpoint does not fit the model" in outcome.error
+    assert launching.files(broken / "checkpoints") == before
+
+
+def test_a_checkpoint_of_another_stage_does_not_fit(broken):
+    folder = broken / "checkpoints" / "finetune" / "best"
+    shutil.rmtree(folder)
+    shutil.copytree(broken / "checkpoints" / "pretrain" / "best", folder)
+    outcome = launching.script("evaluate", f"--workdir={broken}")
+    assert outcome.status == 1
+    assert str(folder) in outcome.error
+    assert "the checkpoint does not fit the model" in outcome.error
+
+
+@pytest.mark.parametrize("kind", ["truncated", "flipped"])
+@pytest.mark.parametrize("pattern", ["*.index", "*.data-*"])
+def test_a_damaged_checkpoint_is_named(broken, kind, pattern):
+    [path] = (broken / "checkpoints" / "finetune" / "best").glob(pattern)
+    damage(path, kind)
+    with pytest.raises(RunError, match=f"{path.parent}.*: the checkpoint does not fit the model"):
+        finished_run.load(broken)
+
+
+def test_a_run_without_a_checkpoint_is_named(broken):
+    shutil.rmtree(broken / "checkpoints" / "finetune")
+    with pytest.raises(RunError, match="no checkpoint of stage finetune; train first"):
+        finished_run.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "--workdir is missing"),
+        (["--workdir=nowhere"], 1, "nowhere: no run here"),
+    ],
+)
+def test_a_missing_run_is_one_line(arguments, status, message):
+    outcome = launching.script("evaluate", *arguments)
+    assert outcome.status == status
+    assert message in outcome.error

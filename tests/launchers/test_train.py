@@ -1,0 +1,214 @@
+"""train.py: what it refuses, in one line and before anything is written; its help."""
+
+import dataclasses
+
+import pytest
+from absl import flags
+
+from data_pipelines.readers import ReadOptions
+from data_pipelines.split_log import SplitOptions
+from data_pipelines.synthetic import SyntheticOptions
+from data_pipelines.views.view import ExampleOptions
+from launchers import config_flags
+from tests.end_to_end import launching
+from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
+from tfcdr.evaluation import EvaluationOptions
+from tfcdr.systems.registry import SYSTEMS
+
+GROUPS = {
+    "read": ReadOptions,
+    "split": SplitOptions,
+    "synthetic": SyntheticOptions,
+    "examples": ExampleOptions,
+    "evaluation": EvaluationOptions,
+    **{name: system.config_class for name, system in SYSTEMS.items()},
+}
+ROWS = [
+    f"u{user},{domain[0]}{(user * 3 + k) % 11},{domain},{10 * k + (domain == 'toys')},4\n"
+    for user in range(12)
+    for domain in ("books", "toys")
+    for k in range(5)
+]
+HEADER = "user_id,item_id,domain,timestamp,rating\n"
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Calls train.py in this process on the small demo log."""
+
+    def run(*arguments):
+        return launching.call(
+            "train", *SMALL_DATA, *SMALL_RUN, f"--workdir={tmp_path / 'run'}", *arguments
+        )
+
+    return run
+
+
+@pytest.fixture
+def train_from_csv(tmp_path):
+    """Calls train.py in this process on a csv file with the given text."""
+
+    def run(text, *arguments):
+        log = tmp_path / "log.csv"
+        log.write_text(text)
+        of_log = ("--reader=csv", f"--input={log}", "--split.target=toys")
+        where = (f"--workdir={tmp_path / 'run'}", "--evaluation.negatives=2", "--nojit_compile")
+        return launching.call("train", *SMALL_RUN, *of_log, *where, *arguments)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--nonsense=1"], "Unknown command line flag 'nonsense'"),
+        (["--peterrec.chanels=8"], "Unknown command line flag 'peterrec.chanels'"),
+        (["nonsense"], "unexpected argument 'nonsense'"),
+        (["--workdir="], "--workdir is missing"),
+        (["--system=magic"], "flag --system=magic"),
+        (["--seed=-1"], "flag --seed=-1"),
+        (["--seed=one"], "flag --seed=one"),
+        (["--peterrec.channels=0"], "--peterrec.*: channels must be positive. Received: 0"),
+        (["--peterrec.channels=wide"], "flag --peterrec.channels=wide"),
+        (["--peterrec.channels=10"], "channels must be a multiple of 4 * cardinality"),
+        (["--peterrec.dilations=1,0"], "dilations must be positive"),
+        (["--peterrec.dilations=1,x"], "flag --peterrec.dilations=1,x"),
+        (["--peterrec.mask_share=1.5"], "mask_share must be in (0, 1]. Received: 1.5"),
+        (["--peterrec.adaptation=magic"], "adaptation must be one of adapters, "),
+        (["--evaluation.monitor=Luck@10"], "--evaluation.*: monitor must be one of "),
+        (["--evaluation.ks=0"], "--evaluation.*: ks must be positive"),
+        (["--evaluation.protocol=sampled", "--evaluation.negatives=0"], "negatives must be at"),
+        (["--examples.max_length=1"], "--examples.*: max_length must be at least 2"),
+        (["--synthetic.users=0"], "--synthetic.*: users is 0: it must be at least 1"),
+        (["--split.kind=magic"], "magic"),
+        (["--flagfile=nowhere.cfg"], "nowhere.cfg"),
+        (["--compare_no_transfer", "--evaluation.monitor=AUC"], "metric must be HR@k, NDCG@k"),
+        (
+            ["--compare_no_transfer", "--peterrec.adaptation=from_scratch"],
+            "transfers nothing already",
+        ),
+    ],
+)
+def test_a_bad_flag_is_one_line_and_status_2(train, tmp_path, arguments, message):
+    outcome = train(*arguments)
+    assert message in outcome.error
+    assert (outcome.status, outcome.out) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--split.target=moon"], "--split.target=moon: the log has no such domain"),
+        (["--split.target="], "view transfer needs a target domain"),
+        (["--compare_no_transfer", "--peterrec.stages=pretrain"], "trains nothing on the target"),
+        (["--workdir=/dev/null"], "/dev/null: neither an empty folder nor a run"),
+        (["--workdir=/dev/null/run"], "/dev/null/run"),
+    ],
+)
+def test_bad_data_is_one_line_and_status_1(train, tmp_path, arguments, message):
+    outcome = train(*arguments)
+    assert message in outcome.error
+    assert (outcome.status, outcome.out) == (1, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("", [], "log.csv: the file is empty"),
+        (HEADER, [], "log.csv: "),
+        (
+            HEADER.replace("item_id", "thing") + "".join(ROWS),
+            [],
+            "log.csv, line 1: no column 'item_id'",
+        ),
+        (
+            HEADER + "".join(ROWS) + "u1,b1,books,yesterday,4\n",
+            [],
+            "log.csv, line 122: timestamp",
+        ),
+        (HEADER + "".join(ROWS) + "u1,b1,books,7,good\n", [], "log.csv, line 122: rating"),
+        (
+            HEADER + "".join(ROWS) + "u1,b1,moon,7,4\n",
+            ["--read.domains=books,toys"],
+            "log.csv, line 122: domain",
+        ),
+        (HEADER + "".join(ROWS), ["--input=nowhere.csv"], "nowhere.csv: "),
+        # Nobody is left to train on.
+        (HEADER + "u1,b1,books,1,4\nu1,t1,toys,2,4\n", [], "train"),
+    ],
+)
+def test_a_bad_file_is_named_with_line_and_field(
+    train_from_csv, tmp_path, text, arguments, message
+):
+    outcome = train_from_csv(text, *arguments)
+    assert message in outcome.error
+    assert (outcome.status, outcome.out) == (1, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_users_with_too_few_interactions_are_dropped_and_counted(train_from_csv, tmp_path):
+    lonely = "".join(f"lonely{n},t{n},toys,{n},4\n" for n in range(3))
+    whole = train_from_csv(HEADER + "".join(ROWS) + lonely, "--split.source_test_share=0.2")
+    assert whole.status == 0, whole.err
+    dropped = [line for line in whole.out.splitlines() if "fewer than 3" in line]
+    assert any("users with fewer than 3 target interactions" in line for line in dropped)
+    assert all("3" in line.replace("fewer than 3", "") for line in dropped)
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_too_many_negatives_for_the_catalogue_are_refused_before_training(train, tmp_path):
+    outcome = train("--evaluation.negatives=50")
+    assert outcome.status == 1
+    assert "candidates=50 is too many" in outcome.error
+    assert "lower --evaluation.negatives" in outcome.error
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_stage_without_validation_data_is_refused_before_training(train, tmp_path):
+    outcome = train("--split.source_validation_share=0")
+    assert outcome.status == 1
+    assert "split validation of view next_item is empty" in outcome.error
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_folder_with_other_files_is_refused_untouched(train, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    outcome = train()
+    assert outcome.status == 1
+    assert f"{tmp_path / 'run'}: neither an empty folder nor a run" in outcome.error
+    assert launching.files(tmp_path) == {"run/thesis.txt": b"mine"}
+
+
+def test_a_data_set_that_does_not_exist_is_named(tmp_path):
+    where = (f"--workdir={tmp_path / 'run'}", f"--data_dir={tmp_path / 'data'}")
+    outcome = launching.call("train", *where)
+    assert outcome.status == 1
+    assert f"{tmp_path / 'data'}: no such folder" in outcome.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_field_is_documented_in_the_help():
+    helped = flags.FLAGS.get_help()
+    for prefix, config_class in GROUPS.items():
+        texts = config_flags.field_documentation(config_class)
+        for field in dataclasses.fields(config_class):
+            name = f"{prefix}.{field.name}"
+            assert f"--{name}" in helped or f"--[no]{name}" in helped
+            assert flags.FLAGS[name].help == texts[field.name]
+            assert len(texts[field.name]) > 10, name
+
+
+@pytest.mark.parametrize("launcher", ["train", "convert", "evaluate", "export"])
+def test_helpfull_of_the_script(launcher):
+    outcome = launching.script(launcher, "--helpfull")
+    text = " ".join(outcome.out.split())
+    groups = {"train": GROUPS, "convert": ("read", "split", "synthetic", "examples")}
+    for prefix in groups.get(launcher, ()):
+        for name, documentation in config_flags.field_documentation(GROUPS[prefix]).items():
+            assert f"{prefix}.{name}" in text
+            # absl breaks lines, also at hyphens.
+            assert documentation[:30].replace(" ", "") in text.replace(" ", ""), name
+    assert "--workdir" in text or launcher == "convert"
