@@ -1,7 +1,7 @@
 """Samplers of sampled softmax that run inside a compiled train step.
 
 TensorFlow's candidate samplers draw until they hold S distinct ids, which XLA cannot compile. A
-sampler here draws a fixed number n of ids and masks repeats. The expected count of an id is then
+sampler here draws a fixed number n of ids and drops repeats. The expected count of an id is then
 exactly Q(q) = 1 - (1 - P(q))^n, TensorFlow's formula, with n constant: the number of draws after
 which S distinct ids are expected.
 """
@@ -14,7 +14,12 @@ import tensorflow as tf
 
 
 class Sample(NamedTuple):
-    """Ids drawn for a batch: `ids` int32 [n], ascending; `mask` bool [n], false at repeats."""
+    """Distinct ids drawn for a batch.
+
+    Attributes:
+      ids: int32 [slots], ascending.
+      mask: bool [slots], false at slots that the draw left empty.
+    """
 
     ids: tf.Tensor
     mask: tf.Tensor
@@ -40,6 +45,10 @@ class Sampler(abc.ABC):
             )
         self.probabilities = probabilities
         self.num_draws = draws_for_distinct(probabilities, num_distinct)
+        # The distinct ids vary about S with a standard deviation below sqrt(S): six of these hold
+        # them, and keep what the softmax computes near S whatever the number of draws.
+        slots = num_distinct + int(np.ceil(6 * np.sqrt(num_distinct)))
+        self.num_slots = min(slots, self.num_draws, len(probabilities))
         # Row 0 (padding) and the ids after the items never compete; any finite value will do.
         log_count = np.log(expected_count(probabilities, self.num_draws))
         self._log_count = np.concatenate([[0.0], log_count]).astype(np.float32)
@@ -49,18 +58,20 @@ class Sampler(abc.ABC):
         return tf.gather(tf.constant(self._log_count), ids)
 
     def draw(self, seed: tf.Tensor) -> Sample:
-        """Draws `num_draws` ids.
+        """Draws `num_draws` ids and keeps each once.
 
         Args:
           seed: int [2], stateless seed.
 
         Returns:
-          The ids and the mask that leaves repeats out.
+          A sample of `num_slots` slots.
         """
         uniform = tf.random.stateless_uniform((self.num_draws,), seed, dtype=tf.float64)
         ids = tf.sort(self._ids_at(uniform))
-        is_first = tf.concat([[True], ids[1:] != ids[:-1]], 0)
-        return Sample(ids, is_first)
+        is_repeat = tf.concat([[False], ids[1:] == ids[:-1]], 0)
+        last = len(self.probabilities)
+        kept = tf.sort(tf.where(is_repeat, last + 1, ids))[: self.num_slots]
+        return Sample(tf.minimum(kept, last), kept <= last)
 
     @abc.abstractmethod
     def _ids_at(self, uniform: tf.Tensor) -> tf.Tensor:
