@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
 
 def call(name, *arguments):
     """Runs convert or train in this process."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
     argv = [f"{name}.py", *map(str, arguments)]
     status = 0
     with (
@@ -73,7 +73,7 @@ def call(name, *arguments):
             status = end.code or 0
         finally:
             flags.FLAGS.unparse_flags()
-    return Outcome(status, out.getvalue(), err.getvalue())
+    return Outcome(status, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
 
 @contextlib.contextmanager
