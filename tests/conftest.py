@@ -1,10 +1,11 @@
 """Fixtures and settings for all tests."""
 
-import os
 import pathlib
 from collections.abc import Callable
 
 import pytest
+
+from tests import real_data as real_data_folder
 
 try:
     import hypothesis
@@ -15,17 +16,11 @@ else:
     hypothesis.settings.register_profile("tfcdr", deadline=None, max_examples=30, derandomize=True)
     hypothesis.settings.load_profile("tfcdr")
 
-_REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], pathlib.Path]:
-    """Gives the path of a real data set's folder, or skips the test that asks for it.
-
-    The folder is looked for in $TFCDR_REAL_DATA, else in ../shared/data beside the repository.
-    """
-    default = _REPOSITORY.parent / "shared" / "data"
-    root = pathlib.Path(os.environ.get("TFCDR_REAL_DATA", default))
+    """Gives the path of a real data set's folder, or skips the test that asks for it."""
+    root = real_data_folder.root()
 
     def folder(name: str) -> pathlib.Path:
         path = root / name

@@ -1,7 +1,6 @@
 """Replays PeterRec's golden cases: from the arrays of a case to the arrays that it should give."""
 
 import json
-import os
 import pathlib
 from collections.abc import Callable, Mapping
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
 from data_pipelines import negative_sampling
+from tests import real_data
 from tfcdr import losses, metrics, negatives, optimizers
 from tfcdr.systems.peterrec import reference
 from tfcdr.systems.peterrec.adapter import Adapter
@@ -340,9 +340,7 @@ def _released_ranks(ranks: np.ndarray, k: int) -> np.ndarray:
 
 def released_checkpoint() -> pathlib.Path:
     """Where the released checkpoint is looked for; it may be absent."""
-    root = pathlib.Path(__file__).parents[2]
-    folder = os.environ.get("TFCDR_REAL_DATA", root.parent / "shared" / "data")
-    return pathlib.Path(folder) / CHECKPOINT
+    return real_data.root() / CHECKPOINT
 
 
 def _replay_checkpoint(case: Case, settings: dict, jit_compile: bool) -> Outputs:
