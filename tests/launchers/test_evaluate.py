@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from data_pipelines.errors import DataError
 from launchers import finished_run
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
@@ -62,9 +63,8 @@ def test_finds_data_that_has_moved(broken, trained):
     config = json.loads((broken / "config.json").read_text())
     config["data_dir"] = str(broken / "data")
     (broken / "config.json").write_text(json.dumps(config))
-    lost = launching.script("evaluate", f"--workdir={broken}")
-    assert lost.status == 1
-    assert f"{broken / 'data'}: no such folder" in lost.error
+    with pytest.raises(DataError, match=f"{broken / 'data'}: no such folder"):
+        finished_run.load(broken)
     found = launching.script("evaluate", f"--workdir={broken}", f"--data_dir={moved}")
     assert found.status == 0, found.err
     assert tables(found.out) == tables(trained[1])
