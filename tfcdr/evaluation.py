@@ -123,9 +123,11 @@ class HeldOutRanker:
         Returns:
           Ranks by (protocol, scorer); "sampled" is there if the batches hold candidates.
         """
+        # Traced on purpose for each kind of batch; a plain call would warn of many traces.
+        rank_batch = self._rank_batch.get_concrete_function(batches.element_spec)
         collected = []
         for batch in batches:
-            ranks = self._rank_batch(batch)
+            ranks = rank_batch(batch)
             ranks["about"]["user"] = batch["user"]
             present = batch["example_weight"].numpy() > 0
             collected.append(tf.nest.map_structure(lambda t, p=present: t.numpy()[p], ranks))
