@@ -130,6 +130,7 @@ class StageRun:
         )
         if log.failed_step is not None:
             self._refuse_non_finite(batches, log)
+        self._refuse_non_finite_weights(epoch)
         validation = validate(self.model)
         better = not self._folder.epochs(self.stage.name) or validation[self._monitor] > max(
             map(self._score, self._folder.epochs(self.stage.name))
@@ -163,6 +164,16 @@ class StageRun:
             f"is not finite; lower the learning rate. User ids of the batch: {shown}. The last "
             "good checkpoint is kept."
         )
+
+    def _refuse_non_finite_weights(self, epoch: int) -> None:
+        """Refuses what no loss shows: a last step, or a row not read since, gone astray."""
+        for variable in self.model.trainable_variables:
+            if not tf.reduce_all(tf.math.is_finite(variable)):
+                raise RunError(
+                    f"stage {self.stage.name}, epoch {epoch + 1}: the loss is finite, but variable "
+                    f"{variable.name} is not; lower the learning rate. The last good checkpoint "
+                    "is kept."
+                )
 
 
 class _EpochLog(tf.keras.callbacks.Callback):
