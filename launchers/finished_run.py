@@ -80,16 +80,17 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRu
             f"{data.data_dir}: not the data that the run in {folder.path} was trained on; name "
             "that with --data_dir."
         )
-    system = SYSTEMS[settings["system"]]
-    config = system.config_class(**_tuples(settings["config"]))
+    try:
+        system = SYSTEMS[settings["system"]]
+        config = system.config_class(**_tuples(settings["config"]))
+        options = EvaluationOptions(**_tuples(settings["evaluation"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder.path}/config.json: settings that this version does not know ({error}); train "
+            "again, or use the version that wrote them."
+        ) from error
     experiment = Experiment(
-        system,
-        config,
-        data,
-        folder,
-        EvaluationOptions(**_tuples(settings["evaluation"])),
-        settings["seed"],
-        settings["jit_compile"],
+        system, config, data, folder, options, settings["seed"], settings["jit_compile"]
     )
     item_space = system.catalogue(system.stages(config)[-1].name)
     return FinishedRun(folder, settings, data, experiment, experiment.best_model(), item_space)

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from launchers import config_flags, data_flags, finished_run, program
-from tfcdr import evaluation, transfer_gain
+from tfcdr import evaluation, report, transfer_gain
 from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment, enable_determinism
 from tfcdr.run_folder import RunFolder
@@ -45,6 +45,9 @@ _EXPORT = flags.DEFINE_bool(
     False,
     "Also exports the model to WORKDIR/export, unless a version is there; see launchers/export.py "
     "for other settings.",
+)
+_REPORT = flags.DEFINE_bool(
+    "report", False, "Also draws the run: WORKDIR/report/index.html with curves and tables."
 )
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
@@ -86,6 +89,8 @@ def main(argv: Sequence[str]) -> None:
             print("\nThe same model trained on the target alone:")
             _finish(baseline, baseline_folder)
             _compare(main_run, baseline, folder, options)
+    if _REPORT.value:
+        print(f"\nreport {report.write(folder, options.monitor)}")
     if _EXPORT.value and not (workdir / "export").exists():
         print(f"\nexported {finished_run.load(workdir, str(data_dir)).export()}")
 

@@ -1,0 +1,78 @@
+"""A run as a page to look at: curves of every stage, tables of test and validation.
+
+Written to WORKDIR/report: `index.html` and the pictures that it shows.
+"""
+
+import html
+import pathlib
+from typing import Any
+
+import matplotlib.figure
+import pandas as pd
+
+from tfcdr.run_folder import RunFolder
+from tfcdr.transfer_gain import TransferGain
+
+_STYLE = "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .7em}"
+
+
+def write(folder: RunFolder, monitor: str) -> pathlib.Path:
+    """Draws a finished run.
+
+    Args:
+      folder: the run's.
+      monitor: the validation metric that selected the epochs, such as "NDCG@10".
+
+    Returns:
+      The path of the page.
+    """
+    metrics = folder.metrics()
+    report = folder.path / "report"
+    report.mkdir(exist_ok=True)
+    stages = {stage: folder.epochs(stage) for stage in metrics["stages"]}
+    curves(stages, monitor).savefig(report / "curves.png", dpi=120)
+    page = report / "index.html"
+    page.write_text(_page(folder, metrics), encoding="utf-8")
+    return page
+
+
+def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.figure.Figure:
+    """Draws, a row for each stage, the training loss and the validation metric by epoch.
+
+    Args:
+      stages: lines of metrics.jsonl by stage.
+      monitor: the metric on the right-hand side.
+    """
+    figure = matplotlib.figure.Figure((9, 3 * len(stages)), layout="constrained")
+    for axes, (stage, epochs) in zip(
+        figure.subplots(len(stages), 2, squeeze=False), stages.items(), strict=True
+    ):
+        numbers = [epoch["epoch"] for epoch in epochs]
+        scores = [epoch["validation"][monitor] for epoch in epochs]
+        best = scores.index(max(scores))
+        axes[0].plot(numbers, [epoch["loss"] for epoch in epochs], marker=".")
+        axes[0].set(title=f"{stage}: training loss", xlabel="epoch")
+        axes[1].plot(numbers, scores, marker=".")
+        axes[1].plot(numbers[best], scores[best], "o", label=f"best: {scores[best]:.4f}")
+        axes[1].set(title=f"{stage}: validation {monitor}", xlabel="epoch", ylim=(0, None))
+        axes[1].legend(loc="lower right")
+    return figure
+
+
+def _page(folder: RunFolder, metrics: dict[str, Any]) -> str:
+    config = folder.config()
+    title = html.escape(f"{config['system']} in {folder.path.name}")
+    parts = [f"<h1>{title}</h1>"]
+    if "transfer" in metrics:
+        parts.append(f"<p><b>{html.escape(TransferGain(**metrics['transfer']).verdict())}</b></p>")
+    parts.append('<img src="curves.png" alt="curves" style="width:100%">')
+    for split in ("test", "validation"):
+        parts.append(f"<h2>{split}</h2>{_table(metrics['tables'][split])}")
+    settings = pd.Series(config["config"], name="value").to_frame()
+    parts.append(f"<h2>settings</h2>{settings.to_html(border=0)}")
+    style = f"<meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+    return f"<!doctype html>{style}{''.join(parts)}\n"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    return pd.DataFrame(rows).to_html(index=False, border=0, float_format="{:.4f}".format)
