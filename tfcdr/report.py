@@ -56,6 +56,8 @@ def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.
         axes[1].plot(numbers[best], scores[best], "o", label=f"best: {scores[best]:.4f}")
         axes[1].set(title=f"{stage}: validation {monitor}", xlabel="epoch", ylim=(0, None))
         axes[1].legend(loc="lower right")
+        for axis in axes:
+            axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
