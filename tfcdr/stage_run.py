@@ -1,5 +1,6 @@
 """Trains one stage: epochs, validation, best and latest checkpoints, early stopping, resume."""
 
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -222,6 +223,9 @@ def _restore(manager: tf.train.CheckpointManager) -> None:
     """
     path = manager.latest_checkpoint
     if not path:
+        state = pathlib.Path(manager.directory, "checkpoint")
+        if state.exists():  # TensorFlow takes an unreadable one for none
+            raise RunError(f"{state}: damaged, so that no checkpoint is found; delete the run.")
         return
     try:
         status = manager.checkpoint.restore(path)

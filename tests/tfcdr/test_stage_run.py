@@ -291,6 +291,15 @@ def test_damaged_checkpoint_is_one_line(folder, suffix, damage):
     assert "\n" not in str(raised.value)
 
 
+def test_a_damaged_list_of_checkpoints_does_not_start_the_run_anew(folder):
+    make(folder, dataclasses.replace(STAGE, epochs=1)).train(nearness)
+    path = pathlib.Path(folder.checkpoints("fit", "latest"), "checkpoint")
+    path.write_text(path.read_text()[:15])
+    with pytest.raises(RunError, match="damaged"):
+        make(folder).train(nearness)
+    assert len(lines(folder)) == 1
+
+
 def test_no_best_checkpoint_says_train_first(folder):
     with pytest.raises(RunError, match="no checkpoint of stage fit; train first"):
         make(folder).restore_best()
