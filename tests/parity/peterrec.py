@@ -30,11 +30,11 @@ def replay(case: Case, jit_compile: bool = False) -> Outputs:
       case: the arrays of one golden file.
       jit_compile: whether train steps run under XLA.
     """
-    kind = json.loads(str(case["meta/config"]))["case"]
+    settings = json.loads(str(case["meta/config"]))
+    # The variants of pre-training are told apart by what a case holds.
+    kind = settings["case"].split("_")[0] if "var/allitem_embeddings" in case else settings["case"]
     replays: dict[str, Callable[[Case, dict, bool], Outputs]] = {
-        "pretrain_causal_full": _replay_pretraining,
-        "pretrain_causal_sampled": _replay_pretraining,
-        "pretrain_noncausal_masked": _replay_pretraining,
+        "pretrain": _replay_pretraining,
         "finetune": _replay_finetuning,
         "eval_sampled": _replay_sampled_evaluation,
         "checkpoint_parity": _replay_checkpoint,
@@ -42,7 +42,7 @@ def replay(case: Case, jit_compile: bool = False) -> Outputs:
         "loss_saturation": _replay_loss_saturation,
         "unit_ops": _replay_unit_ops,
     }
-    return replays[kind](case, json.loads(str(case["meta/config"])), jit_compile)
+    return replays[kind](case, settings, jit_compile)
 
 
 def _config(settings: dict, **fields: object) -> PeterRecConfig:
@@ -59,6 +59,8 @@ def _load(model: tf.keras.Model, case: Case, settings: dict) -> None:
     for name, weight in reference.reference_weights(model).items():
         weight.assign(case[f"var/{name}"])
     optimizer = optimizers.adam(settings["learning_rate"])
+    optimizer.beta_1, optimizer.beta_2 = settings["beta1"], settings["beta2"]
+    optimizer.epsilon = settings["epsilon"]
     model.compile(optimizer=optimizer)
 
 
@@ -237,7 +239,6 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
     user = model.encode(batch["context"])
     step_losses = model.compute_losses(batch)
     catalogue = model.score_catalogue(user).numpy()
-    scores = model.score_candidates(user, case["eval/candidates"]).numpy()
     outputs = {
         "out/hidden": activations[-1],
         "out/user": user.numpy(),
@@ -246,17 +247,21 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
         "out/loss": step_losses["loss"].numpy(),
         f"out/loss_{settings['loss']}": step_losses["data_loss"].numpy(),
         "out/loss_reg": model.penalty().numpy(),
-        "eval/scores": scores,
-        "eval/top5_slot": _top_ids(scores),
         "eval/full_logits": catalogue,
         "eval/full_top5_id": _top_ids(catalogue),
     }
     for block, activation in enumerate(activations[1:]):
         outputs[f"act/block_{block}"] = activation
+    if "eval/candidates" in case:
+        scores = model.score_candidates(user, case["eval/candidates"]).numpy()
+        outputs |= {"eval/scores": scores, "eval/top5_slot": _top_ids(scores)}
     outputs |= _gradients(model, batch, jit_compile)
-    trained = model.trainable_variables
     _train(model, [batch], jit_compile)
-    outputs |= _in_reference_layout(model, "after", _values(trained))
+    outputs |= _in_reference_layout(model, "after", _values(model.trainable_variables))
+    if "sampler/prob" in case:
+        outputs |= _replay_lambdafm(case, catalogue)
+    if "multi/context" not in case:
+        return outputs
     model = fresh_model()
     batches = [
         batch_of(*arrays)
@@ -265,10 +270,7 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
         )
     ]
     outputs["multi/loss"] = np.array(_train(model, batches, jit_compile), np.float32)
-    outputs |= _in_reference_layout(model, "multi_after", _values(model.trainable_variables))
-    if "sampler/prob" in case:
-        outputs |= _replay_lambdafm(case, catalogue)
-    return outputs
+    return outputs | _in_reference_layout(model, "multi_after", _values(model.trainable_variables))
 
 
 def _replay_lambdafm(case: Case, logits: np.ndarray) -> Outputs:
@@ -323,13 +325,13 @@ def _replay_sampled_evaluation(case: Case, settings: dict, jit_compile: bool) ->
     table = {name: metrics.PER_RANK[name](ranks, k) for name in ("HR", "MRR", "NDCG")}
     return {
         "rank": _released_ranks(ranks, k),
-        "top5_slot": _top_ids(scores, k),
-        "hit5_per_user": table["HR"],
-        "hr5": table["HR"].mean(),
-        "mrr5_per_user": table["MRR"],
-        "mrr5": table["MRR"].mean(),
-        "ndcg5_per_user": table["NDCG"],
-        "ndcg5": table["NDCG"].mean(),
+        f"top{k}_slot": _top_ids(scores, k),
+        f"hit{k}_per_user": table["HR"],
+        f"hr{k}": table["HR"].mean(),
+        f"mrr{k}_per_user": table["MRR"],
+        f"mrr{k}": table["MRR"].mean(),
+        f"ndcg{k}_per_user": table["NDCG"],
+        f"ndcg{k}": table["NDCG"].mean(),
     }
 
 
