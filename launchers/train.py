@@ -26,7 +26,11 @@ from tfcdr.systems.registry import SYSTEMS
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics.")
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Decides weights, order of the data and every draw.", lower_bound=0
+    "seed",
+    0,
+    "Decides weights, order of the data and every draw.",
+    lower_bound=0,
+    upper_bound=2**30,
 )
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Two runs give the same bits, at some cost in speed."

@@ -49,7 +49,8 @@ class PeterRecConfig:
       sampled_share: share of the source catalogue that sampled softmax draws for each batch.
       sampler: distribution of sampled softmax, "log_uniform" over frequency ranks or
         "popularity" (training counts).
-      loss_on_padding: counts padding labels in the causal pre-training loss, as the release does.
+      loss_on_padding: counts padding labels in the causal pre-training loss, as the release does;
+        meant for the full softmax, since sampled softmax never draws padding as a negative.
       mask_share: share of a history's items that masked pre-training hides.
       max_masked: most items of one history that masked pre-training hides.
       pretrain_learning_rate: Adam's step size while pre-training.
