@@ -35,6 +35,10 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             print("interrupted: run the same command again to resume.", file=sys.stderr)
             sys.exit(130)
 
+    if main.__module__ != "__main__":
+        # Started by a console script: `--help` looks for the flags of the program that was called.
+        for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     # Into a file or a pipe, too, a line appears when it is printed.
     sys.stdout.reconfigure(line_buffering=True)
     app.run(guarded, flags_parser=_parse)
