@@ -2,36 +2,25 @@
 
 import contextlib
 import dataclasses
-import io
+import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
-import tqdm
-from absl import logging
-from etils import epath
-from tensorflow_datasets.core.utils import shard_utils
 
 from data_pipelines import splits, user_histories
 from data_pipelines.dataset import FORMAT_VERSION, METADATA_FILE, VOCABULARY_FOLDER
 from data_pipelines.errors import DataError
-from data_pipelines.logs import PARTS
-from data_pipelines.splits import SplitLog
-from data_pipelines.user_histories import CodedLog, UserHistories
+from data_pipelines.records import write_view
+from data_pipelines.split_log import DomainRoles, SplitLog
 from data_pipelines.views import VIEWS
 from data_pipelines.views.view import ExampleOptions, View
-from data_pipelines.vocabulary import write_tokens
-
-# Several shards let files be interleaved and workers share them; tiny shards only cost time.
-_MAX_DEFAULT_SHARDS = 16
-_EXAMPLES_PER_SHARD = 4096
+from data_pipelines.vocabulary import Vocabulary, write_tokens
 
 
 def check_destination(data_dir: str | Path, overwrite: bool) -> None:
@@ -48,6 +37,23 @@ def check_destination(data_dir: str | Path, overwrite: bool) -> None:
         raise DataError(f"{data_dir}: exists; use --overwrite to replace it.")
 
 
+def checked_views(
+    names: Sequence[str], roles: DomainRoles, options: ExampleOptions
+) -> tuple[View, ...]:
+    """The views of these names, each once.
+
+    Raises:
+      DataError: a view is unknown or cannot be cut from a log with these domains.
+    """
+    if not names:
+        raise DataError(f"no view is named; --view takes some of {', '.join(VIEWS)}.")
+    for name in names:
+        if name not in VIEWS:
+            raise DataError(f"unknown view {name!r}; --view takes some of {', '.join(VIEWS)}.")
+        VIEWS[name].check(roles, options)
+    return tuple(VIEWS[name] for name in dict.fromkeys(names))
+
+
 def build(
     split_log: SplitLog,
     views: Sequence[str],
@@ -59,7 +65,7 @@ def build(
     provenance: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Writes a prepared data set, which appears under `data_dir` in one rename.
+    """Writes a prepared data set in this process; it appears under `data_dir` in one rename.
 
     Args:
       split_log: the interactions and their parts.
@@ -79,52 +85,104 @@ def build(
       DataError: the folder may not be written, a view is unknown or cannot be cut from this log,
         or has no training example.
     """
-    data_dir = Path(data_dir)
     check_destination(data_dir, overwrite)
-    if not views:
-        raise DataError(f"no view is named; --view takes some of {', '.join(VIEWS)}.")
-    for name in views:
-        if name not in VIEWS:
-            raise DataError(f"unknown view {name!r}; --view takes some of {', '.join(VIEWS)}.")
-        VIEWS[name].check(split_log, options)
-    views = tuple(dict.fromkeys(views))
+    chosen = checked_views(views, split_log, options)
     coded = user_histories.code(split_log)
-    metadata = _describe(split_log, coded, options, provenance or {})
-    with _whole_or_nothing(data_dir) as unfinished:
+    content = Content(
+        roles=split_log,
+        users=coded.users,
+        vocabularies=coded.vocabularies,
+        interactions=len(coded.histories.items),
+        digest=coded.histories.digest(),
+        dropped=split_log.dropped,
+        summary=splits.summary_table(split_log).splitlines(),
+    )
+
+    def write(view: View, folder: Path) -> dict[str, Any]:
+        return write_view(view, coded.histories, folder, options, num_shards, progress)
+
+    return assemble(content, chosen, data_dir, options, provenance or {}, write)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Content:
+    """What is known about the interactions of a data set, whichever engine prepares it.
+
+    Attributes:
+      roles: its domains.
+      users: raw user ids; user u is users[u - 1].
+      vocabularies: by item space.
+      interactions: how many the split log has.
+      digest: `UserHistories.digest` of all users.
+      dropped: what -> how many.
+      summary: lines for people.
+    """
+
+    roles: DomainRoles
+    users: Sequence[str]
+    vocabularies: Mapping[str, Vocabulary]
+    interactions: int
+    digest: int
+    dropped: Mapping[str, int]
+    summary: Sequence[str]
+
+
+def assemble(
+    content: Content,
+    views: Sequence[View],
+    data_dir: str | Path,
+    options: ExampleOptions,
+    provenance: Mapping[str, Any],
+    write: Callable[[View, Path], dict[str, Any]],
+) -> dict[str, Any]:
+    """Puts vocabularies, records and metadata into a folder that appears in one rename.
+
+    Args:
+      content: what is known about the interactions.
+      views: which to write.
+      data_dir: the folder to make; a data set that is there is replaced.
+      options: how examples are cut.
+      provenance: how the log was read and split.
+      write: writes one view's records into a folder and returns its entry of the metadata.
+
+    Returns:
+      The metadata, as in `prepared.json`.
+    """
+    metadata = _describe(content, options, provenance)
+    with _whole_or_nothing(Path(data_dir)) as unfinished:
         directory = unfinished / VOCABULARY_FOLDER
-        for space, vocabulary in coded.vocabularies.items():
+        for space, vocabulary in content.vocabularies.items():
             vocabulary.save(directory, space)
-        write_tokens(directory / "users.txt", coded.users)
-        for name in views:
-            metadata["views"][name] = _write_view(
-                VIEWS[name], coded.histories, unfinished, options, num_shards, progress
-            )
+        write_tokens(directory / "users.txt", content.users)
+        for view in views:
+            metadata["views"][view.name] = write(view, unfinished)
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (unfinished / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
     return metadata
 
 
 def _describe(
-    split_log: SplitLog, coded: CodedLog, options: ExampleOptions, provenance: Mapping[str, Any]
+    content: Content, options: ExampleOptions, provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    digest = coded.histories.digest()
-    for tokens in (coded.users, *(v.tokens for v in coded.vocabularies.values())):
+    roles, vocabularies = content.roles, content.vocabularies
+    digest = hashlib.sha256(content.digest.to_bytes(32, "little"))
+    for tokens in (content.users, *(v.tokens for v in vocabularies.values())):
         digest.update("\n".join(tokens).encode())
     examples = dataclasses.asdict(options)
-    described = [FORMAT_VERSION, split_log.domains, split_log.target, examples]
+    described = [FORMAT_VERSION, roles.domains, roles.target, examples]
     digest.update(json.dumps(described).encode())
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": digest.hexdigest(),
-        "domains": list(split_log.domains),
-        "sources": list(split_log.sources),
-        "target": split_log.target,
-        "comparable_times": split_log.comparable_times,
-        "users": len(coded.users),
-        "interactions": len(coded.histories.items),
-        "dropped": dict(split_log.dropped),
-        "summary": splits.summary_table(split_log).splitlines(),
-        "spaces": {space: v.size for space, v in coded.vocabularies.items()},
+        "domains": list(roles.domains),
+        "sources": list(roles.sources),
+        "target": roles.target,
+        "comparable_times": roles.comparable_times,
+        "users": len(content.users),
+        "interactions": content.interactions,
+        "dropped": dict(content.dropped),
+        "summary": list(content.summary),
+        "spaces": {space: v.size for space, v in vocabularies.items()},
         "options": {"examples": examples, **provenance},
         "views": {},
     }
@@ -160,150 +218,3 @@ def _replace(data_dir: Path, new: Path, aside: Path) -> None:
     except BaseException:
         os.rename(aside, data_dir)
         raise
-
-
-def _write_view(
-    view: View,
-    histories: UserHistories,
-    root: Path,
-    options: ExampleOptions,
-    num_shards: int,
-    progress: bool,
-) -> dict[str, Any]:
-    """Writes the records of one view through TFDS; returns their counts."""
-    splits = {part: _SplitExamples(view, histories, part, options, progress) for part in PARTS}
-    # TFDS refuses a split without examples, so that such a split is left out.
-    filled = {part: examples for part, examples in splits.items() if examples.any()}
-    if "train" not in filled:
-        raise DataError(f"view {view.name} has no training example: check the --split.* flags.")
-    builder = _RecordBuilder(view, filled, data_dir=root)
-    with _quiet_tfds():
-        builder.download_and_prepare(
-            download_dir=root.with_name("downloads"),
-            download_config=_DownloadConfig(num_shards=num_shards or None, try_download_gcs=False),
-        )
-    return {
-        "version": view.version,
-        "splits": {part: examples.statistics() for part, examples in filled.items()},
-    }
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Silences that TFDS "downloads" the user's own data; our bar knows the number of users."""
-    tfds.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        tfds.enable_progress_bar()
-
-
-class _SplitExamples:
-    """Iterates over (key, example) of one view and part, and counts while it does."""
-
-    def __init__(
-        self,
-        view: View,
-        histories: UserHistories,
-        part: str,
-        options: ExampleOptions,
-        progress: bool,
-    ) -> None:
-        self._view = view
-        self._histories = histories
-        self._part = part
-        self._options = options
-        self._progress = progress
-        self._examples = 0
-        self._longest = dict.fromkeys(view.sequences, 0)
-        self._empty = dict.fromkeys(view.sequences, 0)
-
-    def any(self) -> bool:
-        """Whether there is an example at all."""
-        part = PARTS.index(self._part)
-        return any(
-            True
-            for history in self._histories
-            for _ in self._view.examples(history, part, self._options)
-        )
-
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        part = PARTS.index(self._part)
-        longest, empty = self._longest, self._empty
-        for history in tqdm.tqdm(
-            self._histories,
-            desc=f"{self._view.name} {self._part}",
-            unit=" users",
-            disable=not self._progress,
-        ):
-            for index, example in enumerate(self._view.examples(history, part, self._options)):
-                self._examples += 1
-                for name in longest:
-                    length = len(example[name])
-                    longest[name] = max(longest[name], length)
-                    empty[name] += not length
-                # The key decides the place on disk: a hash of it, so that users are mixed.
-                yield f"{history.user}-{index}", example
-
-    def statistics(self) -> dict[str, Any]:
-        """Returns the counts of a finished iteration."""
-        return {"examples": self._examples, "longest": self._longest, "empty": self._empty}
-
-
-class _RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes one view's splits; what it writes, `tfds.builder_from_directory` reads."""
-
-    # TFDS would find these by itself through importlib_resources, which it needs but does not
-    # install on the Python versions that tfcdr supports.
-    code_path = epath.Path(__file__)
-    pkg_dir_path = epath.Path(__file__).parent
-
-    def __init__(self, view: View, splits: Mapping[str, _SplitExamples], data_dir: Path) -> None:
-        self.name = view.name
-        self.VERSION = tfds.core.Version(view.version)
-        self._view = view
-        self._splits = splits
-        super().__init__(data_dir=data_dir)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features: dict[str, Any] = {}
-        # `Tensor` encodes ten times faster than the equivalent `Scalar` and `Sequence`.
-        for name in self._view.scalars:
-            features[name] = tfds.features.Tensor(shape=(), dtype=np.int64)
-        for name in self._view.sequences:
-            features[name] = tfds.features.Tensor(shape=(None,), dtype=np.int64)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=f"Examples of view {self._view.name}.",
-            features=tfds.features.FeaturesDict(features),
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Mapping[str, Any]:
-        del dl_manager
-        return dict(self._splits)
-
-    def _generate_examples(self) -> None:
-        raise NotImplementedError("Each split brings its own examples.")
-
-
-class _ShardConfig(shard_utils.ShardConfig):
-    """Chooses the number of shards by the number of examples; never an empty shard."""
-
-    def get_number_shards(
-        self, total_size: int, num_examples: int, uses_precise_sharding: bool = True
-    ) -> int:
-        del total_size, uses_precise_sharding
-        if self.num_shards:
-            return min(self.num_shards, num_examples)
-        return max(1, min(_MAX_DEFAULT_SHARDS, num_examples // _EXAMPLES_PER_SHARD))
-
-
-class _DownloadConfig(tfds.download.DownloadConfig):
-    """Passes this module's choice of shards on."""
-
-    def get_shard_config(self) -> shard_utils.ShardConfig:
-        return _ShardConfig(num_shards=self.num_shards)

@@ -1,13 +1,11 @@
-"""What a split is asked for, what it gives, and how it is shown."""
+"""What a split is asked for, and what it gives."""
 
 import dataclasses
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from data_pipelines.errors import DataError
-from data_pipelines.logs import PARTS
 
 KINDS = ("leave_one_out", "ratio", "user", "given")
 TRAIN, VALIDATION, TEST = range(3)  # positions in PARTS
@@ -74,78 +72,40 @@ class SplitOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class SplitLog:
-    """A log with a part for every interaction.
+class DomainRoles:
+    """Which domains a log has and what they are for.
+
+    Attributes:
+      domains: all domains, in the log's order.
+      target: the target domain, or "".
+      comparable_times: as in the log.
+    """
+
+    domains: tuple[str, ...]
+    target: str
+    comparable_times: bool
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The domains that are not the target, in the log's order."""
+        return tuple(name for name in self.domains if name != self.target)
+
+    @property
+    def target_number(self) -> int:
+        """Place of the target among the domains, -1 if there is none."""
+        return self.domains.index(self.target) if self.target else -1
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitLog(DomainRoles):
+    """A log, or all interactions of some of its users, with a part for every interaction.
 
     Attributes:
       interactions: the log's columns and `part` (train, validation or test), sorted by user_id,
         then timestamp; equal timestamps keep their order in the file. Source rows carry the part
         of their user's source sequence, the same in all source domains.
-      domains: all domains, in the log's order.
-      target: the target domain, or "".
-      sources: the other domains, in the log's order.
-      comparable_times: as in the log.
       dropped: what -> how many, for the summary.
     """
 
     interactions: pd.DataFrame
-    domains: tuple[str, ...]
-    target: str
-    sources: tuple[str, ...]
-    comparable_times: bool
     dropped: Mapping[str, int]
-
-
-def summary_table(split_log: SplitLog) -> str:
-    """The split as text: a row for each domain, then the held-out users and what was dropped."""
-    rows = split_log.interactions
-    # Numbers instead of texts: distinct counts over millions of rows take no time.
-    user = pd.factorize(rows["user_id"])[0]
-    item = pd.factorize(rows["item_id"])[0]
-    domain = pd.Categorical(rows["domain"], categories=split_log.domains).codes
-    part = pd.Categorical(rows["part"], categories=PARTS).codes
-    is_target = _marks(user[rows["domain"].to_numpy() == split_log.target], user)
-    lines = []
-    for number, name in enumerate(split_log.domains):
-        of = domain == number
-        users, items = np.unique(user[of]), np.unique(item[of])
-        counts = np.bincount(part[of], minlength=len(PARTS))
-        cells = max(1, len(users) * len(items))
-        lines.append(
-            {
-                "domain": name + (" (target)" if name == split_log.target else ""),
-                "users": f"{len(users):,}",
-                "items": f"{len(items):,}",
-                "interactions": f"{of.sum():,}",
-                **{text: f"{count:,}" for text, count in zip(PARTS, counts, strict=True)},
-                "users in target": f"{is_target[users].sum():,}" if split_log.target else "-",
-                "sparsity": f"{100 * (1 - of.sum() / cells):.3f}%",
-            }
-        )
-    text = [pd.DataFrame(lines).to_string(index=False)]
-    if split_log.target:
-        of = domain == split_log.domains.index(split_log.target)
-        text += _held_out_lines(user[of], item[of], part[of])
-    text += [f"dropped: {what}: {count:,}" for what, count in split_log.dropped.items()]
-    return "\n".join(text)
-
-
-def _held_out_lines(user: np.ndarray, item: np.ndarray, part: np.ndarray) -> list[str]:
-    """How many held-out users are cold, and how many held-out items were never trained on."""
-    warm, trained = _marks(user[part == TRAIN], user), _marks(item[part == TRAIN], item)
-    lines = []
-    for number in (VALIDATION, TEST):
-        held = part == number
-        users = np.unique(user[held])
-        lines.append(
-            f"{PARTS[number]}: {len(users):,} users, {(~warm[users]).sum():,} of them cold; "
-            f"{(~trained[item[held]]).sum():,} interactions with items that do not train"
-        )
-    return lines
-
-
-def _marks(chosen: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Bool [largest code + 1]: which codes are among the chosen ones."""
-    marks = np.zeros(codes.max() + 1, bool)
-    marks[chosen] = True
-    return marks

@@ -5,15 +5,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 
 from data_pipelines import vocabulary
-from data_pipelines.logs import PARTS
-from data_pipelines.splits import SplitLog
+from data_pipelines.log_codes import ItemCounts, LogCodes
+from data_pipelines.split_log import DomainRoles, SplitLog
 from data_pipelines.vocabulary import Vocabulary
 
-TRAIN, VALIDATION, TEST = range(3)
-NEVER = np.iinfo(np.int64).max
+# Sums of digests stay below this: the digests are of 256 bits.
+DIGEST_RANGE = 1 << 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,14 +42,16 @@ class UserHistory:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UserHistories(Sequence):
-    """The histories of all users, held as flat arrays and cut without copying.
+    """The histories of several users, held as flat arrays and cut without copying.
 
     Attributes:
-      offsets: int64 [users + 1]; user u (from 1) owns entries offsets[u-1]:offsets[u] of
+      users: int64 [users], the users' ids.
+      offsets: int64 [users + 1]; the user at index k has entries offsets[k]:offsets[k + 1] of
         `items`, `is_target`, `domains`, `timestamps`, `parts` (see `UserHistory`).
       held_out_from: int64 [users].
     """
 
+    users: np.ndarray
     offsets: np.ndarray
     items: np.ndarray
     is_target: np.ndarray
@@ -67,7 +68,7 @@ class UserHistories(Sequence):
             raise IndexError(index)
         rows = slice(self.offsets[index], self.offsets[index + 1])
         return UserHistory(
-            index + 1,
+            int(self.users[index]),
             self.items[rows],
             self.is_target[rows],
             self.domains[rows],
@@ -79,12 +80,21 @@ class UserHistories(Sequence):
     def __iter__(self) -> Iterator[UserHistory]:
         return (self[index] for index in range(len(self)))
 
-    def digest(self) -> "hashlib._Hash":
-        """Returns a sha256 over every array, to which the caller adds what else matters."""
-        digest = hashlib.sha256()
-        for field in dataclasses.fields(self):
-            digest.update(np.ascontiguousarray(getattr(self, field.name)).data)
-        return digest
+    def digest(self) -> int:
+        """Returns the sum of a digest of every user, the same in whatever order users come."""
+        # One array of all fields: a user's bytes are one slice of it.
+        fields = ("items", "is_target", "domains", "timestamps", "parts")
+        table = np.empty(len(self.items), [(name, getattr(self, name).dtype) for name in fields])
+        for name in fields:
+            table[name] = getattr(self, name)
+        content, width = table.view(np.uint8).data, table.itemsize
+        heads = np.stack([self.users, self.held_out_from], axis=1)
+        total = 0
+        for head, start, end in zip(heads, self.offsets[:-1], self.offsets[1:], strict=True):
+            digest = hashlib.blake2b(head.data, digest_size=32)
+            digest.update(content[start * width : end * width])
+            total += int.from_bytes(digest.digest(), "little")
+        return total % DIGEST_RANGE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,67 +121,66 @@ def code(split_log: SplitLog) -> CodedLog:
     Args:
       split_log: sorted by user and time, as `splits.split` returns it.
     """
-    rows = split_log.interactions
-    user_codes, users = pd.factorize(rows["user_id"])
-    if np.any(np.diff(user_codes) < 0):
-        raise ValueError("A split log must be sorted by user.")
-    offsets = np.searchsorted(user_codes, np.arange(len(users) + 1))
-    domains = _codes(rows["domain"], split_log.domains)
-    parts = _codes(rows["part"], PARTS)
-    timestamps = rows["timestamp"].to_numpy(dtype=np.int64)
-    is_target = np.array([name == split_log.target for name in split_log.domains])[domains]
-
-    held_out_from = np.full(len(users), NEVER, dtype=np.int64)
-    if split_log.comparable_times:
-        held_out = is_target & (parts != TRAIN)
-        np.minimum.at(held_out_from, user_codes[held_out], timestamps[held_out])
-
-    counted = parts == TRAIN
-    counted &= is_target | (timestamps < held_out_from[user_codes])
-    items = np.zeros(len(rows), dtype=np.int64)
-    vocabularies = {}
-    source_names = split_log.domains if len(split_log.sources) > 1 else ()
-    for space, members, names in (
-        ("source", ~is_target, source_names),
-        ("target", is_target, ()),
-    ):
-        if members.any():
-            vocabularies[space], items[members] = _number_items(
-                rows["item_id"][members], domains[members], names, counted[members]
-            )
-    histories = UserHistories(offsets, items, is_target, domains, timestamps, parts, held_out_from)
-    return CodedLog(histories, tuple(users.tolist()), vocabularies)
+    codes = LogCodes.of(split_log)
+    vocabularies, ids = number_items(split_log, codes.item_counts())
+    histories = with_ids(codes, np.arange(1, len(codes.users) + 1), ids)
+    return CodedLog(histories, tuple(codes.users.tolist()), vocabularies)
 
 
-def _codes(column: pd.Series, names: Sequence[str]) -> np.ndarray:
-    codes = pd.Categorical(column, categories=list(names)).codes
-    if np.any(codes < 0):
-        raise ValueError(f"{column.name} must be one of {', '.join(names)}.")
-    return codes.astype(np.int8)
-
-
-def _number_items(
-    item_ids: pd.Series, domains: np.ndarray, names: Sequence[str], counted: np.ndarray
-) -> tuple[Vocabulary, np.ndarray]:
-    """Numbers the items of one space.
+def with_ids(codes: LogCodes, users: np.ndarray, items: np.ndarray) -> UserHistories:
+    """Puts ids in the place of codes.
 
     Args:
-      item_ids: str [n], the interactions of the space.
-      domains: int8 [n], indices into `names`.
-      names: the domains' names to put before the item ids; empty where ids are used as they are.
-      counted: bool [n], the interactions that count for an item's frequency.
+      codes: all interactions of some users.
+      users: int64 [users], the id of each.
+      items: int64 [items], the id of each of `codes.item_ids`.
+    """
+    return UserHistories(
+        users,
+        codes.offsets,
+        items[codes.item],
+        codes.is_target,
+        codes.domains,
+        codes.timestamps,
+        codes.parts,
+        codes.held_out_from,
+    )
+
+
+def number_items(
+    roles: DomainRoles, counts: ItemCounts
+) -> tuple[dict[str, Vocabulary], np.ndarray]:
+    """Numbers the items of each space, the whole log being counted.
 
     Returns:
-      The vocabulary and int64 [n], the id of each interaction's item.
+      The vocabularies by space; and int64 [items], the id of each counted item.
     """
-    item_codes, raw_ids = pd.factorize(item_ids)
-    codes, tokens = item_codes, raw_ids.to_numpy(dtype=object)
-    if names:
-        pairs = item_codes.astype(np.int64) * len(names) + domains
-        codes, distinct = pd.factorize(pairs)
-        raw = raw_ids.to_numpy(dtype=object)[distinct // len(names)]
-        prefixes = np.array([f"{name}:" for name in names], dtype=object)[distinct % len(names)]
-        tokens = prefixes + raw
-    counts = np.bincount(codes[counted], minlength=len(tokens))
-    ranking, ids = vocabulary.ranked(tokens, counts)
-    return ranking, ids[codes]
+    ids = np.zeros(len(counts.item_ids), np.int64)
+    vocabularies = {}
+    for space, members, tokens in item_tokens(roles, counts.item_ids, counts.domains):
+        vocabularies[space], ids[members] = vocabulary.ranked(tokens, counts.trained[members])
+    return vocabularies, ids
+
+
+def item_tokens(
+    roles: DomainRoles, item_ids: np.ndarray, domains: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Names items as the vocabularies do.
+
+    Args:
+      roles: the log's domains.
+      item_ids: str [items].
+      domains: int8 [items].
+
+    Yields:
+      For each space with items: its name; bool [items], which items lie in it; their tokens.
+    """
+    is_target = domains == roles.target_number
+    for space, members in (("source", ~is_target), ("target", is_target)):
+        if not members.any():
+            continue
+        tokens = item_ids[members]
+        if space == "source" and len(roles.sources) > 1:
+            prefixes = np.array([f"{name}:" for name in roles.domains], dtype=object)
+            tokens = prefixes[domains[members]] + tokens
+        yield space, members, tokens

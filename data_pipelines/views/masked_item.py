@@ -26,7 +26,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.splits import SplitLog
+from data_pipelines.split_log import DomainRoles
 from data_pipelines.user_histories import UserHistory
 from data_pipelines.views.next_item import check_has_source, pretraining_items
 from data_pipelines.views.padding import left_pad
@@ -63,10 +63,10 @@ class MaskedItem(View):
     sequences = ("items",)
     batching = Batching
 
-    def check(self, split_log: SplitLog, options: ExampleOptions) -> None:
+    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
         """Raises DataError if the log has no source domain."""
         del options
-        check_has_source(self.name, split_log)
+        check_has_source(self.name, roles)
 
     def examples(
         self, history: UserHistory, part: int, options: ExampleOptions

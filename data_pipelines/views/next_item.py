@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipelines.errors import DataError
-from data_pipelines.splits import SplitLog
+from data_pipelines.split_log import DomainRoles
 from data_pipelines.user_histories import UserHistory
 from data_pipelines.views.padding import left_pad
 from data_pipelines.views.view import Assemble, Example, ExampleOptions, SplitRead, View, windows
@@ -39,10 +39,10 @@ class NextItem(View):
     sequences = ("items",)
     batching = Batching
 
-    def check(self, split_log: SplitLog, options: ExampleOptions) -> None:
+    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
         """Raises DataError if the log has no source domain."""
         del options
-        check_has_source(self.name, split_log)
+        check_has_source(self.name, roles)
 
     def examples(
         self, history: UserHistory, part: int, options: ExampleOptions
@@ -63,11 +63,11 @@ class NextItem(View):
         return assemble
 
 
-def check_has_source(view: str, split_log: SplitLog) -> None:
+def check_has_source(view: str, roles: DomainRoles) -> None:
     """Raises DataError if the log has no source domain."""
-    if not split_log.sources:
+    if not roles.sources:
         raise DataError(
-            f"view {view} needs a source domain, but the only domain, {split_log.target}, is the "
+            f"view {view} needs a source domain, but the only domain, {roles.target}, is the "
             "target: name more domains or leave --split.target empty."
         )
 

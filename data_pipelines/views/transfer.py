@@ -33,8 +33,8 @@ import tensorflow as tf
 
 from data_pipelines import negative_sampling
 from data_pipelines.errors import DataError
-from data_pipelines.splits import SplitLog
-from data_pipelines.user_histories import TRAIN, UserHistory
+from data_pipelines.split_log import TRAIN, DomainRoles
+from data_pipelines.user_histories import UserHistory
 from data_pipelines.views.next_item import check_has_source
 from data_pipelines.views.padding import left_pad, right_pad
 from data_pipelines.views.view import Assemble, Example, ExampleOptions, SplitRead, View
@@ -91,12 +91,12 @@ class Transfer(View):
     sequences = ("source_history", "seen_items")
     batching = Batching
 
-    def check(self, split_log: SplitLog, options: ExampleOptions) -> None:
+    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
         """Raises DataError if a domain is missing or times cannot be compared."""
-        if not split_log.target:
+        if not roles.target:
             raise DataError("view transfer needs a target domain: name it with --split.target.")
-        check_has_source(self.name, split_log)
-        if options.source_history == "before_target" and not split_log.comparable_times:
+        check_has_source(self.name, roles)
+        if options.source_history == "before_target" and not roles.comparable_times:
             raise DataError(
                 "--examples.source_history=before_target compares times between domains, but these "
                 "logs have no such times: use --examples.source_history=all."

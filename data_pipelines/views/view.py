@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.splits import SplitLog
+from data_pipelines.split_log import DomainRoles
 from data_pipelines.user_histories import UserHistory
 from data_pipelines.vocabulary import Vocabulary
 
@@ -97,7 +97,7 @@ class View(abc.ABC):
     batching: ClassVar[type]
 
     @abc.abstractmethod
-    def check(self, split_log: SplitLog, options: ExampleOptions) -> None:
+    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
         """Raises DataError if this view cannot be cut from the log; writes nothing."""
 
     @abc.abstractmethod

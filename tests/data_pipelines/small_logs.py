@@ -18,7 +18,6 @@ def split_log(rows, *, target="toys", domains=DOMAINS, comparable_times=True):
         interactions=table,
         domains=tuple(domains),
         target=target,
-        sources=tuple(name for name in domains if name != target),
         comparable_times=comparable_times,
         dropped={},
     )

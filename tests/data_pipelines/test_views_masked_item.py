@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipelines.user_histories import TRAIN
+from data_pipelines.split_log import TRAIN
 from data_pipelines.views import VIEWS
 from data_pipelines.views.masked_item import Batching
 from data_pipelines.views.view import ExampleOptions, SplitRead

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from data_pipelines import user_histories
 from data_pipelines.errors import DataError
-from data_pipelines.user_histories import NEVER, TEST, TRAIN, VALIDATION, UserHistory
+from data_pipelines.log_codes import NEVER
+from data_pipelines.split_log import TEST, TRAIN, VALIDATION
+from data_pipelines.user_histories import UserHistory
 from data_pipelines.views import VIEWS
 from data_pipelines.views.view import ExampleOptions
 from tests.data_pipelines.small_logs import split_log, split_logs

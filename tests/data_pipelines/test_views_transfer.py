@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from data_pipelines import user_histories
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
-from data_pipelines.user_histories import TRAIN
+from data_pipelines.split_log import TRAIN
 from data_pipelines.views import VIEWS
 from data_pipelines.views.transfer import Batching
 from data_pipelines.views.view import ExampleOptions, SplitRead
