@@ -9,6 +9,7 @@ import pandas as pd
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog, typed_rows
 from data_pipelines.readers import domains as domain_rules
+from data_pipelines.readers.options import ReadOptions
 
 
 class LogAssembly:
@@ -16,14 +17,15 @@ class LogAssembly:
 
     Attributes:
       bad_lines: the count of bad lines over all files.
+      left_out: reason -> number of interactions that the user's options leave out.
     """
 
-    def __init__(self, domains: Sequence[str], max_bad_lines: int) -> None:
+    def __init__(self, domains: Sequence[str], bad_lines: BadLines) -> None:
         """Starts without rows; `domains` are the names that rows may have."""
-        self.bad_lines = BadLines("--read.max_bad_lines", max_bad_lines)
+        self.bad_lines = bad_lines
+        self.left_out: Counter[str] = Counter()
         self._domains = tuple(domains)
         self._frames: list[pd.DataFrame] = []
-        self._left_out: Counter[str] = Counter()
 
     def add(self, rows: pd.DataFrame, locate: Callable[[int], str]) -> None:
         """Adds a file's rows; `locate` says "FILE, line N" for a row (0-based) of them.
@@ -95,7 +97,11 @@ class LogAssembly:
     def leave_out(self, reason: str, rows: int) -> None:
         """Counts interactions that the user's options leave out."""
         if rows:
-            self._left_out[reason] += rows
+            self.left_out[reason] += rows
+
+    def rows(self) -> pd.DataFrame:
+        """Returns all rows, of files with the same columns; their index is that of `add`."""
+        return self._frames[0] if len(self._frames) == 1 else pd.concat(self._frames)
 
     def log(self, *, comparable_times: bool) -> InteractionLog:
         """Returns the log of all rows.
@@ -105,22 +111,36 @@ class LogAssembly:
         """
         frames = [frame for frame in self._frames if len(frame)]
         if not frames:
-            reasons = "; ".join(f"{reason}: {count}" for reason, count in self._left_out.items())
-            raise DataError(
-                f"the input holds no interactions{' (' if reasons else ''}{reasons}"
-                f"{')' if reasons else ''}: check --input and --read.domains."
-            )
-        columns = [list(frame.columns) for frame in frames]
-        if any(names != columns[0] for names in columns):
-            odd = set().union(*columns) - set.intersection(*map(set, columns))
-            raise DataError(
-                f"--input: only some of the files have {', '.join(sorted(odd))}; give all files "
-                "the same columns."
-            )
+            raise no_interactions(self.left_out)
+        check_same_columns([list(frame.columns) for frame in frames])
         rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
         self._frames.clear()  # the log holds the rows now, one copy is enough
         return InteractionLog(
-            rows, self._domains, comparable_times, self.bad_lines.count, dict(self._left_out)
+            rows, self._domains, comparable_times, self.bad_lines.count, dict(self.left_out)
+        )
+
+
+def read_bad_lines(options: ReadOptions) -> BadLines:
+    """A count of bad lines against `--read.max_bad_lines`."""
+    return BadLines("--read.max_bad_lines", options.max_bad_lines)
+
+
+def no_interactions(left_out: Mapping[str, int]) -> DataError:
+    """The error for input of which nothing is left."""
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in left_out.items())
+    return DataError(
+        f"the input holds no interactions{' (' if reasons else ''}{reasons}"
+        f"{')' if reasons else ''}: check --input and --read.domains."
+    )
+
+
+def check_same_columns(columns: Sequence[Sequence[str]]) -> None:
+    """Raises DataError unless all files have the same columns."""
+    odd = set().union(*columns) - set.intersection(*map(set, columns))
+    if odd:
+        raise DataError(
+            f"--input: only some of the files have {', '.join(sorted(odd))}; give all files "
+            "the same columns."
         )
 
 

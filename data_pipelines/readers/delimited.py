@@ -8,8 +8,9 @@ A file without times is read with `--read.timestamp_column=` (empty): then the o
 is the order in time within each user and domain.
 """
 
+import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,9 @@ import pyarrow.parquet
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog, check_domain_names
-from data_pipelines.readers.assembly import LogAssembly
+from data_pipelines.readers.assembly import LogAssembly, read_bad_lines
 from data_pipelines.readers.options import (
+    Input,
     ReadOptions,
     input_domains,
     parse_inputs,
@@ -57,81 +59,74 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     Raises:
       DataError: names the file, line and field, or the flag.
     """
-    options.require_only("csv", _USED)
-    domain_by = options.domain_by or "column"
-    entries = parse_inputs(inputs, named=domain_by == "file")
-    ranges = parse_item_ranges(options.item_ranges)
-    _check_domain_flags(domain_by, options, bool(ranges))
-
-    reading = BadLines("--read.max_bad_lines", options.max_bad_lines)
-    tables = [_read_table(entry.path, domain_by, options, reading) for entry in entries]
-    if domain_by == "file":
-        names = input_domains(entries, options)
-    elif domain_by == "item_range":
-        names = tuple(ranges)
-    elif options.domains:
-        names = tuple(options.domains)
-    else:
-        names = tuple(dict.fromkeys(n for rows, _ in tables for n in rows["domain"].unique() if n))
-        _check_names_in_files(names)
-
-    assembly = LogAssembly(names, options.max_bad_lines)
-    assembly.bad_lines.count = reading.count
+    bad_lines = read_bad_lines(options)
+    formats = table_formats(inputs, options)
+    tables = [_read_table(table, bad_lines) for table in formats]
+    seen = (name for rows, _ in tables if "domain" in rows for name in rows["domain"].unique())
+    assembly = LogAssembly(domain_names(formats, seen), bad_lines)
     start = 0
-    for entry, (rows, locate) in zip(entries, tables, strict=True):
-        if entry.part:
-            if "part" in rows:
-                raise DataError(
-                    f"{entry.path}: has a column {options.part_column!r}, so its "
-                    "--input must not end in @PART."
-                )
-            rows["part"] = entry.part
-        if domain_by == "file":
-            rows["domain"] = entry.domain
-        elif domain_by == "item_range":
-            rows, locate = assembly.by_item_range(rows, ranges, locate)
-        if not options.timestamp_column:
-            rows = rows.assign(timestamp=np.arange(start, start + len(rows)))
-            start += len(rows)
-        if domain_by == "category":
-            rows, locate = assembly.by_category(rows, options.category_separator, locate)
-        assembly.add(rows, locate)
+    for table, (rows, locate) in zip(formats, tables, strict=True):
+        first, start = start, start + len(rows)
+        assembly.add(*table.canonical(rows, locate, first, assembly))
     tables.clear()
     return assembly.log(comparable_times=bool(options.timestamp_column))
 
 
-def _check_domain_flags(domain_by: str, options: ReadOptions, ranges: bool) -> None:
-    if domain_by == "category" and not options.domains:
-        raise DataError("--read.domain_by=category: name the categories in --read.domains.")
-    if ranges != (domain_by == "item_range"):
-        raise DataError("--read.domain_by=item_range and --read.item_ranges go together.")
-    if domain_by == "item_range" and options.domains:
-        raise DataError("--read.domains: leave it out, --read.item_ranges names the domains.")
+@dataclasses.dataclass(frozen=True)
+class TableFormat:
+    """How one table becomes rows of the log.
 
+    Attributes:
+      entry: the table's entry of --input.
+      options: `--read.*`.
+      domain_by: where an interaction's domain stands.
+      ranges: domain -> (first, last) item, for domain_by=item_range.
+    """
 
-def _check_names_in_files(names: Sequence[str]) -> None:
-    try:
-        check_domain_names(names)
-    except DataError as error:
-        raise DataError(f"column domain: {error}") from error
+    entry: Input
+    options: ReadOptions
+    domain_by: str
+    ranges: Mapping[str, tuple[int, int]]
 
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the file is a parquet file rather than text."""
+        return self.entry.path.suffix.lower() in (".parquet", ".pq")
 
-def _read_table(
-    path: pathlib.Path, domain_by: str, options: ReadOptions, bad_lines: BadLines
-) -> _Table:
-    """One file's columns under their canonical names, as texts or numbers."""
-    needed = {"user_id": "user_column", "item_id": "item_column"}
-    if options.timestamp_column:
-        needed["timestamp"] = "timestamp_column"
-    if domain_by in ("column", "category"):
-        kind = "domain" if domain_by == "column" else "category"
-        needed[kind] = f"{kind}_column"
-    optional = {
-        name: f"{name}_column" for name in ("rating", "category", "part") if name not in needed
-    }
-    chosen: dict[str, str] = {}  # the file's name of a column -> the canonical name
+    @property
+    def separator(self) -> str:
+        """The sign between the fields of a text file.
 
-    def names(header: list[str]) -> list[str]:
+        Raises:
+          DataError: --read.separator is not one sign.
+        """
+        path = self.entry.path
+        plain = path.with_suffix("") if path.suffix in (".gz", ".bz2", ".zst") else path
+        separator = self.options.separator or ("," if plain.suffix.lower() == ".csv" else "\t")
+        if len(separator) != 1:
+            raise DataError(f"--read.separator={separator!r}: the csv reader takes one sign.")
+        return separator
+
+    def columns(self, header: Sequence[str]) -> dict[str, str]:
+        """Chooses the columns to read.
+
+        Returns:
+          The file's name of each column -> the canonical name.
+
+        Raises:
+          DataError: a column is missing or named twice.
+        """
+        path, options = self.entry.path, self.options
+        needed = {"user_id": "user_column", "item_id": "item_column"}
+        if options.timestamp_column:
+            needed["timestamp"] = "timestamp_column"
+        if self.domain_by in ("column", "category"):
+            kind = "domain" if self.domain_by == "column" else "category"
+            needed[kind] = f"{kind}_column"
+        optional = {
+            name: f"{name}_column" for name in ("rating", "category", "part") if name not in needed
+        }
+        chosen: dict[str, str] = {}
         for canonical, option in {**needed, **optional}.items():
             column = getattr(options, option)
             default = ReadOptions.__dataclass_fields__[option].default
@@ -143,20 +138,106 @@ def _read_table(
                 raise DataError(f"{path}: column {column!r} comes twice in the header.")
             elif canonical in needed or (column and column != default):
                 raise DataError(_missing_column(path, column, option, header))
+        if self.entry.part and "part" in chosen.values():
+            raise DataError(
+                f"{path}: has a column {options.part_column!r}, so its --input must not end in "
+                "@PART."
+            )
+        return chosen
+
+    def canonical(
+        self,
+        rows: pd.DataFrame,
+        locate: Callable[[int], str],
+        first_row: int,
+        assembly: LogAssembly,
+    ) -> _Table:
+        """Gives rows the columns that the file does not have.
+
+        Args:
+          rows: some of the file's rows, with canonical names of columns.
+          locate: says "FILE, line N" for a row of them.
+          first_row: number of the first of them, which rises with the place in the input.
+          assembly: takes the rows that are rejected or left out.
+
+        Returns:
+          The other rows and their `locate`.
+        """
+        if self.entry.part:
+            rows["part"] = self.entry.part
+        if not self.options.timestamp_column:
+            rows["timestamp"] = np.arange(first_row, first_row + len(rows))
+        if self.domain_by == "file":
+            rows["domain"] = self.entry.domain
+        elif self.domain_by == "item_range":
+            rows, locate = assembly.by_item_range(rows, self.ranges, locate)
+        elif self.domain_by == "category":
+            rows, locate = assembly.by_category(rows, self.options.category_separator, locate)
+        return rows, locate
+
+
+def table_formats(inputs: Sequence[str], options: ReadOptions) -> list[TableFormat]:
+    """One format for each entry of --input.
+
+    Raises:
+      DataError: flags that do not fit together.
+    """
+    options.require_only("csv", _USED)
+    domain_by = options.domain_by or "column"
+    entries = parse_inputs(inputs, named=domain_by == "file")
+    ranges = parse_item_ranges(options.item_ranges)
+    _check_domain_flags(domain_by, options, bool(ranges))
+    return [TableFormat(entry, options, domain_by, ranges) for entry in entries]
+
+
+def domain_names(formats: Sequence[TableFormat], seen: Iterable[str]) -> tuple[str, ...]:
+    """The domains of the log, in its order.
+
+    Args:
+      formats: of all tables.
+      seen: names in the domain column, if that is where they stand, in the order of rows.
+    """
+    first = formats[0]
+    if first.domain_by == "file":
+        return input_domains([table.entry for table in formats], first.options)
+    if first.domain_by == "item_range":
+        return tuple(first.ranges)
+    if first.options.domains:
+        return tuple(first.options.domains)
+    names = tuple(dict.fromkeys(name for name in seen if name))
+    try:
+        check_domain_names(names)
+    except DataError as error:
+        raise DataError(f"column domain: {error}") from error
+    return names
+
+
+def _check_domain_flags(domain_by: str, options: ReadOptions, ranges: bool) -> None:
+    if domain_by == "category" and not options.domains:
+        raise DataError("--read.domain_by=category: name the categories in --read.domains.")
+    if ranges != (domain_by == "item_range"):
+        raise DataError("--read.domain_by=item_range and --read.item_ranges go together.")
+    if domain_by == "item_range" and options.domains:
+        raise DataError("--read.domains: leave it out, --read.item_ranges names the domains.")
+
+
+def _read_table(table: TableFormat, bad_lines: BadLines) -> _Table:
+    """One file's columns under their canonical names, as texts or numbers."""
+    path = table.entry.path
+    chosen: dict[str, str] = {}
+
+    def names(header: list[str]) -> list[str]:
+        chosen.update(table.columns(header))
         return list(chosen)
 
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if table.is_parquet:
         rows, locate = _read_parquet(path, names)
     else:
-        plain = path.with_suffix("") if path.suffix in (".gz", ".bz2", ".zst") else path
-        separator = options.separator or ("," if plain.suffix.lower() == ".csv" else "\t")
-        if len(separator) != 1:
-            raise DataError(f"--read.separator={separator!r}: the csv reader takes one sign.")
-        rows, locate = read_columns(path, names, separator, bad_lines)
+        rows, locate = read_columns(path, names, table.separator, bad_lines)
     return rows.rename(columns=chosen), locate
 
 
-def _missing_column(path: pathlib.Path, column: str, option: str, header: list[str]) -> str:
+def _missing_column(path: pathlib.Path, column: str, option: str, header: Sequence[str]) -> str:
     message = (
         f"{path}, line 1: no column {column!r}; the file has {', '.join(header)}. "
         f"Name the right one with --read.{option}."
@@ -178,11 +259,18 @@ def _read_parquet(path: pathlib.Path, names: Callable[[list[str]], Sequence[str]
         raise DataError(f"{path}: not a parquet file: {' '.join(str(error).split())}") from error
     if not table.num_rows:
         raise DataError(f"{path}: the file has no rows.")
+    return plain_rows(table), lambda row: f"{path}, row {row + 1}"
+
+
+def plain_rows(table: pa.Table) -> pd.DataFrame:
+    """The rows of a parquet file, with column types as Arrow has them.
+
+    They are not what the pandas that wrote the file had.
+    """
     for k, field in enumerate(table.schema):
         # An integer column with gaps would become floats in pandas, and ids such as "12.0".
         if pa.types.is_integer(field.type):
             table = table.set_column(k, field.name, pc.cast(table[k], pa.string()))
         elif pa.types.is_dictionary(field.type):
             table = table.set_column(k, field.name, table[k].cast(field.type.value_type))
-    # Column types as Arrow has them, not as the pandas that wrote the file had them.
-    return table.to_pandas(ignore_metadata=True), lambda row: f"{path}, row {row + 1}"
+    return table.to_pandas(ignore_metadata=True)

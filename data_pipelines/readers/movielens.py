@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog
-from data_pipelines.readers.assembly import LogAssembly, line_locator
+from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
 from data_pipelines.readers.options import ReadOptions, input_domains, parse_inputs
 from data_pipelines.readers.text_files import Lines, read_lines, split_columns
 
@@ -74,7 +74,7 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     else:
         raise DataError("--read.domains is missing: name the genres that are the domains.")
 
-    assembly = LogAssembly(names, options.max_bad_lines)
+    assembly = LogAssembly(names, read_bad_lines(options))
     for entry in entries:
         if entry.part:
             raise DataError(f"--input={entry.path}: a MovieLens folder takes no @PART.")

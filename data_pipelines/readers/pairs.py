@@ -26,7 +26,7 @@ import pandas as pd
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
-from data_pipelines.readers.assembly import LogAssembly, line_locator
+from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
 from data_pipelines.readers.options import ReadOptions, input_domains, parse_inputs
 from data_pipelines.readers.text_files import read_lines, split_columns
 
@@ -46,7 +46,7 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
         raise DataError(f"--read.domain_by={options.domain_by}: the pairs reader takes file.")
     entries = parse_inputs(inputs, named=True)
     domains = input_domains(entries, options)
-    assembly = LogAssembly(domains, options.max_bad_lines)
+    assembly = LogAssembly(domains, read_bad_lines(options))
     next_rank = dict.fromkeys(domains, 0)
     for entry in entries:
         lines = read_lines(entry.path)

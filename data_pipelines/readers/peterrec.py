@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
-from data_pipelines.readers.assembly import LogAssembly, line_locator
+from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
 from data_pipelines.readers.options import Input, ReadOptions, parse_inputs
 from data_pipelines.readers.text_files import Lines, read_lines, split_lines
 
@@ -39,7 +39,7 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     if len(domains) != 2:
         raise DataError("--read.domains: the peterrec reader takes two names, source,target.")
     entries = parse_inputs(inputs, named=False)
-    assembly = LogAssembly(domains, options.max_bad_lines)
+    assembly = LogAssembly(domains, read_bad_lines(options))
     for entry in entries:
         if entry.part:
             raise DataError(f"--input={entry.path}@{entry.part}: this reader takes no @PART.")

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog
-from data_pipelines.readers.assembly import LogAssembly, line_locator
+from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
 from data_pipelines.readers.options import (
     ReadOptions,
     input_domains,
@@ -59,7 +59,7 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
             "--read.lines_start_with_user=false: lines of different domains have no common users."
         )
 
-    assembly = LogAssembly(domains, options.max_bad_lines)
+    assembly = LogAssembly(domains, read_bad_lines(options))
     start = 0
     for entry in entries:
         if entry.part:

@@ -4,7 +4,7 @@ import csv
 import io
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,13 @@ def read_lines(path: pathlib.Path, encoding: str = "utf-8") -> Lines:
             ),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
-        raise _not_text(path, encoding, error) from error
+        raise _not_text(
+            lambda: pa.input_stream(str(path)),
+            lambda number: f"{path}, line {number}",
+            str(path),
+            encoding,
+            error,
+        ) from error
     texts = table["line"].combine_chunks()
     filled = pc.greater(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
     filled = filled.to_numpy(zero_copy_only=False)
@@ -144,6 +150,26 @@ def split_columns(
     return [tokens.take(pa.array(starts + k)) for k in range(width)], lines.numbers[good]
 
 
+class CsvText(NamedTuple):
+    """A csv file or a piece of one, which can be read again.
+
+    Attributes:
+      open: opens it from its start.
+      at: says "FILE, line N" for a line number of it (1-based).
+      name: the file, for messages.
+      separator: between fields, one sign.
+      header: its columns.
+      header_rows: 1 if the header is the first row, 0 if it is not in this piece.
+    """
+
+    open: Callable[[], BinaryIO]
+    at: Callable[[int], str]
+    name: str
+    separator: str
+    header: list[str]
+    header_rows: int
+
+
 def read_columns(
     path: pathlib.Path,
     names: Callable[[list[str]], Sequence[str]],
@@ -167,13 +193,45 @@ def read_columns(
       DataError: the file is missing, empty or not UTF-8, or has too many bad lines.
     """
     require_file(path)
+    file = CsvText(
+        lambda: pa.input_stream(str(path)),
+        lambda number: f"{path}, line {number}",
+        str(path),
+        separator,
+        [],
+        1,
+    )
+    file = file._replace(header=csv_header(file))
+    rows, locate = csv_columns(file, list(names(file.header)), bad_lines)
+    if rows.empty:
+        raise no_rows(path)
+    return rows, locate
+
+
+def csv_header(text: CsvText) -> list[str]:
+    """Returns the fields of the first row.
+
+    Raises:
+      DataError: there is none, or it cannot be read.
+    """
     try:
-        header = next(_csv_rows(path, separator), (0, []))[1]
+        header = next(_csv_rows(text), (0, []))[1]
     except (csv.Error, OSError) as error:
-        raise _not_text(path, "utf-8", error) from error
+        raise _not_text(text.open, text.at, text.name, "utf-8", error) from error
     if not header:
-        raise DataError(f"{path}: the file has no lines but blank ones.")
-    wanted = list(names(header))
+        raise DataError(f"{text.name}: the file has no lines but blank ones.")
+    return header
+
+
+def no_rows(path: object) -> DataError:
+    """The error for a file with nothing but a header."""
+    return DataError(f"{path}: the file has a header and no good line after it.")
+
+
+def csv_columns(
+    text: CsvText, wanted: Sequence[str], bad_lines: BadLines
+) -> tuple[pd.DataFrame, Callable[[int], str]]:
+    """Reads some columns, as texts; see `read_columns`."""
     malformed = 0
 
     def skip(row: pa.csv.InvalidRow) -> str:
@@ -183,10 +241,12 @@ def read_columns(
 
     try:
         table = pa.csv.read_csv(
-            path,
-            pa.csv.ReadOptions(block_size=1 << 24),
+            text.open(),
+            pa.csv.ReadOptions(
+                block_size=1 << 24, column_names=None if text.header_rows else text.header
+            ),
             pa.csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, invalid_row_handler=skip
+                delimiter=text.separator, newlines_in_values=True, invalid_row_handler=skip
             ),
             pa.csv.ConvertOptions(
                 include_columns=wanted,
@@ -195,37 +255,32 @@ def read_columns(
             ),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise _not_text(path, "utf-8", error) from error
-    width = len(header)
+        raise _not_text(text.open, text.at, text.name, "utf-8", error) from error
+    width = len(text.header)
     if malformed:
 
         def describe() -> str:
-            number, row = next(
-                (n, row) for n, row in _csv_rows(path, separator) if len(row) != width
-            )
+            number, row = next((n, row) for n, row in _csv_rows(text) if len(row) != width)
             return (
-                f"{path}, line {number}: {len(row)} fields, the header has {width}; "
+                f"{text.at(number)}: {len(row)} fields, the header has {width}; "
                 "quote a field that holds the separator."
             )
 
         bad_lines.add(malformed, describe)
-    if not table.num_rows:
-        raise DataError(f"{path}: the file has a header and no good line after it.")
 
     def locate(row: int) -> str:
         # Only messages need it, so the file is read again, up to that row.
-        good = (n for n, fields in _csv_rows(path, separator) if len(fields) == width)
-        number = next(n for k, n in enumerate(good) if k == row + 1)
-        return f"{path}, line {number}"
+        good = (n for n, fields in _csv_rows(text) if len(fields) == width)
+        return text.at(next(n for k, n in enumerate(good) if k == row + text.header_rows))
 
     return table.to_pandas(), locate
 
 
-def _csv_rows(path: pathlib.Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(text: CsvText) -> Iterator[tuple[int, list[str]]]:
     """Yields (number of the row's first line, its fields) for the rows that are not blank."""
-    with pa.input_stream(str(path)) as raw:
-        text = io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", errors="replace", newline="")
-        rows = csv.reader(text, delimiter=separator)
+    with text.open() as raw:
+        lines = io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", errors="replace", newline="")
+        rows = csv.reader(lines, delimiter=text.separator)
         start = 1
         for row in rows:
             if row:
@@ -233,17 +288,23 @@ def _csv_rows(path: pathlib.Path, separator: str) -> Iterator[tuple[int, list[st
             start = rows.line_num + 1
 
 
-def _not_text(path: pathlib.Path, encoding: str, error: Exception) -> DataError:
+def _not_text(
+    opened: Callable[[], BinaryIO],
+    at: Callable[[int], str],
+    name: str,
+    encoding: str,
+    error: Exception,
+) -> DataError:
     """Names the first line that is not text, or gives Arrow's reason on one line."""
     try:
-        with pa.input_stream(str(path)) as raw:
+        with opened() as raw:
             for number, line in enumerate(io.BufferedReader(raw), start=1):
                 try:
                     line.decode(encoding)
                 except UnicodeDecodeError:
                     return DataError(
-                        f"{path}, line {number}: not {encoding} text; convert the file to UTF-8."
+                        f"{at(number)}: not {encoding} text; convert the file to UTF-8."
                     )
     except OSError as unreadable:
         error = unreadable
-    return DataError(f"{path}: cannot be read: {' '.join(str(error).split())}")
+    return DataError(f"{name}: cannot be read: {' '.join(str(error).split())}")
