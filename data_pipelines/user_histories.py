@@ -80,6 +80,10 @@ class UserHistories(Sequence):
     def __iter__(self) -> Iterator[UserHistory]:
         return (self[index] for index in range(len(self)))
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns the arrays by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def digest(self) -> int:
         """Returns the sum of a digest of every user, the same in whatever order users come."""
         # One array of all fields: a user's bytes are one slice of it.

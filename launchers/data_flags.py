@@ -1,18 +1,20 @@
 """The flags that say which data to read and how to prepare it, for every launcher that does.
 
 Importing this module defines `--reader`, `--input`, `--raw_dir`, `--data_dir`, `--num_shards`,
-and the groups `--read.*`, `--split.*`, `--synthetic.*`, `--examples.*`.
+`--engine`, `--beam_options`, and the groups `--read.*`, `--split.*`, `--synthetic.*`,
+`--examples.*`.
 """
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from data_pipelines import build, readers, splits
+from data_pipelines import build, distributed, readers, splits
 from data_pipelines.dataset import PreparedData, open_prepared
 from data_pipelines.errors import DataError
 from data_pipelines.readers import ReadOptions
@@ -38,6 +40,19 @@ _RAW_DIR = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the prepared data set.")
 _NUM_SHARDS = flags.DEFINE_integer(
     "num_shards", 0, "Files per view and split; 0 chooses by size.", lower_bound=0
+)
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    "local",
+    ["local", "beam"],
+    "What converts: this process, or Apache Beam (pip install 'tfcdr[beam]') on --beam_options.",
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+    "beam_options",
+    [],
+    "Beam's own pipeline options, as in --beam_options=--runner=FlinkRunner,--flink_master=HOST: "
+    "separated by commas before --, other commas belong to a value. May come several times, as on "
+    "the lines of a flagfile.",
 )
 _READ = config_flags.define("read", ReadOptions)
 _SPLIT = config_flags.define("split", SplitOptions)
@@ -88,15 +103,19 @@ def build_data(
         raise program.FlagError(f"--reader is missing: it takes {', '.join(readers.READER_NAMES)}.")
     read, split, examples, synthetic = _READ(), _SPLIT(), _EXAMPLES(), _SYNTHETIC()
     build.check_destination(folder, overwrite)
+    beam_options = _beam_options()
+    common = {
+        "overwrite": overwrite,
+        "num_shards": _NUM_SHARDS.value,
+        "provenance": _provenance(),
+        "progress": progress,
+    }
+    source = (_READER.value, _rooted_inputs(), read, synthetic)
+    if _ENGINE.value == "beam":
+        convert = distributed.conversion().convert
+        return convert(*source, split, views, folder, examples, beam_options=beam_options, **common)
     return build.build(
-        splits.split(readers.read(_READER.value, _rooted_inputs(), read, synthetic), split),
-        views,
-        folder,
-        examples,
-        overwrite=overwrite,
-        num_shards=_NUM_SHARDS.value,
-        provenance=_provenance(),
-        progress=progress,
+        splits.split(readers.read(*source), split), views, folder, examples, **common
     )
 
 
@@ -138,13 +157,42 @@ def describe(metadata: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _beam_options() -> list[str]:
+    """Returns Beam's options one by one.
+
+    Raises:
+      FlagError: one does not begin with --, or they have no meaning for the engine.
+    """
+    options = [
+        option for text in _BEAM_OPTIONS.value for option in re.split(r",(?=--)", text) if option
+    ]
+    for option in options:
+        if not option.startswith("--"):
+            raise program.FlagError(
+                f"--beam_options={option}: write Beam's options as Beam does, as in "
+                "--beam_options=--runner=DirectRunner."
+            )
+    if options and _ENGINE.value != "beam":
+        raise program.FlagError("--beam_options has no meaning without --engine=beam.")
+    return options
+
+
 def _rooted_inputs() -> list[str]:
     """Returns `--input` with each path, behind its DOMAIN= if it has one, under `--raw_dir`."""
     rooted = []
     for entry in _INPUT.value:
         domain, equals, path = entry.rpartition("=")
-        rooted.append(f"{domain}{equals}{Path(_RAW_DIR.value) / path}")
+        rooted.append(f"{domain}{equals}{_rooted(path)}")
     return rooted
+
+
+def _rooted(path: str) -> str:
+    """A path or URL under `--raw_dir`, which may be a URL, too."""
+    if "://" in path:
+        return path
+    if "://" in _RAW_DIR.value:
+        return f"{_RAW_DIR.value.rstrip('/')}/{path}"
+    return str(Path(_RAW_DIR.value) / path)
 
 
 def _provenance() -> dict[str, Any]:

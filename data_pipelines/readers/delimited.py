@@ -116,7 +116,7 @@ class TableFormat:
         Raises:
           DataError: a column is missing or named twice.
         """
-        path, options = self.entry.path, self.options
+        path, options = self.entry.location, self.options
         needed = {"user_id": "user_column", "item_id": "item_column"}
         if options.timestamp_column:
             needed["timestamp"] = "timestamp_column"
@@ -237,7 +237,7 @@ def _read_table(table: TableFormat, bad_lines: BadLines) -> _Table:
     return rows.rename(columns=chosen), locate
 
 
-def _missing_column(path: pathlib.Path, column: str, option: str, header: Sequence[str]) -> str:
+def _missing_column(path: str, column: str, option: str, header: Sequence[str]) -> str:
     message = (
         f"{path}, line 1: no column {column!r}; the file has {', '.join(header)}. "
         f"Name the right one with --read.{option}."

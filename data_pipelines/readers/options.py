@@ -97,11 +97,13 @@ class Input:
 
     Attributes:
       path: the file or folder.
+      location: the same as it was written; it may be a URL for engines that read such.
       domain: the domain that all its interactions belong to, or "".
       part: train, validation or test for a file of a given split, or "".
     """
 
     path: pathlib.Path
+    location: str
     domain: str = ""
     part: str = ""
 
@@ -129,7 +131,7 @@ def parse_inputs(texts: Sequence[str], *, named: bool) -> list[Input]:
             path, part = stem, suffix
         if not path:
             raise DataError(f"--input={text}: the path is empty.")
-        inputs.append(Input(pathlib.Path(path), domain, part))
+        inputs.append(Input(pathlib.Path(path), path, domain, part))
     if named and len({bool(entry.part) for entry in inputs}) > 1:
         raise DataError("--input: give @train, @validation or @test to every file or to none.")
     return inputs

@@ -1,0 +1,89 @@
+"""Items that every worker knows: the vocabularies, or the items that are too rare."""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+
+import apache_beam as beam
+import numpy as np
+import pandas as pd
+
+from data_pipelines.distributed.running import Gather
+from data_pipelines.distributed.work_folder import WorkFolder, pack, unpack
+
+_KEYS = ["domain", "item_id"]
+_PARTITIONS = 64
+
+
+class ItemTable:
+    """Finds items by domain and item id."""
+
+    def __init__(self, items: pd.DataFrame) -> None:
+        """Indexes a table with the columns `item_id` and `domain`, the domain's number."""
+        domains = items["domain"].to_numpy()
+        self._by_domain = {
+            domain: (
+                pd.Index(items["item_id"][domains == domain]),
+                np.flatnonzero(domains == domain),
+            )
+            for domain in np.unique(domains)
+        }
+
+    def rows(self, item_ids: np.ndarray, domains: np.ndarray) -> np.ndarray:
+        """The row of each item in the table, -1 where it has none; int64 [items]."""
+        found = np.full(len(item_ids), -1, np.int64)
+        for domain, (index, rows) in self._by_domain.items():
+            of = np.flatnonzero(domains == domain)
+            places = index.get_indexer(item_ids[of])
+            found[of[places >= 0]] = rows[places[places >= 0]]
+        return found
+
+
+@functools.lru_cache(maxsize=1)
+def shared_items(work: WorkFolder, name: str) -> tuple[pd.DataFrame, ItemTable]:
+    """The table `name` of the work folder; once in each process of a worker."""
+    items = work.load_rows(name)
+    return items, ItemTable(items)
+
+
+def by_partition(counts: pd.DataFrame) -> Iterator[tuple[int, bytes]]:
+    """Cuts counts of items for `SumByItem`: yields (partition, packed rows)."""
+    if counts.empty:
+        return
+    partition = pd.util.hash_array(counts["item_id"].to_numpy(dtype=object)) % _PARTITIONS
+    for number in np.unique(partition):
+        yield int(number), pack(counts[partition == number])
+
+
+class SumByItem(beam.PTransform):
+    """Sums counts of items over all groups of users; what is left of them goes to the work folder.
+
+    Its input is what `by_partition` yields: tables with the columns `item_id`, `domain` and counts.
+    """
+
+    def __init__(
+        self, work: WorkFolder, name: str, keep: Callable[[pd.DataFrame], pd.DataFrame]
+    ) -> None:
+        """Remembers where the sums go and which of them to keep."""
+        super().__init__()
+        self._work = work
+        self._name = name
+        self._keep = keep
+
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
+        """Sums, filters and writes."""
+        work, name, keep = self._work, self._name, self._keep
+
+        def write(partition: int, contents: Iterable[bytes]) -> int:
+            rows = unpack(list(contents)).groupby(_KEYS, as_index=False).sum()
+            work.save_rows(f"{name}-{partition}", keep(rows))
+            return partition
+
+        written = counts | beam.GroupByKey() | beam.MapTuple(write)
+        return written | Gather(work, name + "-partitions")
+
+
+def summed(work: WorkFolder, name: str) -> pd.DataFrame:
+    """All that `SumByItem` kept."""
+    partitions = sorted(work.load_json(name + "-partitions"))
+    tables = [work.load_rows(f"{name}-{partition}") for partition in partitions]
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,300 @@
+"""Input files in pieces that workers read on their own.
+
+Text is cut at line ends every `_PIECE_BYTES`, so that a quoted field must not hold a line break; a
+compressed text is one piece, whose reader hands its rows on block by block. A piece of a parquet
+file is a row group.
+"""
+
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from data_pipelines.errors import DataError
+from data_pipelines.logs import BadLines
+from data_pipelines.readers.assembly import LogAssembly
+from data_pipelines.readers.delimited import TableFormat, plain_rows
+from data_pipelines.readers.text_files import CsvText, csv_columns, csv_header, require_file
+
+_RAW = CompressionTypes.UNCOMPRESSED
+_PIECE_BYTES = 16 << 20
+# A row's place in the whole input: its file's number, and what rises within the file below.
+_FILE_STEP = 1 << 44
+# Stands around a line number that counts from the beginning of a piece of text.
+LINE_MARK = "\x00"
+
+
+class Source(NamedTuple):
+    """An input file and what its beginning tells.
+
+    Attributes:
+      table: how its rows become rows of the log.
+      number: the file's place in --input.
+      header: its columns.
+      chosen: the file's name of each column to read -> the canonical name.
+      header_lines: text: number of lines up to the end of the header.
+      size: number of bytes.
+    """
+
+    table: TableFormat
+    number: int
+    header: tuple[str, ...]
+    chosen: dict[str, str]
+    header_lines: int
+    size: int
+
+
+class Piece(NamedTuple):
+    """What one worker reads.
+
+    Attributes:
+      source: the number of its file.
+      start: text: the first byte; parquet: the number of its first row.
+      stop: text: the byte after the last one of the piece, -1 for the end of the file; the lines
+        that begin in the piece belong to it. parquet: the row group.
+    """
+
+    source: int
+    start: int
+    stop: int
+
+
+class Block(NamedTuple):
+    """Rows that were read, and what happened on the way.
+
+    Attributes:
+      rows: the good ones, typed; their index is their place in the whole input.
+      facts: what the launching machine must know, in values that JSON can hold: `place` of the
+        first row; numbers of `lines`, of `rows` with the right number of fields, of `good` and
+        `bad` ones; `problem`, the first bad line, or ""; `fatal`, why the piece cannot be read,
+        or ""; `left_out`; `domains`, names in the order of rows.
+    """
+
+    rows: pd.DataFrame
+    facts: dict[str, Any]
+
+
+class _FirstBadLine(BadLines):
+    """Counts bad lines and remembers the first description instead of raising."""
+
+    def __init__(self) -> None:
+        super().__init__("", 0)
+        self.first = ""
+
+    def add(self, count: int, first: Callable[[], str]) -> None:
+        self.count += count
+        self.first = self.first or first()
+
+
+def open_source(table: TableFormat, number: int) -> tuple[Source, list[Piece]]:
+    """Looks at the beginning of a file and cuts it into pieces.
+
+    Raises:
+      DataError: the file is missing or empty, or lacks a column.
+    """
+    size = _size(table)
+    location = table.entry.location
+    try:
+        if table.is_parquet:
+            return _open_parquet(table, number, size)
+        return _open_text(table, number, size)
+    except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
+        raise DataError(f"{location}: cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _size(table: TableFormat) -> int:
+    location = table.entry.location
+    if "://" not in location:
+        require_file(table.entry.path)
+        return table.entry.path.stat().st_size
+    try:
+        found = FileSystems.match([location])[0].metadata_list
+    except (BeamIOError, ValueError) as error:
+        raise DataError(f"{location}: cannot be read: {' '.join(str(error).split())}") from error
+    if len(found) != 1:
+        raise DataError(f"{location}: no such file; check --input.")
+    return found[0].size_in_bytes
+
+
+def _open_parquet(table: TableFormat, number: int, size: int) -> tuple[Source, list[Piece]]:
+    with FileSystems.open(table.entry.location, compression_type=_RAW) as file:
+        metadata = pa.parquet.ParquetFile(file).metadata
+        header = tuple(metadata.schema.to_arrow_schema().names)
+    if not metadata.num_rows:
+        raise DataError(f"{table.entry.location}: the file has no rows.")
+    groups = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+    starts = np.cumsum([0, *groups[:-1]]).tolist()
+    pieces = [Piece(number, start, k) for k, start in enumerate(starts)]
+    return Source(table, number, header, table.columns(list(header)), 0, size), pieces
+
+
+def _open_text(table: TableFormat, number: int, size: int) -> tuple[Source, list[Piece]]:
+    location = table.entry.location
+    lines: list[bytes] = []
+    with FileSystems.open(location) as file:
+        while not lines or not lines[-1].strip(b" \t\r\n\xef\xbb\xbf"):
+            lines.append(file.readline())
+            if not lines[-1]:
+                break
+    start = sum(map(len, lines))
+    text = CsvText(
+        lambda: io.BytesIO(b"".join(lines)),
+        lambda line: f"{location}, line {line}",
+        location,
+        table.separator,
+        [],
+        1,
+    )
+    header = csv_header(text)
+    source = Source(table, number, tuple(header), table.columns(header), len(lines), size)
+    if _is_compressed(location):
+        return source, [Piece(number, start, -1)]
+    starts = range(start, max(size, start + 1), _PIECE_BYTES)
+    return source, [Piece(number, at, min(at + _PIECE_BYTES, max(size, at))) for at in starts]
+
+
+def read_piece(piece: Piece, source: Source, domains: Sequence[str]) -> Iterator[Block]:
+    """Reads a piece on a worker; what is wrong with the input is said in the facts.
+
+    Args:
+      piece: what to read.
+      source: its file.
+      domains: names that rows may have; none if those in the column count.
+    """
+    location = source.table.entry.location
+    base = source.number * _FILE_STEP
+    start = piece.start
+    try:
+        if source.table.is_parquet:
+            rows = _row_group(location, piece.stop, list(source.chosen))
+            yield _block(
+                rows,
+                lambda row: f"{location}, row {piece.start + row + 1}",
+                source,
+                domains,
+                base + piece.start,
+                0,
+                _FirstBadLine(),
+            )
+            return
+        for start, text in _texts(location, piece):
+            yield _text_block(text, source, domains, base + start)
+    except DataError as error:
+        yield _no_rows(base + start, fatal=str(error))
+    except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
+        reason = " ".join(str(error).split())
+        yield _no_rows(base + start, fatal=f"{location}: cannot be read: {reason}")
+
+
+def _is_compressed(location: str) -> bool:
+    return CompressionTypes.detect_compression_type(location) != _RAW
+
+
+def _row_group(location: str, group: int, columns: list[str]) -> pd.DataFrame:
+    with FileSystems.open(location, compression_type=_RAW) as file:
+        return plain_rows(pa.parquet.ParquetFile(file).read_row_group(group, columns=columns))
+
+
+def _texts(location: str, piece: Piece) -> Iterator[tuple[int, bytes]]:
+    """Yields (place of its first byte, lines) of a piece of text."""
+    with FileSystems.open(location) as file:
+        if _is_compressed(location):
+            yield from _streamed(file, piece.start)
+            return
+        # A line belongs to the piece in which it begins: just after a line end.
+        file.seek(piece.start - 1)
+        skipped = file.readline()
+        start = piece.start - 1 + len(skipped)
+        if start >= piece.stop:
+            return
+        # The last line begins before the stop, that is its predecessor ends before it.
+        text = file.read(piece.stop - start)
+        if not text.endswith(b"\n"):
+            text += file.readline()
+        yield start, text
+
+
+def _streamed(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yields blocks of whole lines of a file that can only be read from its beginning."""
+    left = start
+    while left:
+        left -= len(file.read(left))
+    rest = b""
+    while chunk := file.read(_PIECE_BYTES):
+        text = rest + chunk
+        end = text.rfind(b"\n") + 1
+        if end:
+            yield start, text[:end]
+            start += end
+        rest = text[end:]
+    if rest:
+        yield start, rest
+
+
+def _text_block(text: bytes, source: Source, domains: Sequence[str], place: int) -> Block:
+    location = source.table.entry.location
+    lines = text.count(b"\n") + (not text.endswith(b"\n"))
+    if not text.strip():
+        return _no_rows(place, lines)
+    if b'"' in text:
+        for number, line in enumerate(text.split(b"\n"), start=1):
+            if line.count(b'"') % 2:
+                raise DataError(
+                    f"{_marked(number)}: a quoted field with a line break, or a single quote; "
+                    "--engine=beam cuts text at line ends: use --engine=local, or parquet."
+                )
+    bad_lines = _FirstBadLine()
+    piece = CsvText(
+        lambda: io.BytesIO(text), _marked, location, source.table.separator, list(source.header), 0
+    )
+    rows, locate = csv_columns(piece, list(source.chosen), bad_lines)
+    return _block(rows, locate, source, domains, place, lines, bad_lines)
+
+
+def _marked(line: int) -> str:
+    return f"{LINE_MARK}{line}{LINE_MARK}"
+
+
+def _block(
+    rows: pd.DataFrame,
+    locate: Callable[[int], str],
+    source: Source,
+    domains: Sequence[str],
+    place: int,
+    lines: int,
+    bad_lines: _FirstBadLine,
+) -> Block:
+    rows = rows.rename(columns=source.chosen)
+    rows.index = pd.RangeIndex(place, place + len(rows))
+    names = [str(name) for name in rows["domain"].unique() if name] if "domain" in rows else []
+    assembly = LogAssembly(domains or names, bad_lines)
+    total = len(rows)
+    assembly.add(*source.table.canonical(rows, locate, place, assembly))
+    good = assembly.rows()
+    counts = {"rows": total, "good": len(good), "bad": bad_lines.count, "lines": lines}
+    facts = {"problem": bad_lines.first, "left_out": dict(assembly.left_out), "domains": names}
+    return Block(good, _NO_FACTS | {"place": place, **counts, **facts})
+
+
+_NO_FACTS = {
+    **dict.fromkeys(("rows", "good", "bad", "lines"), 0),
+    **dict.fromkeys(("problem", "fatal"), ""),
+    "left_out": {},
+    "domains": [],
+}
+
+
+def _no_rows(place: int, lines: int = 0, fatal: str = "") -> Block:
+    return Block(pd.DataFrame(), _NO_FACTS | {"place": place, "lines": lines, "fatal": fatal})
+
+
+def source_number(place: int) -> int:
+    """The number of the file that a row with this place comes from."""
+    return place // _FILE_STEP
