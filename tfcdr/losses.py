@@ -75,7 +75,12 @@ def sampled_softmax(
     """
     label_logit = tf.reduce_sum(hidden * tf.gather(item_vectors, labels), -1)
     label_logit += tf.gather(item_bias, labels) - label_log_count
-    sampled_logits = tf.einsum("...c,sc->...s", hidden, tf.gather(item_vectors, sampled_ids))
+    # Two dimensions: XLA on CPU takes the gradient of a product over [batch, time] rows to a loop
+    # that is tens of times slower than its matrix product.
+    rows = tf.reshape(hidden, (-1, hidden.shape[-1]))
+    sampled_logits = tf.matmul(rows, tf.gather(item_vectors, sampled_ids), transpose_b=True)
+    shape = tf.concat([tf.shape(labels), tf.shape(sampled_ids)], 0)
+    sampled_logits = tf.reshape(sampled_logits, shape)
     sampled_logits += tf.gather(item_bias, sampled_ids) - sampled_log_count
     competes = sampled_mask & (sampled_ids != labels[..., tf.newaxis])
     sampled_logits = tf.where(competes, sampled_logits, sampled_logits.dtype.min)

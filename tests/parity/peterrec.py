@@ -14,8 +14,8 @@ from tfcdr import losses, metrics, negatives, optimizers
 from tfcdr.systems.peterrec import reference
 from tfcdr.systems.peterrec.adapter import Adapter
 from tfcdr.systems.peterrec.config import PeterRecConfig
+from tfcdr.systems.peterrec.dilated_convolution import DilatedConvolution, prefers_time_major
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
-from tfcdr.systems.peterrec.trunk import DilatedConvolution
 
 Case = Mapping[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
@@ -427,16 +427,24 @@ def _replay_loss_saturation(case: Case, settings: dict, jit_compile: bool) -> Ou
 def _replay_unit_ops(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     del settings
     compiled = tf.function(lambda layer, x: layer(x), jit_compile=jit_compile)
+    time_major = prefers_time_major()
+    layout = (1, 0, 2) if time_major else (0, 1, 2)
     outputs = {}
     for key in (key for key in case if key.startswith("conv/y_")):
         kernel_size, dilation, padding = key.removeprefix("conv/y_").split("_")
         kernel = case[f"conv/weight_{kernel_size}"][0]
         layer = DilatedConvolution(
-            kernel.shape[-1], len(kernel), int(dilation[1:]), padding == "causal", "zeros"
+            kernel.shape[-1],
+            len(kernel),
+            int(dilation[1:]),
+            padding == "causal",
+            time_major,
+            "zeros",
         )
-        layer.build(case["conv/x"].shape)
+        x = tf.transpose(case["conv/x"], layout)
+        layer.build(x.shape)
         layer.set_weights([kernel, case[f"conv/bias_{kernel_size}"]])
-        outputs[key] = compiled(layer, case["conv/x"]).numpy()
+        outputs[key] = tf.transpose(compiled(layer, x), layout).numpy()
     x = tf.constant(case["gelu/x"])
     with tf.GradientTape() as tape:
         tape.watch(x)

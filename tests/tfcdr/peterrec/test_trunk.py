@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcdr.systems.peterrec.trunk import DilatedConvolution, Trunk, weight_initializer
+from tfcdr.systems.peterrec.trunk import Trunk, weight_initializer
 
 
 def make(dilations=(1, 2), *, insertion="", causal=True, kernel_size=3, max_time=None, **fields):
@@ -28,33 +28,6 @@ def randomize(trunk, seed=0):
     for variable in trunk.variables:
         variable.assign(random.normal(size=variable.shape))
     return trunk
-
-
-@pytest.mark.parametrize("as_matrix_product", [True, False])
-@pytest.mark.parametrize(
-    ("causal", "kernel", "dilation", "expected"),
-    [
-        # y[t] = 100 x[t-4] + 10 x[t-2] + x[t], zeros before the start.
-        (True, [100, 10, 1], 2, [1, 2, 13, 24, 135]),
-        # Half of the padding on each side: y[t] = 100 x[t-1] + 10 x[t] + x[t+1].
-        (False, [100, 10, 1], 1, [12, 123, 234, 345, 450]),
-        # An odd padding of one goes to the right: y[t] = 10 x[t] + x[t+1].
-        (False, [10, 1], 1, [12, 23, 34, 45, 50]),
-        (True, [10, 1], 1, [1, 12, 23, 34, 45]),
-    ],
-)
-def test_dilated_convolution_by_hand(
-    causal, kernel, dilation, expected, as_matrix_product, jit_compile
-):
-    layer = DilatedConvolution(
-        1, len(kernel), dilation, causal, tf.keras.initializers.Zeros(), as_matrix_product
-    )
-    layer.build(tf.TensorShape([None, None, 1]))
-    layer.kernel.assign(np.reshape(kernel, (-1, 1, 1)))
-    layer.bias.assign([0.5])
-    inputs = tf.reshape(tf.range(1.0, 6.0), (1, 5, 1))
-    outputs = tf.function(layer, jit_compile=jit_compile)(inputs)
-    np.testing.assert_allclose(outputs[0, :, 0], np.array(expected) + 0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("causal", [True, False])
