@@ -112,7 +112,7 @@ def build_data(
     }
     source = (_READER.value, _rooted_inputs(), read, synthetic)
     if _ENGINE.value == "beam":
-        convert = distributed.conversion().convert
+        convert = distributed.load_conversion().convert
         return convert(*source, split, views, folder, examples, beam_options=beam_options, **common)
     return build.build(
         splits.split(readers.read(*source), split), views, folder, examples, **common

@@ -1,6 +1,6 @@
 """Conversion under Apache Beam: the steps of `data_pipelines.build`, on any number of workers.
 
-Only this package needs Apache Beam, which is an extra; `conversion()` loads it.
+Only this package needs Apache Beam, which is an extra; `load_conversion` loads it.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from types import ModuleType
 from data_pipelines.errors import DataError
 
 
-def conversion() -> ModuleType:
+def load_conversion() -> ModuleType:
     """Returns the module `conversion`.
 
     Raises:

@@ -61,6 +61,8 @@ def code_groups(
     for error in sorted(fact["error"] for fact in facts if "error" in fact):
         raise DataError(error)
     items = summed(work, "items")
+    if items.empty:
+        splits.require_training({}, roles.domains, splitter.options)
     counts = ItemCounts(
         items["item_id"].to_numpy(dtype=object),
         items["domain"].to_numpy(np.int8),

@@ -107,7 +107,7 @@ def convert(
             transforms = {part: _Examples(view, part, examples, log.groups, work) for part in parts}
             shared = not _temp_location(options)
             root = epath.Path(folder) if shared else epath.Path(work.path) / "records"
-            with running.quiet():
+            with running.reporting(options):
                 RecordBuilder(view, transforms, root).write(num_shards, beam_options=options)
             if not shared:
                 _fetch(root / view.name, folder / view.name)

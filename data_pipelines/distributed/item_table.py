@@ -83,7 +83,7 @@ class SumByItem(beam.PTransform):
 
 
 def summed(work: WorkFolder, name: str) -> pd.DataFrame:
-    """All that `SumByItem` kept."""
+    """All that `SumByItem` kept; a table without columns if there was nothing to sum."""
     partitions = sorted(work.load_json(name + "-partitions"))
     tables = [work.load_rows(f"{name}-{partition}") for partition in partitions]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

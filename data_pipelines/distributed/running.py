@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners.runner import create_runner
 
@@ -70,19 +70,36 @@ def _subclasses(kind: type) -> Iterator[type]:
 
 @contextlib.contextmanager
 def running(options: PipelineOptions) -> Iterator[beam.Pipeline]:
-    """A pipeline that runs when the context ends."""
-    with quiet(), beam.Pipeline(options=options) as pipeline:
+    """A pipeline that runs when the context ends.
+
+    Raises:
+      DataError: the runner cannot be reached, or the pipeline failed there.
+    """
+    with reporting(options), beam.Pipeline(options=options) as pipeline:
         yield pipeline
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Leaves Beam's reports on its own work out; warnings of running workers stay."""
+def reporting(options: PipelineOptions) -> Iterator[None]:
+    """Leaves Beam's reports on its own work out, and says on one line that a service failed.
+
+    The direct runner runs here: what fails on it is no matter of services.
+    """
+    runner = options.view_as(StandardOptions).runner
     logger = logging.getLogger("apache_beam")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         yield
+    except DataError:
+        raise
+    except Exception as error:
+        if runner.lower() == "directrunner":
+            raise
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise DataError(
+            f"--beam_options=--runner={runner}: the pipeline did not run ({reason})."
+        ) from error
     finally:
         logger.setLevel(level)
 

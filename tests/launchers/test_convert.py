@@ -131,3 +131,58 @@ def test_training_without_a_reader_needs_the_data_set(tmp_path):
             data_flags.open_or_build(tmp_path / "data", ["transfer"])
         with pytest.raises(program.FlagError, match="--reader is missing"):
             data_flags.build_data(tmp_path / "data", ["transfer"])
+
+
+def test_beam_writes_what_the_local_engine_writes(convert_in_process, tmp_path):
+    code, expected, _ = convert_in_process("--view=next_item")
+    assert code == 0
+    written = (tmp_path / "data" / "prepared.json").read_text()
+    code, out, _ = convert_in_process(
+        "--view=next_item",
+        "--overwrite",
+        "--engine=beam",
+        "--beam_options=--runner=DirectRunner,--direct_num_workers=1",
+        "--beam_options=--direct_running_mode=in_memory",
+    )
+    assert (code, out) == (0, expected)
+    assert (tmp_path / "data" / "prepared.json").read_text() == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--engine=spark"], 2, "flag --engine=spark"),
+        (["--beam_options=--runner=DirectRunner"], 2, "no meaning without --engine=beam"),
+        (["--engine=beam", "--beam_options=DirectRunner"], 2, "--beam_options=DirectRunner: write"),
+        (
+            ["--engine=beam", "--beam_options=--runner=HopRunner,--experiments=a,b"],
+            1,
+            "--beam_options=--runner=HopRunner: this runner cannot be used",
+        ),
+        (
+            ["--engine=beam", "--beam_options=--temp_location=gs://bucket/tmp"],
+            1,
+            "--temp_location=gs://bucket/tmp: cannot be written",
+        ),
+        (
+            ["--engine=beam", "--input=gs://bucket/log.csv"],
+            1,
+            "gs://bucket/log.csv: cannot be read",
+        ),
+        (["--engine=beam", "--input=nowhere.csv"], 1, "nowhere.csv: no such file"),
+    ],
+)
+def test_mistakes_about_the_engine(convert_in_process, tmp_path, arguments, status, message):
+    code, out, error = convert_in_process(*arguments)
+    assert (code, out) == (status, "")
+    assert error.startswith("error: ")
+    assert message in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv"]
+
+
+def test_beam_names_a_bad_line(convert_in_process, log, tmp_path):
+    log.write_text(CSV + "u1,b1,books,yesterday\n")
+    code, _, error = convert_in_process("--engine=beam")
+    assert code == 1
+    assert error.startswith(f"error: {log}, line 122: timestamp 'yesterday'")
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,159 @@
+"""A file read piece by piece gives the rows, counts and messages of a file read at once."""
+
+import bz2
+import collections
+import gzip
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_pipelines import readers
+from data_pipelines.distributed import pieces
+from data_pipelines.errors import DataError
+from data_pipelines.readers import ReadOptions
+from data_pipelines.readers.delimited import domain_names, table_formats
+
+ROWS = [
+    (f"u{k % 7}", f"{'bt'[k % 2]}{k % 11}", ("books", "toys")[k % 2], 100 + k, k % 5 + 0.5)
+    for k in range(60)
+]
+HEADER = "user_id,item_id,domain,timestamp,rating"
+LINES = [HEADER, *(",".join(map(str, row)) for row in ROWS)]
+TEXT = "\n".join(LINES) + "\n"
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 97)
+
+
+def read_in_pieces(inputs, options):
+    """All rows by their place, and the facts in order; the pieces come in any order."""
+    formats = table_formats(inputs, options)
+    opened = [pieces.open_source(table, number) for number, table in enumerate(formats)]
+    in_column = formats[0].domain_by == "column" and not options.domains
+    names = () if in_column else domain_names(formats, ())
+    blocks = [
+        block
+        for source, found in reversed(opened)
+        for piece in reversed(found)
+        for block in pieces.read_piece(piece, source, names)
+    ]
+    rows = pd.concat([block.rows for block in blocks if len(block.rows)])
+    return rows.sort_index(), sorted((b.facts for b in blocks), key=lambda facts: facts["place"])
+
+
+def check_same(inputs, options):
+    expected = readers.read("csv", inputs, options)
+    rows, facts = read_in_pieces(inputs, options)
+    assert rows.index.is_unique
+    if not options.timestamp_column:
+        assert rows["timestamp"].is_monotonic_increasing
+        rows, interactions = rows.drop(columns="timestamp"), expected.interactions
+        expected_rows = interactions.drop(columns="timestamp")
+    else:
+        expected_rows = expected.interactions
+    pd.testing.assert_frame_equal(rows.reset_index(drop=True), expected_rows, check_dtype=False)
+    assert sum(fact["bad"] for fact in facts) == expected.skipped_lines
+    left_out = sum((collections.Counter(f["left_out"]) for f in facts), collections.Counter())
+    assert left_out == expected.left_out
+    return facts
+
+
+def test_text_is_cut_at_line_ends(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(TEXT)
+    facts = check_same([str(path)], ReadOptions())
+    assert len(facts) > 10
+    assert sum(fact["lines"] for fact in facts) == len(ROWS)
+
+
+@pytest.mark.parametrize("size", [20, 23, 24, 25, 48, 1000, 10_000])
+def test_wherever_the_cuts_fall(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", size)
+    path = tmp_path / "log.csv"
+    path.write_text(TEXT.removesuffix("\n"))
+    check_same([str(path)], ReadOptions())
+
+
+@pytest.mark.parametrize("text", ["\n" + TEXT, "\ufeff" + TEXT, TEXT.replace("\n", "\r\n")])
+def test_line_ends_blank_lines_and_byte_order_marks(tmp_path, text):
+    path = tmp_path / "log.csv"
+    path.write_bytes((text + "\n\n").encode())
+    check_same([str(path)], ReadOptions())
+
+
+def test_quoted_fields(tmp_path):
+    path = tmp_path / "log.tsv"
+    lines = [line.replace(",", "\t") for line in LINES]
+    lines[5] = '"u ""x"", y"\tb1\tbooks\t7\t1'
+    path.write_text("\n".join(lines) + "\n")
+    check_same([str(path)], ReadOptions())
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+def test_compressed_text_comes_block_by_block(tmp_path, suffix, pack):
+    path = tmp_path / f"log.csv.{suffix}"
+    path.write_bytes(pack(TEXT.encode()))
+    assert len(check_same([str(path)], ReadOptions())) > 5
+
+
+def test_parquet_is_cut_at_row_groups(tmp_path):
+    path = tmp_path / "log.parquet"
+    table = pd.DataFrame(ROWS, columns=HEADER.split(","))
+    table["domain"] = table["domain"].astype("category")
+    pq.write_table(pa.Table.from_pandas(table), path, row_group_size=7)
+    assert len(check_same([str(path)], ReadOptions())) == 9
+
+
+def test_several_files_without_times_by_file_and_part(tmp_path):
+    inputs = []
+    for k, part in enumerate(("train", "test")):
+        path = tmp_path / f"{part}.csv"
+        path.write_text("\n".join(["user_id,item_id", *(f"u{i},i{k}{i}" for i in range(40))]))
+        inputs.append(f"books={path}@{part}")
+    check_same(inputs, ReadOptions(domain_by="file", timestamp_column=""))
+
+
+def test_domains_by_item_range_and_category(tmp_path):
+    path = tmp_path / "log.csv"
+    lines = ["user_id,item_id,timestamp,category"]
+    lines += [f"u{k % 5},{k},{k},{'Toys|Games' if k % 3 else 'Rest'}" for k in range(50)]
+    path.write_text("\n".join(lines) + "\n")
+    ranges = ("A:0:19", "B:20:44")
+    check_same(
+        [str(path)], ReadOptions(domain_by="item_range", item_ranges=ranges, max_bad_lines=5)
+    )
+    check_same([str(path)], ReadOptions(domain_by="category", domains=("Games", "Toys")))
+
+
+def test_a_line_break_in_quotes_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(TEXT + '"u\n1",b1,books,7,1\n')
+    _, facts = read_in_pieces([str(path)], ReadOptions())
+    fatal = [fact["fatal"] for fact in facts if fact["fatal"]]
+    assert "a quoted field with a line break" in fatal[0]
+    assert "--engine=local" in fatal[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "log.csv: no such file"),
+        ("", "log.csv: the file is empty"),
+        ("user_id,item_id\n", "no column 'timestamp'"),
+    ],
+)
+def test_what_the_beginning_of_a_file_tells(tmp_path, content, message):
+    path = tmp_path / "log.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_in_pieces([str(path)], ReadOptions())
+
+
+def test_places_rise_with_the_input():
+    assert pieces.source_number(np.int64(3) * (1 << 44) + 5) == 3
