@@ -156,7 +156,7 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
 
     model = fresh_model()
     batch = batch_of(inputs)
-    hidden, labels, _ = model.hidden(batch)
+    hidden, labels = model.hidden(batch), model.labels_and_weights(batch)[0]
     features = model.output_features(hidden)
     context = inputs[:, :-1] if causal else inputs
     activations = [activation.numpy() for activation in model.trunk.activations(context)]

@@ -106,16 +106,23 @@ class PretrainingModel(StageModel, RankingModel):
             **weight,
         }
 
-    def hidden(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns hidden states float [batch, M, C], their labels and weights [batch, M]."""
+    def labels_and_weights(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the labels int [batch, M] and their weights float [batch, M]."""
         example_weight = batch["example_weight"][:, tf.newaxis]
         if not self.config.causal:
-            hidden = tf.gather(self.trunk(batch["masked_items"]), batch["positions"], batch_dims=1)
-            return hidden, batch["labels"], batch["label_weight"] * example_weight
+            return batch["labels"], batch["label_weight"] * example_weight
         labels = batch["items"][:, 1:]
         counted = tf.ones_like(labels) if self.config.loss_on_padding else tf.sign(labels)
-        weights = tf.cast(counted, tf.float32) * example_weight
-        return self.trunk(batch["items"][:, :-1]), labels, weights
+        return labels, tf.cast(counted, tf.float32) * example_weight
+
+    def batch_weight(self, batch: Batch) -> tf.Tensor:
+        return tf.reduce_sum(self.labels_and_weights(batch)[1])
+
+    def hidden(self, batch: Batch) -> tf.Tensor:
+        """Returns the hidden states float [batch, M, C] from which the labels are predicted."""
+        if not self.config.causal:
+            return tf.gather(self.trunk(batch["masked_items"]), batch["positions"], batch_dims=1)
+        return self.trunk(batch["items"][:, :-1])
 
     def output_features(self, hidden: tf.Tensor) -> tf.Tensor:
         """Returns what the head reads: the full softmax takes the relu of the hidden state."""
@@ -141,13 +148,13 @@ class PretrainingModel(StageModel, RankingModel):
         )
 
     def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
-        hidden, labels, weights = self.hidden(batch)
-        position_losses = self.position_losses(self.output_features(hidden), labels)
+        labels, weights = self.labels_and_weights(batch)
+        position_losses = self.position_losses(self.output_features(self.hidden(batch)), labels)
         return {"loss": losses.weighted_mean(position_losses, weights)}
 
     def query(self, batch: Batch) -> RankingQuery:
         """Asks for the last item of each row; nothing is excluded, since items may repeat."""
-        hidden, labels, _ = self.hidden(batch)
+        hidden, labels = self.hidden(batch), self.labels_and_weights(batch)[0]
         # An evaluation batch of `masked_item` hides the last item alone, at its first position.
         position = -1 if self.config.causal else 0
         nothing = tf.zeros_like(labels[:, :1])
