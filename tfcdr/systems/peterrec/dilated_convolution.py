@@ -56,14 +56,14 @@ class DilatedConvolution(tf.keras.layers.Layer):
             outputs = tf.nn.conv1d(padded, self.kernel, 1, "VALID", dilations=self.dilation)
             return outputs + self.bias
         shifts = [self._left - tap * self.dilation for tap in range(self.kernel_size)]
-        time, batch = inputs.shape[0], tf.shape(inputs)[1]
+        time, batch = inputs.shape[0], inputs.shape[1] or tf.shape(inputs)[1]
         rows = tf.reshape(inputs, (-1, inputs.shape[-1]))
         outputs = _sum_of_shifted_products(rows, self.kernel, shifts, time, batch) + self.bias
         return tf.reshape(outputs, (time, batch, self.filters))
 
 
 def _sum_of_shifted_products(
-    rows: tf.Tensor, kernel: tf.Tensor, shifts: list[int], time: int, batch: tf.Tensor
+    rows: tf.Tensor, kernel: tf.Tensor, shifts: list[int], time: int, batch: int | tf.Tensor
 ) -> tf.Tensor:
     """Sums rows W[j], each product moved down by shifts[j] times; what leaves the frame is lost.
 
@@ -79,14 +79,19 @@ def _sum_of_shifted_products(
     Returns:
       Float [time * batch, C_out].
     """
-    taps = [(tap, shift) for tap, shift in enumerate(shifts) if abs(shift) < time]
+    # Nearest first: the tap that is not shifted fills every row, and the others add to it.
+    taps = sorted(range(len(shifts)), key=lambda tap: abs(shifts[tap]))
+    taps = [(tap, shifts[tap]) for tap in taps if abs(shifts[tap]) < time]
 
     def overlap(values: tf.Tensor, shift: int) -> tf.Tensor:
         """The rows that are still in the frame after a move by `shift`."""
         return values[: (time - shift) * batch] if shift > 0 else values[-shift * batch :]
 
-    def add_moved(total: tf.Tensor, overlapping: tf.Tensor, shift: int) -> tf.Tensor:
+    def add_moved(total: tf.Tensor | None, overlapping: tf.Tensor, shift: int) -> tf.Tensor:
         """Adds such rows at the place that they moved to."""
+        if total is None:
+            above, below = max(shift, 0) * batch, max(-shift, 0) * batch
+            return overlapping if shift == 0 else tf.pad(overlapping, [[above, below], [0, 0]])
         if shift > 0:
             untouched = total[: shift * batch]
             return tf.concat([untouched, total[shift * batch :] + overlapping], 0)
@@ -97,12 +102,12 @@ def _sum_of_shifted_products(
 
     @tf.custom_gradient
     def product(rows: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
-        total = tf.zeros((tf.shape(rows)[0], kernel.shape[2]), rows.dtype)
+        total = None if taps else tf.zeros((time * batch, kernel.shape[2]), rows.dtype)
         for tap, shift in taps:
             total = add_moved(total, tf.matmul(overlap(rows, shift), kernel[tap]), shift)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            of_rows = tf.zeros_like(rows)
+            of_rows = None if taps else tf.zeros_like(rows)
             of_taps = [tf.zeros_like(kernel[0])] * len(shifts)
             for tap, shift in taps:
                 moved = overlap(upstream, -shift)
