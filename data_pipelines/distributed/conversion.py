@@ -11,6 +11,7 @@ The steps, each a pipeline that reads what the one before left in the work folde
 """
 
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -152,6 +153,7 @@ def _work_folder(data_dir: Path, options: PipelineOptions) -> Iterator[WorkFolde
     shared = _temp_location(options)
     try:
         if shared:
+            shared = shared if "://" in shared else os.path.abspath(shared)
             path = FileSystems.join(shared, f"tfcdr-{uuid.uuid4().hex}")
             FileSystems.mkdirs(path)
         else:
@@ -166,7 +168,8 @@ def _work_folder(data_dir: Path, options: PipelineOptions) -> Iterator[WorkFolde
         yield WorkFolder(path)
     finally:
         if shared:
-            FileSystems.delete([path])
+            with contextlib.suppress(BeamIOError):  # Part of it may be gone already.
+                FileSystems.delete([f"{path}/" if "://" in path else path])
         else:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.io.localfilesystem import LocalFileSystem
 
 from data_pipelines import readers
 from data_pipelines.distributed import pieces
@@ -153,6 +154,39 @@ def test_what_the_beginning_of_a_file_tells(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(DataError, match=message):
         read_in_pieces([str(path)], ReadOptions())
+
+
+class Shelf(LocalFileSystem):
+    """A file system of its own, as those of cloud stores are: shelf://NAME lies in `folder`."""
+
+    folder = ""
+
+    @classmethod
+    def scheme(cls):
+        return "shelf"
+
+    def match(self, patterns, limits=None):
+        return super().match([self._real(pattern) for pattern in patterns], limits)
+
+    def open(self, path, mime_type="application/octet-stream", compression_type="auto"):
+        return super().open(self._real(path), mime_type, compression_type)
+
+    def _real(self, path):
+        return path.replace("shelf://", f"{self.folder}/")
+
+
+def test_urls_are_opened_by_beam(tmp_path, monkeypatch):
+    monkeypatch.setattr(Shelf, "folder", str(tmp_path))
+    (tmp_path / "log.csv").write_text(TEXT)
+    table = pd.DataFrame(ROWS, columns=HEADER.split(","))
+    pq.write_table(pa.Table.from_pandas(table), tmp_path / "log.parquet", row_group_size=7)
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
+    expected = readers.read("csv", [str(tmp_path / "log.csv")], ReadOptions()).interactions
+    for name in ("log.csv", "log.csv.gz", "log.parquet"):
+        rows, _ = read_in_pieces([f"shelf://{name}"], ReadOptions())
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), expected, check_dtype=False)
+    with pytest.raises(DataError, match=r"shelf://none\.csv"):
+        read_in_pieces(["shelf://none.csv"], ReadOptions())
 
 
 def test_places_rise_with_the_input():
