@@ -47,16 +47,24 @@ class Adapter(tf.keras.layers.Layer):
         channels = input_shape[-1]
         self.branch_width = channels // (4 * self.cardinality)
         width = self.branch_width * self.cardinality
-        self.down_kernel = self.add_weight("down_kernel", (channels, width), initializer="zeros")
+        down = self._by_branch(self._down_initializer, (channels, self.branch_width), axis=1)
+        up = self._by_branch(self._up_initializer, (self.branch_width, channels), axis=0)
+        self.down_kernel = self.add_weight("down_kernel", (channels, width), initializer=down)
         self.down_bias = self.add_weight("down_bias", (width,), initializer="zeros")
-        self.up_kernel = self.add_weight("up_kernel", (width, channels), initializer="zeros")
+        self.up_kernel = self.add_weight("up_kernel", (width, channels), initializer=up)
         self.up_bias = self.add_weight("up_bias", (self.cardinality, channels), initializer="zeros")
-        for branch in range(self.cardinality):
-            columns = slice(branch * self.branch_width, (branch + 1) * self.branch_width)
-            shape = (channels, self.branch_width)
-            self.down_kernel[:, columns].assign(self._down_initializer()(shape))
-            self.up_kernel[columns, :].assign(self._up_initializer()(shape[::-1]))
         super().build(input_shape)
+
+    def _by_branch(
+        self, initializer: InitializerFactory, shape: tuple[int, int], axis: int
+    ) -> Callable[..., tf.Tensor]:
+        """Returns an initializer that draws each branch by itself and lays them side by side."""
+
+        def side_by_side(whole: tf.TensorShape, dtype: tf.DType, **kwargs: object) -> tf.Tensor:
+            del whole, kwargs
+            return tf.concat([initializer()(shape, dtype) for _ in range(self.cardinality)], axis)
+
+        return side_by_side
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         narrow = tf.nn.gelu(tf.matmul(inputs, self.down_kernel) + self.down_bias, approximate=True)
