@@ -107,7 +107,7 @@ def convert(
             parts = filled[view.name]
             transforms = {part: _Examples(view, part, examples, log.groups, work) for part in parts}
             shared = not _temp_location(options)
-            root = epath.Path(folder) if shared else epath.Path(work.path) / "records"
+            root = epath.Path(folder.resolve()) if shared else epath.Path(work.path) / "records"
             with running.reporting(options):
                 RecordBuilder(view, transforms, root).write(num_shards, beam_options=options)
             if not shared:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_pipelines import build, dataset, user_histories
+from data_pipelines import build, dataset, records, user_histories
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
 from data_pipelines.views import VIEWS
@@ -79,6 +79,15 @@ def test_shards(tmp_path, num_shards):
     prepared = dataset.open_prepared(tmp_path / "data")
     shards = list((tmp_path / "data" / "next_item" / "1.0.0").glob("*train.tfrecord*"))
     assert len(shards) == min(num_shards, prepared.num_examples("next_item", "train"))
+
+
+def test_shards_stay_small_enough_for_one_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_MAX_SHARD_BYTES", 1000)
+    build.build(demo_log(), ["next_item"], tmp_path / "data", OPTIONS)
+    folder = tmp_path / "data" / "next_item" / "1.0.0"
+    sizes = [path.stat().st_size for path in folder.glob("*train.tfrecord*")]
+    assert len(sizes) > 2
+    assert max(sizes) < 1500  # What each record's frame adds included.
 
 
 def test_existing_data_is_replaced_only_when_asked(tmp_path):

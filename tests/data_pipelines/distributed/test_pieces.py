@@ -95,7 +95,13 @@ def test_quoted_fields(tmp_path):
     check_same([str(path)], ReadOptions())
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+def zstandard(content):
+    return pa.compress(content, codec="zstd", asbytes=True)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstandard)]
+)
 def test_compressed_text_comes_block_by_block(tmp_path, suffix, pack):
     path = tmp_path / f"log.csv.{suffix}"
     path.write_bytes(pack(TEXT.encode()))
