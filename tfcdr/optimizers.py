@@ -1,17 +1,95 @@
-"""Optimizers with the constants that the papers' code uses."""
+"""Adam with the constants of the papers' code, for tables of thousands or of millions of rows."""
 
 import tensorflow as tf
 
+TABLE_UPDATES = ("all_rows", "touched_rows")
 
-def adam(learning_rate: float) -> tf.keras.optimizers.Optimizer:
+
+def adam(learning_rate: float, table_update: str = "all_rows") -> tf.keras.optimizers.Optimizer:
     """Returns Adam with TensorFlow 1's epsilon of 1e-8, outside the bias correction.
 
-    w -= lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon). Rows of an embedding that a
-    batch does not touch still decay their moments and still move.
+    w -= lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon).
 
     Args:
       learning_rate: step size.
+      table_update: what becomes of the rows of an embedding that a batch does not touch. With
+        "all_rows" their moments decay and they still move, as in the papers' code: a step reads
+        and writes the whole table. With "touched_rows" they rest, and a step costs what the batch
+        touches, whatever the size of the table.
     """
-    # XLA is asked for once, by compiling the train step; the optimizer's own compilation would
-    # only add a second trace.
-    return tf.keras.optimizers.Adam(learning_rate, epsilon=1e-8, jit_compile=False)
+    return _Adam(learning_rate, touched_rows_only=table_update == "touched_rows")
+
+
+class _Adam(tf.keras.optimizers.Adam):
+    """Keras' Adam with a fused kernel for whole variables and an update of single rows.
+
+    TensorFlow's kernel makes one pass over a variable and its moments; what Keras composes makes
+    several, and XLA on CPU compiles it to slow loops over the rows of a sparse gradient.
+    """
+
+    def __init__(self, learning_rate: float, touched_rows_only: bool, **kwargs: object) -> None:
+        # The step is compiled, or not, as a whole; the optimizer's own compilation would only add
+        # a second trace.
+        super().__init__(
+            learning_rate, **{"epsilon": 1e-8, "jit_compile": False, "name": "Adam", **kwargs}
+        )
+        self._touched_rows_only = touched_rows_only
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), "touched_rows_only": self._touched_rows_only}
+
+    def _deduplicate_sparse_grad(
+        self, grads: list[tf.Tensor | tf.IndexedSlices]
+    ) -> list[tf.Tensor | tf.IndexedSlices]:
+        # The sum into a whole gradient adds repeated rows up by itself.
+        return super()._deduplicate_sparse_grad(grads) if self._touched_rows_only else grads
+
+    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
+        """Updates one variable.
+
+        Args:
+          gradient: of the variable's shape, or of some rows, each once if only these move.
+          variable: trainable.
+        """
+        slot = self._index_dict[self._var_key(variable)]
+        first, second = self._momentums[slot], self._velocities[slot]
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        rate = tf.cast(self.learning_rate, variable.dtype)
+        beta1_power, beta2_power = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
+        if isinstance(gradient, tf.IndexedSlices):
+            if self._touched_rows_only:
+                corrected = rate * tf.sqrt(1 - beta2_power) / (1 - beta1_power)
+                self._update_rows(gradient, variable, first, second, corrected)
+                return
+            gradient = tf.math.unsorted_segment_sum(
+                gradient.values, gradient.indices, variable.shape[0]
+            )
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=first.handle,
+            v=second.handle,
+            beta1_power=beta1_power,
+            beta2_power=beta2_power,
+            lr=rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+    def _update_rows(
+        self,
+        gradient: tf.IndexedSlices,
+        variable: tf.Variable,
+        first: tf.Variable,
+        second: tf.Variable,
+        rate: tf.Tensor,
+    ) -> None:
+        rows, values = gradient.indices, gradient.values
+        # `sparse_read` and the scatters touch these rows alone, in place.
+        new_first = self.beta_1 * first.sparse_read(rows) + (1 - self.beta_1) * values
+        new_second = self.beta_2 * second.sparse_read(rows) + (1 - self.beta_2) * values**2
+        first.scatter_update(tf.IndexedSlices(new_first, rows))
+        second.scatter_update(tf.IndexedSlices(new_second, rows))
+        change = rate * new_first / (tf.sqrt(new_second) + self.epsilon)
+        variable.scatter_sub(tf.IndexedSlices(change, rows))

@@ -246,7 +246,7 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
         "out/neg_logit": model.score_candidates(user, batch["negative_items"])[:, 0].numpy(),
         "out/loss": step_losses["loss"].numpy(),
         f"out/loss_{settings['loss']}": step_losses["data_loss"].numpy(),
-        "out/loss_reg": model.penalty().numpy(),
+        "out/loss_reg": model.penalty(batch).numpy(),
         "eval/full_logits": catalogue,
         "eval/full_top5_id": _top_ids(catalogue),
     }

@@ -9,10 +9,10 @@ from tfcdr import optimizers
 LEARNING_RATE = 0.01
 
 
-def train(jit_compile, batches, start):
+def train(jit_compile, batches, start, table_update="all_rows"):
     """Pulls the gathered rows of a table by given gradients; returns the table after each step."""
     table = tf.Variable(start)
-    optimizer = optimizers.adam(LEARNING_RATE)
+    optimizer = optimizers.adam(LEARNING_RATE, table_update)
     optimizer.build([table])
 
     @tf.function(jit_compile=jit_compile)
@@ -46,19 +46,35 @@ def test_rows_that_a_batch_does_not_touch_still_move(jit_compile):
     assert second[2, 0] == 0.0
 
 
-def test_agrees_with_dense_adam_over_many_steps(jit_compile):
+def test_rows_that_a_batch_does_not_touch_can_rest(jit_compile):
+    # Row 1 moves by lr in step 1 and rests in step 2; in step 3 its moments go on from step 1:
+    # m = 0.9 * 0.1 + 0.1 = 0.19, v = 0.999 * 0.001 + 0.001 = 0.001999, and the bias correction is
+    # that of step 3, sqrt(1 - 0.999^3) / (1 - 0.9^3) = 0.202011.
+    start = np.zeros((3, 1), np.float32)
+    batches = [([1], [[1.0]]), ([0], [[1.0]]), ([1], [[1.0]])]
+    first, second, third = train(jit_compile, batches, start, "touched_rows")
+    assert second[1, 0] == first[1, 0] == pytest.approx(-LEARNING_RATE, rel=1e-4)
+    moved = 0.202011 * 0.19 / np.sqrt(0.001999) * LEARNING_RATE
+    assert third[1, 0] - second[1, 0] == pytest.approx(-moved, rel=1e-4)
+    assert third[2, 0] == 0.0
+
+
+@pytest.mark.parametrize("table_update", optimizers.TABLE_UPDATES)
+def test_agrees_with_numpy_over_many_steps(jit_compile, table_update):
     random = np.random.default_rng(0)
     start = random.normal(size=(5, 2)).astype(np.float32)
     # Repeated ids add up their gradients.
     batches = [(random.integers(0, 5, 4), random.normal(size=(4, 2))) for _ in range(6)]
+    assert any(len(set(ids)) < len(ids) for ids, _ in batches)
     table = start.astype(np.float64)
     first, second = np.zeros_like(table), np.zeros_like(table)
     for number, (ids, slopes) in enumerate(batches, start=1):
         gradient = np.zeros_like(table)
         np.add.at(gradient, ids, slopes)
-        first = 0.9 * first + 0.1 * gradient
-        second = 0.999 * second + 0.001 * gradient**2
+        moving = slice(None) if table_update == "all_rows" else np.unique(ids)
+        first[moving] = 0.9 * first[moving] + 0.1 * gradient[moving]
+        second[moving] = 0.999 * second[moving] + 0.001 * gradient[moving] ** 2
         rate = LEARNING_RATE * np.sqrt(1 - 0.999**number) / (1 - 0.9**number)
-        table -= rate * first / (np.sqrt(second) + 1e-8)
-    came = train(jit_compile, batches, start)[-1]
+        table[moving] -= rate * first[moving] / (np.sqrt(second[moving]) + 1e-8)
+    came = train(jit_compile, batches, start, table_update)[-1]
     np.testing.assert_allclose(came, table, atol=1e-3 * LEARNING_RATE)

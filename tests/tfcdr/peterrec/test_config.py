@@ -17,6 +17,7 @@ from tfcdr.systems.peterrec.config import PeterRecConfig
         ("loss", "hinge"),
         ("negative_sampler", "log_uniform"),
         ("negatives_exclude", "all"),
+        ("table_update", "rows"),
         ("channels", 0),
         ("kernel_size", -1),
         ("max_masked", 0),

@@ -9,6 +9,7 @@ from tfcdr import optimizers
 from tfcdr.data_source import check_batch
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel
+from tfcdr.systems.peterrec.system import PeterRec
 
 LN2, LN3 = np.log(2.0), np.log(3.0)
 LEARNING_RATE = 0.01
@@ -149,6 +150,30 @@ def test_l2_penalizes_the_whole_table(jit_compile):
     # 0.02 / 2 * (81 + ln(3)^2 + ln(2)^2): row 0 belongs to the table.
     penalty = 0.01 * (81 + LN3**2 + LN2**2)
     assert losses["loss"] - losses["data_loss"] == pytest.approx(penalty, rel=1e-4)
+
+
+def test_l2_penalizes_what_the_examples_read_where_only_that_moves(jit_compile):
+    model, batch = hand_made(l2=0.02, table_update="touched_rows")
+    losses = losses_of(model, batch, jit_compile)
+    # The first example reads items 1, 2 and 1 again; the second only fills the batch up.
+    assert losses["loss"] - losses["data_loss"] == pytest.approx(0.01 * 2 * LN3**2, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["bce", "bpr"])
+def test_a_step_can_leave_the_rows_alone_that_no_example_reads(loss, jit_compile):
+    model = make(loss=loss, l2=0.02, table_update="touched_rows", targets=200)
+    model.compile(optimizer=PeterRec().optimizer("finetune", model.config))
+    batch = batch_for(model)
+    _, gradients = model.loss_and_gradients(batch)
+    table = [variable is model.target_embedding for variable in model.trainable_variables]
+    # No dense gradient either: it alone would cost as much as the table.
+    assert isinstance(gradients[table.index(True)], tf.IndexedSlices)
+    before = model.target_embedding.numpy()
+    for _ in range(2):
+        tf.function(model.train_step, jit_compile=jit_compile)(batch)
+    moved = np.any(model.target_embedding.numpy() != before, axis=1)
+    read = np.unique([*batch["target_item"], *np.ravel(batch["negative_items"])])
+    assert set(np.flatnonzero(moved)) == set(read)
 
 
 def test_softmax_needs_no_negatives():

@@ -16,6 +16,7 @@ from tfcdr import optimizers
 from tfcdr.data_source import check_batch
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import PretrainingModel
+from tfcdr.systems.peterrec.system import PeterRec
 
 COUNTS = np.arange(SOURCES, 0, -1)
 LN2 = np.log(2.0)
@@ -205,3 +206,33 @@ def test_a_served_history_is_read_as_in_evaluation(causal):
         }
     expected = model.query({key: tf.constant(value) for key, value in batch.items()}).user
     np.testing.assert_allclose(model.encode_history(tf.constant(history)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", ["log_uniform", "popularity"])
+def test_a_step_can_leave_the_rows_alone_that_it_does_not_read(sampler, jit_compile):
+    config = PeterRecConfig(
+        channels=8, dilations=(1,), sampler=sampler, sampled_share=0.1, table_update="touched_rows"
+    )
+    model = PretrainingModel(config, LENGTH, 203, np.arange(200, 0, -1))
+    model.compile(optimizer=PeterRec().optimizer("pretrain", config))
+    batch = training_batch(MemoryData(), "next_item", 8)
+    _, gradients = model.loss_and_gradients(batch)
+    embedding = model.trunk.item_embedding.embeddings
+    sparse = {
+        variable.ref()
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+        if isinstance(gradient, tf.IndexedSlices)
+    }
+    # No dense gradient of a table: it alone would cost as much as the table.
+    tables = (embedding, model.output_vectors, model.output_bias)
+    assert sparse == {table.ref() for table in tables}
+    before = embedding.numpy(), model.output_vectors.numpy()
+    tf.function(model.train_step, jit_compile=jit_compile)(batch)
+    moved = [
+        set(np.flatnonzero(np.any(table.numpy() != old, axis=1)))
+        for table, old in zip(tables, before, strict=False)
+    ]
+    items = batch["items"].numpy()
+    assert moved[0] <= set(items[:, :-1].ravel())
+    assert set(items[:, 1:].ravel()) - {0} <= moved[1]
+    assert len(moved[1]) < 100

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tfcdr.optimizers import TABLE_UPDATES
+
 _CHOICES = {
     "stages": ("all", "pretrain"),
     "initialization": ("independent", "released"),
@@ -12,6 +14,7 @@ _CHOICES = {
     "loss": ("bce", "bpr", "softmax"),
     "negative_sampler": ("uniform", "popularity", "lambdafm"),
     "negatives_exclude": ("seen", "positive"),
+    "table_update": TABLE_UPDATES,
 }
 _POSITIVE = (
     "channels",
@@ -72,7 +75,12 @@ class PeterRecConfig:
       lambdafm_rho: decay rho of LambdaFM's rank distribution; smaller draws more popular items.
       negatives_exclude: "seen" never draws a training item of the user; "positive" avoids only
         the example's own positive, as the release does.
-      l2: factor of the penalty l2 * sum(W_t^2) / 2 over the whole target table.
+      l2: factor of the penalty l2 * sum(W_t^2) / 2 over the whole target table; with
+        table_update=touched_rows over the rows that an example reads, averaged over examples.
+      table_update: what a step does to rows of the item tables that it did not read. "all_rows":
+        they move on with Adam's momentum, as in the release; a step costs the whole table.
+        "touched_rows": they rest; for catalogues beyond some ten thousand items, where the full
+        table would cost more than the network. A full softmax touches every row.
       finetune_learning_rate: Adam's step size while fine-tuning.
       finetune_batch_size: (history, target item) pairs in a batch.
       finetune_epochs: most passes over these pairs.
@@ -105,6 +113,7 @@ class PeterRecConfig:
     lambdafm_rho: float = 0.3
     negatives_exclude: str = "seen"
     l2: float = 0.02
+    table_update: str = "all_rows"
     finetune_learning_rate: float = 1e-3
     finetune_batch_size: int = 512
     finetune_epochs: int = 20

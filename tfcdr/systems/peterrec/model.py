@@ -258,14 +258,24 @@ class FinetuningModel(StageModel, RankingModel):
             return losses.bayesian_personalized_ranking(positive, negative)
         return losses.pairwise_cross_entropy(positive, negative)
 
-    def penalty(self) -> tf.Tensor:
-        """Returns l2 * sum(W_t^2) / 2 over the whole table, row 0 included."""
-        return self.config.l2 * tf.nn.l2_loss(self.target_embedding)
+    def penalty(self, batch: Batch) -> tf.Tensor:
+        """Returns l2 * sum(W_t^2) / 2 over the whole table, row 0 included.
+
+        Where only touched rows move, the sum goes over the rows that an example reads, and the
+        penalty is the mean over examples.
+        """
+        if not self.config.l2:
+            return tf.zeros(())
+        if self.config.table_update == "all_rows" or self.config.loss == "softmax":
+            return self.config.l2 * tf.nn.l2_loss(self.target_embedding)
+        ids = tf.concat([batch["target_item"][:, tf.newaxis], batch["negative_items"]], 1)
+        squares = tf.reduce_sum(tf.square(tf.gather(self.target_embedding, ids)), (1, 2))
+        return self.config.l2 / 2 * losses.weighted_mean(squares, batch["example_weight"])
 
     def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
         data_losses = self.data_losses(self.encode(batch["context"]), batch)
         data_loss = losses.weighted_mean(data_losses, batch["example_weight"])
-        return {"loss": data_loss + self.penalty(), "data_loss": data_loss}
+        return {"loss": data_loss + self.penalty(batch), "data_loss": data_loss}
 
     def query(self, batch: Batch) -> RankingQuery:
         return RankingQuery(

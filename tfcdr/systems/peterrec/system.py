@@ -65,9 +65,11 @@ class PeterRec(System):
             raise RunError(f"--peterrec.*: {error}") from error
 
     def optimizer(self, stage: str, config: PeterRecConfig) -> tf.keras.optimizers.Optimizer:
-        if stage == "pretrain":
-            return optimizers.adam(config.pretrain_learning_rate)
-        return optimizers.adam(config.finetune_learning_rate)
+        rates = {
+            "pretrain": config.pretrain_learning_rate,
+            "finetune": config.finetune_learning_rate,
+        }
+        return optimizers.adam(rates[stage], config.table_update)
 
     def catalogue(self, stage: str) -> str:
         return "source" if stage == "pretrain" else "target"
