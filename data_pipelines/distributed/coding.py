@@ -50,55 +50,67 @@ def code_groups(
     Raises:
       DataError: nothing is left to train on, or the log's own parts contradict each other.
     """
-    work, roles, log = splitter.work, splitter.roles, splitter.log
+    work, roles, groups = splitter.work, splitter.roles, splitter.log.groups
+    counted = _counted(splitter, options)
+    vocabularies, ids = user_histories.number_items(roles, counted.items)
+    columns = {"item_id": counted.items.item_ids, "domain": counted.items.domains, "id": ids}
+    work.save_rows(_IDS, pd.DataFrame(columns))
+    users = _number_users(work, groups)
     with running(options) as pipeline:
-        outputs = each_group(pipeline, log.groups) | beam.FlatMap(_count, splitter).with_outputs(
-            "facts", main="items"
+        _ = (
+            each_group(pipeline, groups)
+            | beam.Map(_code, splitter, tuple(views), examples)
+            | Gather(work, "coded")
         )
+    shared_items.cache_clear()
+    coded = work.load_json("coded")
+    content = Content(
+        roles=roles,
+        users=users,
+        vocabularies=vocabularies,
+        interactions=int(counted.items.parts.sum()),
+        digest=sum(int(fact["digest"], 16) for fact in coded) % DIGEST_RANGE,
+        dropped=counted.dropped,
+        summary=summary_lines(roles, counted.items, counted.users, counted.dropped),
+    )
+    found = {view.name: set().union(*(f["filled"][view.name] for f in coded)) for view in views}
+    filled = {name: [part for part in PARTS if part in parts] for name, parts in found.items()}
+    return CodedGroups(content, filled)
+
+
+class _Counted(NamedTuple):
+    """Counts over all groups."""
+
+    items: ItemCounts
+    users: UserCounts
+    dropped: dict[str, int]
+
+
+def _counted(splitter: GroupSplit, options: PipelineOptions) -> _Counted:
+    """Counts items and users, and writes `users-<group>`, the users that are left."""
+    work, roles = splitter.work, splitter.roles
+    with running(options) as pipeline:
+        outputs = each_group(pipeline, splitter.log.groups) | beam.FlatMap(
+            _count, splitter
+        ).with_outputs("facts", main="items")
         _ = outputs.facts | "Facts" >> Gather(work, "counts")
         _ = outputs.items | "Items" >> SumByItem(work, "items", _all)
     facts = work.load_json("counts")
-    for error in sorted(fact["error"] for fact in facts if "error" in fact):
-        raise DataError(error)
+    if errors := sorted(fact["error"] for fact in facts if "error" in fact):
+        raise DataError(errors[0])
     items = summed(work, "items")
     if items.empty:
         splits.require_training({}, roles.domains, splitter.options)
+    trained = items.groupby("domain")["train"].sum()
+    by_name = {name: int(trained.get(k, 0)) for k, name in enumerate(roles.domains)}
+    splits.require_training(by_name, roles.domains, splitter.options)
     counts = ItemCounts(
         items["item_id"].to_numpy(dtype=object),
         items["domain"].to_numpy(np.int8),
         items[list(PARTS)].to_numpy(np.int64),
         items["trained"].to_numpy(np.int64),
     )
-    trained = items.groupby("domain")["train"].sum()
-    by_name = {name: int(trained.get(k, 0)) for k, name in enumerate(roles.domains)}
-    splits.require_training(by_name, roles.domains, splitter.options)
-    vocabularies, ids = user_histories.number_items(roles, counts)
-    work.save_rows(_IDS, items[["item_id", "domain"]].assign(id=ids))
-    users = _number_users(work, log.groups)
-
-    with running(options) as pipeline:
-        _ = (
-            each_group(pipeline, log.groups)
-            | beam.Map(_code, splitter, tuple(views), examples)
-            | Gather(work, "coded")
-        )
-    shared_items.cache_clear()
-    coded = work.load_json("coded")
-    dropped = splits.without_zeros(_dropped(splitter, facts))
-    content = Content(
-        roles=roles,
-        users=users,
-        vocabularies=vocabularies,
-        interactions=int(counts.parts.sum()),
-        digest=sum(int(fact["digest"], 16) for fact in coded) % DIGEST_RANGE,
-        dropped=dropped,
-        summary=summary_lines(roles, counts, _user_counts(facts), dropped),
-    )
-    filled = {
-        view.name: [part for part in PARTS if any(part in fact[view.name] for fact in coded)]
-        for view in views
-    }
-    return CodedGroups(content, filled)
+    return _Counted(counts, _user_counts(facts), splits.without_zeros(_dropped(splitter, facts)))
 
 
 def load_histories(work: WorkFolder, group: int) -> UserHistories:
@@ -159,7 +171,7 @@ def _code(
         view.name: [part for part in PARTS if has_examples(view, histories, part, examples)]
         for view in views
     }
-    return {"digest": f"{histories.digest():x}", **filled}
+    return {"digest": f"{histories.digest():x}", "filled": filled}
 
 
 def _user_counts(facts: Sequence[dict[str, Any]]) -> UserCounts:

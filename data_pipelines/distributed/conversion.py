@@ -106,11 +106,11 @@ def convert(
             report(f"writing {view.name}")
             parts = filled[view.name]
             transforms = {part: _Examples(view, part, examples, log.groups, work) for part in parts}
-            shared = not _temp_location(options)
-            root = epath.Path(folder.resolve()) if shared else epath.Path(work.path) / "records"
+            elsewhere = _temp_location(options) is not None
+            root = epath.Path(work.path) / "records" if elsewhere else epath.Path(folder.resolve())
             with running.reporting(options):
                 RecordBuilder(view, transforms, root).write(num_shards, beam_options=options)
-            if not shared:
+            if elsewhere:
                 _fetch(root / view.name, folder / view.name)
             return view_metadata(view, {part: _total(view, part, work) for part in parts})
 

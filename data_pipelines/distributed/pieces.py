@@ -20,8 +20,9 @@ from apache_beam.io.filesystems import FileSystems
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.assembly import LogAssembly
+from data_pipelines.readers.csv_text import CsvText, csv_columns, csv_header
 from data_pipelines.readers.delimited import TableFormat, plain_rows
-from data_pipelines.readers.text_files import CsvText, csv_columns, csv_header, require_file
+from data_pipelines.readers.text_files import require_file
 
 _RAW = CompressionTypes.UNCOMPRESSED
 _PIECE_BYTES = 16 << 20

@@ -22,9 +22,9 @@ from data_pipelines.distributed.work_folder import WorkFolder, pack, unpack
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import check_same_columns, no_interactions, read_bad_lines
+from data_pipelines.readers.csv_text import no_rows
 from data_pipelines.readers.delimited import domain_names, table_formats
 from data_pipelines.readers.options import ReadOptions
-from data_pipelines.readers.text_files import no_rows
 
 # A group is sorted and split in the memory of one worker.
 _BYTES_PER_GROUP = 16 << 20

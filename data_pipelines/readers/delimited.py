@@ -21,6 +21,7 @@ import pyarrow.parquet
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog, check_domain_names
 from data_pipelines.readers.assembly import LogAssembly, read_bad_lines
+from data_pipelines.readers.csv_text import read_columns
 from data_pipelines.readers.options import (
     Input,
     ReadOptions,
@@ -28,7 +29,7 @@ from data_pipelines.readers.options import (
     parse_inputs,
     parse_item_ranges,
 )
-from data_pipelines.readers.text_files import read_columns, require_file
+from data_pipelines.readers.text_files import require_file
 
 _USED = (
     "user_column",
