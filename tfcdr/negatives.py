@@ -66,7 +66,13 @@ class Sampler(abc.ABC):
         Returns:
           A sample of `num_slots` slots.
         """
-        uniform = tf.random.stateless_uniform((self.num_draws,), seed, dtype=tf.float64)
+        # These bits are the same compiled by XLA or not, on any device, so that every replica and
+        # every strategy draws the same sample. Neither the default generator nor floats are.
+        bits = tf.random.stateless_uniform(
+            (self.num_draws,), seed, minval=None, maxval=None, dtype=tf.uint64, alg="philox"
+        )
+        uniform = tf.cast(tf.bitwise.right_shift(bits, tf.constant(11, tf.uint64)), tf.float64)
+        uniform *= 2.0**-53
         ids = tf.sort(self._ids_at(uniform))
         is_repeat = tf.concat([[False], ids[1:] == ids[:-1]], 0)
         last = len(self.probabilities)

@@ -50,6 +50,13 @@ def test_a_sample_holds_distinct_items(kind, jit_compile):
     assert not mask.all()  # otherwise there was no repeat to leave out
 
 
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_sample_is_the_same_compiled_or_not(kind):
+    sampler = SAMPLERS[kind]()
+    for plain, compiled in zip(draws(sampler, 50), draws(sampler, 50, True), strict=True):
+        np.testing.assert_array_equal(plain, compiled)
+
+
 def test_slots_stay_near_the_distinct_items_asked_for():
     # 24,662 draws give 7,573 distinct items of 37,868; 6 * sqrt(7573) = 522.2.
     sampler = LogUniformSampler(37_868, 7573)
