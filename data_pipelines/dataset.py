@@ -107,6 +107,10 @@ class PreparedData:
         """Returns the number of records; 0 if the split is empty."""
         return self._split(view, split)["examples"]
 
+    def num_shards(self, view: str, split: str) -> int:
+        """Returns the number of files of a split."""
+        return len(self._split_info(view, split).filepaths)
+
     def batches(
         self,
         view: str,
@@ -115,6 +119,7 @@ class PreparedData:
         batch_size: int,
         seed: int,
         epoch: int = 0,
+        rows: tuple[int, int] | None = None,
         **options: Any,
     ) -> tf.data.Dataset:
         """Reads one epoch of one split.
@@ -125,6 +130,8 @@ class PreparedData:
           batch_size: B, also of the last batch.
           seed: with `epoch`, decides everything random.
           epoch: from 0.
+          rows: [first, last) of each batch that this process reads, so that processes can share
+            batches whose contents do not depend on their number; all by default.
           **options: fields of the view's `Batching`.
 
         Raises:
@@ -144,6 +151,7 @@ class PreparedData:
             view=view,
             split=split,
             batch_size=batch_size,
+            rows=rows or (0, batch_size),
             max_length=self.max_length,
             vocabularies=self._vocabularies,
             longest=self._split(view, split)["longest"],

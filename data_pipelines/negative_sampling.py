@@ -40,8 +40,15 @@ def lambdafm_weights(counts: np.ndarray, rho: float) -> np.ndarray:
     return np.maximum(1, np.rint(weights * _LAMBDAFM_SCALE)).astype(np.int64)
 
 
+def random_bits(rows: int, num: int, seed: tf.Tensor) -> tf.Tensor:
+    """Draws int64 [rows, num], all values equally likely; `seed` is int [2], stateless."""
+    return tf.random.stateless_uniform(
+        [rows, num], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+    )
+
+
 def draw_excluding(
-    weights_cumulative: tf.Tensor, excluded: tf.Tensor, num: int, seed: tf.Tensor
+    weights_cumulative: tf.Tensor, excluded: tf.Tensor, bits: tf.Tensor
 ) -> tf.Tensor:
     """Draws ids with replacement, in proportion to their weights, never an excluded one.
 
@@ -49,17 +56,13 @@ def draw_excluding(
       weights_cumulative: int64 [n], cumulated positive weights of the ids 1..n.
       excluded: int64 [B, P], ids that a row must not draw; 0 stands for none; repeats are allowed.
         At least one id of each row must remain.
-      num: draws per row, N.
-      seed: int [2], for stateless randomness.
+      bits: int64 [B, N], of `random_bits`: the randomness of each draw.
 
     Returns:
       int64 [B, N], ids in 1..n.
     """
     starts, gaps = _gaps(weights_cumulative, excluded)
     remaining = weights_cumulative[-1] - gaps[:, -1]
-    bits = tf.random.stateless_uniform(
-        [tf.shape(excluded)[0], num], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox"
-    )
     # The remainder of 64 random bits is uniform up to remaining / 2**64.
     drawn = tf.math.floormod(bits, tf.maximum(remaining, 1)[:, tf.newaxis])
     return _ids_at(_shift_past(drawn, starts, gaps), weights_cumulative)

@@ -45,9 +45,20 @@ class DataSource(Protocol):
         """Returns the number of examples of a split."""
 
     def batches(
-        self, view: str, split: str, *, batch_size: int, seed: int, epoch: int, **options: Any
+        self,
+        view: str,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        rows: tuple[int, int] | None,
+        **options: Any,
     ) -> tf.data.Dataset:
-        """Reads one epoch; random only through (seed, epoch)."""
+        """Reads one epoch; random only through (seed, epoch).
+
+        `rows` are the [first, last) of every batch to give, None for all of them.
+        """
 
 
 class ViewRequest(NamedTuple):
@@ -62,11 +73,23 @@ class ViewRequest(NamedTuple):
     options: Mapping[str, Any]
 
     def batches(
-        self, data: DataSource, split: str, batch_size: int, seed: int, epoch: int = 0
+        self,
+        data: DataSource,
+        split: str,
+        batch_size: int,
+        seed: int,
+        epoch: int = 0,
+        rows: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
-        """Reads one epoch of this view."""
+        """Reads one epoch of this view, of each batch all rows or those of one process."""
         return data.batches(
-            self.view, split, batch_size=batch_size, seed=seed, epoch=epoch, **self.options
+            self.view,
+            split,
+            batch_size=batch_size,
+            seed=seed,
+            epoch=epoch,
+            rows=rows,
+            **self.options,
         )
 
 

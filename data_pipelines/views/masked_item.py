@@ -87,7 +87,8 @@ class MaskedItem(View):
             items = left_pad(records["items"], width)
             lengths = tf.minimum(records["items"].row_lengths(), width)
             if split.training:
-                positions = _draw_positions(lengths, width, slots, batching.mask_share, seed)
+                scores = _uniform([split.batch_size, width], seed, 0)
+                positions = _choose(split.own(scores), lengths, slots, batching.mask_share)
             else:
                 last = tf.where(lengths > 0, width - 1, width)
                 positions = tf.pad(
@@ -100,7 +101,12 @@ class MaskedItem(View):
             labels = tf.gather(binned, positions, batch_dims=1)
             hidden = tf.fill(tf.shape(labels), tf.constant(mask_id, tf.int64))
             if split.training:
-                hidden = _sometimes_visible(hidden, labels, size, seed)
+                shape = [split.batch_size, slots]
+                kind = split.own(_uniform(shape, seed, 1))
+                random_items = split.own(
+                    _uniform(shape, seed, 2, minval=1, maxval=size + 1, dtype=tf.int64)
+                )
+                hidden = _sometimes_visible(kind, hidden, labels, random_items)
             masked = _put(binned, positions, hidden)[:, :width]
             used = positions < width
             return {
@@ -113,13 +119,13 @@ class MaskedItem(View):
         return assemble
 
 
-def _draw_positions(
-    lengths: tf.Tensor, width: int, slots: int, share: float, seed: tf.Tensor
-) -> tf.Tensor:
-    """Draws distinct positions of items, ascending, `width` standing for none; int32 [B, M]."""
-    scores = tf.random.stateless_uniform(
-        [tf.shape(lengths)[0], width], _fold(seed, 0), alg="philox"
-    )
+def _choose(scores: tf.Tensor, lengths: tf.Tensor, slots: int, share: float) -> tf.Tensor:
+    """Takes the items of the highest scores [B, W].
+
+    Returns:
+      Positions int32 [B, M], ascending, W standing for none.
+    """
+    width = scores.shape[1]
     is_item = tf.range(width, dtype=tf.int64) >= width - lengths[:, tf.newaxis]
     _, positions = tf.math.top_k(tf.where(is_item, scores, -1.0), slots)
     wanted = tf.floor(share * tf.cast(lengths, tf.float32) + 0.5)
@@ -129,14 +135,9 @@ def _draw_positions(
 
 
 def _sometimes_visible(
-    hidden: tf.Tensor, labels: tf.Tensor, size: int, seed: tf.Tensor
+    kind: tf.Tensor, hidden: tf.Tensor, labels: tf.Tensor, random_items: tf.Tensor
 ) -> tf.Tensor:
-    """Keeps some labels and turns some into random items; int64 [B, M]."""
-    shape = tf.shape(labels)
-    kind = tf.random.stateless_uniform(shape, _fold(seed, 1), alg="philox")
-    random_items = tf.random.stateless_uniform(
-        shape, _fold(seed, 2), minval=1, maxval=size + 1, dtype=tf.int64, alg="philox"
-    )
+    """Keeps some labels, turns some into random items, as `kind` in [0, 1) says; int64 [B, M]."""
     kept = kind < _SHARE_MASK_TOKEN + _SHARE_KEPT
     return tf.where(kind < _SHARE_MASK_TOKEN, hidden, tf.where(kept, labels, random_items))
 
@@ -147,8 +148,9 @@ def _put(rows: tf.Tensor, positions: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     return tf.tensor_scatter_nd_update(rows, tf.stack([batch, positions], axis=-1), values)
 
 
-def _fold(seed: tf.Tensor, purpose: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, purpose)
+def _uniform(shape: list[int], seed: tf.Tensor, purpose: int, **limits: Any) -> tf.Tensor:
+    seed = tf.random.experimental.stateless_fold_in(seed, purpose)
+    return tf.random.stateless_uniform(shape, seed, alg="philox", **limits)
 
 
 VIEW = MaskedItem()

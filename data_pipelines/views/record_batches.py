@@ -21,8 +21,9 @@ def record_batches(
 ) -> tf.data.Dataset:
     """Reads one epoch.
 
-    Everything random is a function of (seed, epoch) alone: neither the global seed nor what was
-    read before changes a batch, so that a run can resume at any epoch.
+    Every process of a run reads all records, which is cheap, in the same order, and parses its own
+    rows of each batch. Everything random is a function of (seed, epoch) alone: neither the global
+    seed nor what was read before changes a batch, so that a run can resume at any epoch.
 
     Args:
       view: cuts the batches' entries.
@@ -48,10 +49,11 @@ def record_batches(
         return tf.gather(records, tf.argsort(keys))
 
     def parsed(index: tf.Tensor, records: tf.Tensor) -> dict[str, tf.Tensor]:
-        present = tf.range(split.batch_size) < tf.shape(records)[0]
+        present = split.own(tf.range(split.batch_size)) < tf.shape(records)[0]
         # An empty string is a valid record without features: it parses to zeros and empty rows.
         filling = tf.fill([split.batch_size - tf.shape(records)[0]], "")
-        records = tf.ensure_shape(tf.concat([records, filling], axis=0), [split.batch_size])
+        records = split.own(tf.concat([records, filling], axis=0))
+        records = tf.ensure_shape(records, [split.num_rows])
         values = tf.io.parse_example(records, features)
         batch = assemble(values, _fold(seed, _BATCH_PURPOSE, index))
         batch["user"] = values["user"]

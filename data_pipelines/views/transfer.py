@@ -138,7 +138,7 @@ class Transfer(View):
 
         def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
             history = left_pad(records["source_history"], split.max_length)
-            cls = tf.fill([split.batch_size, 1], tf.constant(cls_id, tf.int64))
+            cls = tf.fill([split.num_rows, 1], tf.constant(cls_id, tf.int64))
             before = [cls] if batching.cls == "both" else []
             return {
                 "context": tf.concat([*before, history, cls], axis=1),
@@ -169,10 +169,9 @@ def _training_entries(split: SplitRead, batching: Batching) -> Assemble:
             spared = right_pad(seen, seen.bounding_shape(axis=1))
         else:
             spared = records["target_item"][:, tf.newaxis]
-        negatives = negative_sampling.draw_excluding(cumulative, spared, batching.negatives, seed)
-        return {
-            "negative_items": tf.ensure_shape(negatives, [split.batch_size, batching.negatives])
-        }
+        bits = split.own(negative_sampling.random_bits(split.batch_size, batching.negatives, seed))
+        negatives = negative_sampling.draw_excluding(cumulative, spared, bits)
+        return {"negative_items": tf.ensure_shape(negatives, [split.num_rows, batching.negatives])}
 
     return entries
 
@@ -194,7 +193,7 @@ def _evaluation_entries(split: SplitRead, batching: Batching) -> Assemble:
         if batching.candidates:
             positive = records["target_item"][:, tf.newaxis]
             example = records["user"] * 2**32 + records["target_item"]
-            seeds = tf.stack([tf.fill([split.batch_size], np.int64(split.seed)), example], axis=1)
+            seeds = tf.stack([tf.fill([split.num_rows], np.int64(split.seed)), example], axis=1)
             negatives = negative_sampling.draw_distinct(
                 items, tf.concat([seen, positive], axis=1), batching.candidates, seeds
             )

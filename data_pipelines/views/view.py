@@ -53,7 +53,8 @@ class SplitRead:
     Attributes:
       view: the view's name.
       split: "train", "validation" or "test".
-      batch_size: B.
+      batch_size: B, examples of a batch in all processes of a run.
+      rows: [first, last) of them that this process reads; only these are parsed and assembled.
       max_length: T of the prepared data.
       vocabularies: by item space.
       longest: for every sequence feature, its greatest length in this split.
@@ -63,6 +64,7 @@ class SplitRead:
     view: str
     split: str
     batch_size: int
+    rows: tuple[int, int]
     max_length: int
     vocabularies: Mapping[str, Vocabulary]
     longest: Mapping[str, int]
@@ -73,10 +75,22 @@ class SplitRead:
         """Whether the batches are for training rather than evaluation."""
         return self.split == "train"
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of a batch in this process."""
+        return self.rows[1] - self.rows[0]
 
-# Makes the view's own entries of a batch from parsed records (int64 [B] tensors for scalars, ragged
-# int64 [B, (n)] for sequences; empty rows where the batch is filled up) and an int64 [2] seed that
-# is new in every batch.
+    def own(self, drawn: tf.Tensor) -> tf.Tensor:
+        """Keeps this process' rows of what was drawn for a whole batch, [B, ...].
+
+        Draws are made for all rows, so that a row's do not depend on how processes share a batch.
+        """
+        return drawn[self.rows[0] : self.rows[1]]
+
+
+# Makes the view's own entries of a batch from parsed records (int64 [rows] tensors for scalars,
+# ragged int64 [rows, (n)] for sequences; empty rows where the batch is filled up) and an int64 [2]
+# seed that is new in every batch and the same in every process.
 Assemble = Callable[[Mapping[str, Any], tf.Tensor], dict[str, tf.Tensor]]
 
 

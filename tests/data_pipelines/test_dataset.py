@@ -164,6 +164,19 @@ def test_every_batch_draws_anew(prepared):
     assert len({str(rows[0]) for rows in full if len(rows)}) > 3
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("view", list(VIEWS))
+def test_processes_that_share_batches_read_the_same_ones_together(prepared, view, split):
+    """Draws included; the last batch, which is filled up, too."""
+    options = {"candidates": 5} if (view, split) == ("transfer", "validation") else {}
+    whole = read(prepared, view, split, **options)
+    parts = [read(prepared, view, split, rows=rows, **options) for rows in ((0, 3), (3, 4), (4, 7))]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        for key, value in batch.items():
+            together = np.concatenate([share[key] for share in shares])
+            np.testing.assert_array_equal(together, value, err_msg=key)
+
+
 def test_evaluation_is_the_same_in_every_epoch_and_batch_size(prepared):
     first = joined(read(prepared, "transfer", "test", candidates=5))
     for other in (

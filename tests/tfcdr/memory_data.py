@@ -55,7 +55,7 @@ class MemoryData:
     def num_examples(self, view, split):
         return self._users
 
-    def batches(self, view, split, *, batch_size, seed, epoch=0, **options):
+    def batches(self, view, split, *, batch_size, seed, epoch=0, rows=None, **options):
         self.requests.append((view, split, options))
         random = np.random.default_rng([seed, epoch])
         order = random.permutation(self._users) if split == "train" else np.arange(self._users)
@@ -72,7 +72,9 @@ class MemoryData:
             dtype = np.float32 if key.endswith("weight") else np.int32
             filler = np.zeros((missing, *values.shape[1:]))
             arrays[key] = np.concatenate([values[order], filler]).astype(dtype)
-        return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size, drop_remainder=True)
+        batches = tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size, drop_remainder=True)
+        first, last = rows or (0, batch_size)
+        return batches.map(lambda batch: {key: value[first:last] for key, value in batch.items()})
 
     def _next_item(self, split, random, options):
         return {"items": self._histories}

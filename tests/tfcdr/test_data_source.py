@@ -52,8 +52,8 @@ def test_view_request_passes_its_options_on():
             return view, split, options
 
     request = ViewRequest("transfer", {"cls": "both"})
-    assert request.batches(Recorder(), "test", 32, seed=4, epoch=2) == (
+    assert request.batches(Recorder(), "test", 32, seed=4, epoch=2, rows=(8, 16)) == (
         "transfer",
         "test",
-        {"batch_size": 32, "seed": 4, "epoch": 2, "cls": "both"},
+        {"batch_size": 32, "seed": 4, "epoch": 2, "rows": (8, 16), "cls": "both"},
     )

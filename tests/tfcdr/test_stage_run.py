@@ -52,7 +52,7 @@ class Numbers:
     def num_examples(self, view, split):
         return USERS
 
-    def batches(self, view, split, *, batch_size, seed, epoch):
+    def batches(self, view, split, *, batch_size, seed, epoch, rows=None):
         order = np.random.default_rng([seed, epoch]).permutation(USERS)
         arrays = {
             "number": np.arange(1.0, USERS + 1)[order],
