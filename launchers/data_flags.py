@@ -177,6 +177,17 @@ def _beam_options() -> list[str]:
     return options
 
 
+def few_shards(data: PreparedData, views: Sequence[str], workers: int) -> list[str]:
+    """Returns a line for each view whose files are fewer than the workers, which is no obstacle."""
+    shards = {view: data.num_shards(view, "train") for view in views}
+    return [
+        f"view {view}: {number} training files for {workers} workers; each reads them all and "
+        "parses only its own rows, so that this costs little."
+        for view, number in shards.items()
+        if number < workers
+    ]
+
+
 def _rooted_inputs() -> list[str]:
     """Returns `--input` with each path, behind its DOMAIN= if it has one, under `--raw_dir`."""
     rooted = []

@@ -6,17 +6,21 @@ Run again with the same flags, it resumes where it stopped; a finished run says 
 and its flags, a data set that --data_dir lacks is prepared first.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
+import os
 import pathlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
 
 from launchers import config_flags, data_flags, finished_run, program
 from tfcdr import evaluation, report, transfer_gain
+from tfcdr.distribution import strategies
+from tfcdr.distribution.one_device import Distribution
 from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment, enable_determinism
 from tfcdr.run_folder import RunFolder
@@ -53,6 +57,24 @@ _EXPORT = flags.DEFINE_bool(
 _REPORT = flags.DEFINE_bool(
     "report", False, "Also draws the run: WORKDIR/report/index.html with curves and tables."
 )
+_STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "default",
+    strategies.STRATEGIES,
+    "Devices that train: one; all of this machine (mirrored); those of all processes in TF_CONFIG, "
+    "with a copy of the model each (multi_worker) or with variables on servers "
+    "(parameter_server, which runs without XLA). Batch sizes are global: the result is the same.",
+)
+_CLUSTER_TIMEOUT = flags.DEFINE_float(
+    "cluster_timeout", 300, "Seconds to wait for the other processes to come up.", lower_bound=0
+)
+_CPU_DEVICES = flags.DEFINE_integer(
+    "cpu_devices",
+    1,
+    "Logical devices into which --strategy=mirrored splits the CPU of a machine without a GPU, to "
+    "try it out.",
+    lower_bound=1,
+)
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
 }
@@ -66,33 +88,56 @@ def main(argv: Sequence[str]) -> None:
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of the run.")
     workdir = pathlib.Path(_WORKDIR.value)
-    folder = RunFolder(workdir)
-    folder.check_free()
+    RunFolder(workdir).check_free()
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
     options = _EVALUATION()
     baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
+    if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
+        raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
     if _DETERMINISTIC.value:
         enable_determinism()
+    distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
+    if distribution is None:
+        return
+    with distribution.naming_lost_tasks(), _only_chief_prints(distribution):
+        _train(system, config, options, baseline_config, distribution)
+
+
+def _train(
+    system: System,
+    config: Any,
+    options: EvaluationOptions,
+    baseline_config: Any,
+    distribution: Distribution,
+) -> None:
+    workdir = pathlib.Path(_WORKDIR.value)
     data_dir = data_flags.data_dir(default=workdir / "data")
-    data = data_flags.open_or_build(data_dir, system.views(config))
+    with distribution.chief_first():
+        data = data_flags.open_or_build(data_dir, system.views(config))
     print(data_flags.describe(data.metadata))
+    for line in data_flags.few_shards(data, system.views(config), distribution.num_workers):
+        print(line)
 
     def experiment(config: Any, folder: RunFolder) -> Experiment:
         seed, jit_compile = _SEED.value, _JIT_COMPILE.value
-        new = Experiment(system, config, data, folder, options, seed, jit_compile)
+        new = Experiment(system, config, data, folder, options, seed, jit_compile, distribution)
         new.check_data()
-        folder.claim(_run_config(config, options, data.fingerprint, data_dir))
+        with distribution.chief_first():
+            folder.claim(_run_config(config, options, data.fingerprint, data_dir, distribution))
         return new
 
+    folder = RunFolder(workdir, distribution.is_chief)
     with data.naming_corrupt_shards():
         main_run = experiment(config, folder)
-        _finish(main_run, folder)
+        metrics = _finish(main_run, folder)
         if baseline_config is not None:
-            baseline_folder = RunFolder(workdir / "no_transfer")
+            baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
             baseline = experiment(baseline_config, baseline_folder)
             print("\nThe same model trained on the target alone:")
             _finish(baseline, baseline_folder)
-            _compare(main_run, baseline, folder, options)
+            _compare(metrics, main_run, baseline, folder, options)
+    if not distribution.is_chief:
+        return
     if _REPORT.value:
         print(f"\nreport {report.write(folder, options.monitor)}")
     if _EXPORT.value and not (workdir / "export").exists():
@@ -113,19 +158,36 @@ def _without_transfer(system: System, config: Any, options: EvaluationOptions) -
     return baseline
 
 
-def _finish(experiment: Experiment, folder: RunFolder) -> None:
+@contextlib.contextmanager
+def _only_chief_prints(distribution: Distribution) -> Iterator[None]:
+    """Silences the other processes, which would print the same; errors come out everywhere."""
+    if distribution.is_chief:
+        yield
+        return
+    print(f"worker {distribution.worker} of {distribution.num_workers}: the chief prints the run.")
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
+    """Runs what is left to run, prints the tables and returns what metrics.json holds."""
     metrics = folder.metrics()
     if metrics is not None:
         print(f"{folder.path}: this run is finished; nothing to do.")
     else:
         metrics = experiment.run()
     experiment.print_tables(metrics)
+    return metrics
 
 
 def _compare(
-    main_run: Experiment, baseline: Experiment, folder: RunFolder, options: EvaluationOptions
+    metrics: dict[str, Any],
+    main_run: Experiment,
+    baseline: Experiment,
+    folder: RunFolder,
+    options: EvaluationOptions,
 ) -> None:
-    stored = folder.metrics().get("transfer")
+    stored = metrics.get("transfer")
     if stored:
         print(f"\n{transfer_gain.TransferGain(**stored).verdict()}")
         return
@@ -139,7 +201,11 @@ def _compare(
 
 
 def _run_config(
-    config: Any, options: EvaluationOptions, fingerprint: str, data_dir: pathlib.Path
+    config: Any,
+    options: EvaluationOptions,
+    fingerprint: str,
+    data_dir: pathlib.Path,
+    distribution: Distribution,
 ) -> dict[str, Any]:
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
     versions = {package: importlib.metadata.version(package) for package in packages}
@@ -150,6 +216,8 @@ def _run_config(
         "seed": _SEED.value,
         "deterministic": _DETERMINISTIC.value,
         "jit_compile": _JIT_COMPILE.value,
+        "strategy": distribution.name,
+        "replicas": distribution.num_replicas,
         "data_fingerprint": fingerprint,
         "data_dir": str(data_dir.absolute()),
         "versions": {"python": platform.python_version(), **versions},

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfcdr import evaluation
 from tfcdr.data_source import DataSource
+from tfcdr.distribution.one_device import ONE_DEVICE, Distribution, own_rows
 from tfcdr.evaluation import EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.run_folder import RunFolder
 from tfcdr.stage_model import StageModel
@@ -29,6 +30,7 @@ class Experiment:
         options: EvaluationOptions,
         seed: int,
         jit_compile: bool,
+        distribution: Distribution = ONE_DEVICE,
     ) -> None:
         """Creates the experiment.
 
@@ -40,6 +42,7 @@ class Experiment:
           options: how validation and test are ranked.
           seed: of weights, batches and draws.
           jit_compile: whether train steps are compiled by XLA.
+          distribution: the devices and processes that train.
         """
         self._system = system
         self._config = config
@@ -48,6 +51,7 @@ class Experiment:
         self._options = options
         self._seed = seed
         self._jit_compile = jit_compile
+        self._distribution = distribution
         self._stages = system.stages(config)
         # By the model's identity; each keeps its model, so that an identity is not used again.
         self._rankers: dict[int, HeldOutRanker] = {}
@@ -56,10 +60,12 @@ class Experiment:
         """Opens every split of every stage, so that what the data lacks is known at once.
 
         Raises:
+          RunError: a batch size that the replicas cannot share.
           ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
             the data cannot give what the configuration asks for.
         """
         for stage in self._stages:
+            self._distribution.check_batch_size(stage.name, stage.batch_size)
             self._training_batches(stage)
             self._evaluation_batches(stage, "validation", sampled=True)
         self._evaluation_batches(self._stages[-1], "test", sampled=True)
@@ -121,29 +127,59 @@ class Experiment:
 
     def held_out_ranks(self, model: StageModel, split: str) -> dict[tuple[str, str], Ranks]:
         """Ranks the interactions of a split by the last stage's model and by popularity."""
-        stage = self._stages[-1]
-        return self._ranker(stage, model)(self._evaluation_batches(stage, split, sampled=True))
+        return self._ranks(self._stages[-1], model, split, sampled=True)
 
     def _stage_run(self, stage: Stage) -> StageRun:
         # Each stage starts from a seed of its own, so that a resumed run, which skips the stages
         # before, draws the same initial weights.
         tf.keras.utils.set_random_seed(self._seed + 1000 * self._stages.index(stage))
-        model = self._system.build(stage.name, self._config, self._data, self._seed)
-        optimizer = self._system.optimizer(stage.name, self._config)
-        model.compile(optimizer=optimizer, jit_compile=self._jit_compile)
-        return StageRun(stage, model, self._data, self._folder, self._seed, self._options.monitor)
+        with self._distribution.scope():
+            model = self._system.build(stage.name, self._config, self._data, self._seed)
+            optimizer = self._system.optimizer(stage.name, self._config)
+            model.compile(optimizer=optimizer, jit_compile=self._jit_compile)
+        return StageRun(
+            stage,
+            model,
+            self._data,
+            self._folder,
+            self._seed,
+            self._options.monitor,
+            self._distribution,
+        )
 
     def _validation(self, stage: Stage) -> Any:
         sampled = self._options.protocol == "sampled" and stage == self._stages[-1]
         protocol = "sampled" if sampled else "full"
 
         def validate(model: StageModel) -> dict[str, float]:
-            ranks = self._ranker(stage, model)(
-                self._evaluation_batches(stage, "validation", sampled)
-            )
+            ranks = self._ranks(stage, model, "validation", sampled)
             return ranks[protocol, evaluation.MODEL].summary(self._options.ks)
 
         return validate
+
+    def _ranks(
+        self, stage: Stage, model: StageModel, split: str, sampled: bool
+    ) -> dict[tuple[str, str], Ranks]:
+        """Ranks a split; processes share its rows, and each gets the ranks of all."""
+        own = self._ranker(stage, model)(self._evaluation_batches(stage, split, sampled))
+        if self._distribution.num_workers == 1:
+            return own
+        size = self._evaluation_batch_size
+        examples = self._data.num_examples(stage.evaluation.view, split)
+        places = own_rows(self._distribution.rows(size), size, examples)
+        whole = {}
+        for scorer, ranks in own.items():
+            columns = np.zeros((len(ranks), examples))
+            columns[:, places] = ranks
+            user, cold, *others = self._distribution.add_up(columns).astype(np.int64)
+            whole[scorer] = Ranks(user, cold > 0, *others)
+        return whole
+
+    @property
+    def _evaluation_batch_size(self) -> int:
+        """The batch size of evaluation, rounded up so that processes can share a batch."""
+        workers = self._distribution.num_workers
+        return -(-self._options.batch_size // workers) * workers
 
     def _ranker(self, stage: Stage, model: StageModel) -> HeldOutRanker:
         if id(model) not in self._rankers:
@@ -160,7 +196,9 @@ class Experiment:
         if sampled and stage.has_candidates and self._options.negatives:
             options = {**request.options, "candidates": self._options.negatives}
             request = request._replace(options=options)
-        return request.batches(self._data, split, self._options.batch_size, _CANDIDATE_SEED)
+        size = self._evaluation_batch_size
+        rows = self._distribution.rows(size)
+        return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)
 
 
 def enable_determinism() -> None:

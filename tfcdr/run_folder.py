@@ -17,7 +17,7 @@ from typing import Any
 from tfcdr.errors import RunError
 
 # Settings that may differ between a run and its resumption.
-_INFORMATIVE = ("versions", "data_dir")
+_INFORMATIVE = ("versions", "data_dir", "strategy", "replicas")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +26,12 @@ class RunFolder:
 
     Attributes:
       path: the run's folder; created by `claim`.
+      writable: whether this process writes. Of several processes with one folder only the chief
+        does; the methods that write do nothing in the others.
     """
 
     path: pathlib.Path
+    writable: bool = True
 
     def check_free(self) -> None:
         """Checks that the folder is missing, empty or a run; writes nothing.
@@ -53,7 +56,7 @@ class RunFolder:
 
         Raises:
           RunError: the folder holds a run of another configuration, or other files, or cannot
-            be written.
+            be written, or is not the chief's.
         """
         if (self.path / "config.json").exists():
             differing = _differences("", self.config(), json.loads(json.dumps(config)))
@@ -64,6 +67,11 @@ class RunFolder:
                 )
             return
         self.check_free()
+        if not self.writable:
+            raise RunError(
+                f"{self.path}: the chief's config.json is not here; all processes need the same "
+                "folder for --workdir."
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -95,7 +103,8 @@ class RunFolder:
 
     def add_to_metrics(self, entries: Mapping[str, Any]) -> None:
         """Adds entries to a finished run's metrics.json."""
-        self.finish({**self.metrics(), **entries})
+        if self.writable:
+            self.finish({**self.metrics(), **entries})
 
     def epochs(self, stage: str) -> list[dict[str, Any]]:
         """Returns the finished epochs of a stage, oldest first."""
@@ -103,8 +112,9 @@ class RunFolder:
 
     def add_epoch(self, line: Mapping[str, Any]) -> None:
         """Appends an epoch to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        if self.writable:
+            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
     def forget_epochs(self, stage: str, after: int) -> None:
         """Drops a stage's lines beyond its last checkpoint: their epochs run again.
@@ -145,6 +155,8 @@ class RunFolder:
         self._replace(name, json.dumps(value, indent=2) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
+        if not self.writable:
+            return
         temporary = self.path / f".{name}.incomplete"
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, self.path / name)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.data_source import DataSource, check_batch
+from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
 from tfcdr.run_folder import RunFolder
 from tfcdr.stage_model import StageModel
@@ -34,16 +35,18 @@ class StageRun:
         folder: RunFolder,
         seed: int,
         monitor: str,
+        distribution: Distribution = ONE_DEVICE,
     ) -> None:
         """Creates the run of a stage.
 
         Args:
           stage: what to train on and how long.
-          model: compiled, with every variable created.
+          model: compiled, with every variable created, in the scope of the distribution.
           data: gives the batches.
           folder: where checkpoints and metrics go.
           seed: of the batches.
           monitor: the validation metric that selects the best epoch.
+          distribution: the devices and processes that share each batch.
         """
         self.stage = stage
         self.model = model
@@ -51,8 +54,12 @@ class StageRun:
         self._folder = folder
         self._seed = seed
         self._monitor = monitor
+        self._distribution = distribution
+        self._step = distribution.make_step(model)
         self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
-        model.optimizer.build(model.trainable_variables)
+        self._epochs: list[dict[str, Any]] = []  # what metrics.jsonl holds of this stage
+        with distribution.scope():
+            model.optimizer.build(model.trainable_variables)
         state = tf.train.Checkpoint(model=model, optimizer=model.optimizer, epoch=self._epoch)
         self._latest = _manager(state, folder.checkpoints(stage.name, "latest"))
         self._best = _manager(
@@ -67,12 +74,19 @@ class StageRun:
             that does not fit.
         """
         _restore(self._latest)
-        self._folder.forget_epochs(self.stage.name, int(self._epoch))
-        writer = tf.summary.create_file_writer(self._folder.tensorboard(self.stage.name))
+        done = int(self._epoch)
+        self._epochs = [
+            line for line in self._folder.epochs(self.stage.name) if line["epoch"] <= done
+        ]
+        self._folder.forget_epochs(self.stage.name, done)
+        writer = tf.summary.create_noop_writer()
+        if self._folder.writable:
+            writer = tf.summary.create_file_writer(self._folder.tensorboard(self.stage.name))
         with writer.as_default():
             while int(self._epoch) < self.stage.epochs and not self._is_stale():
                 self._train_epoch(validate)
         writer.close()
+        self._distribution.barrier()  # The chief has written its best epoch.
         self.restore_best()
 
     def restore_best(self) -> None:
@@ -81,15 +95,15 @@ class StageRun:
         Raises:
           RunError: there is none, or it has other shapes.
         """
-        if not self._best.latest_checkpoint:
+        if not tf.train.latest_checkpoint(self._best.directory):
             raise RunError(
                 f"{self._best.directory}: no checkpoint of stage {self.stage.name}; train first."
             )
         _restore(self._best)
 
     def summary(self) -> dict[str, Any]:
-        """Returns epochs, best epoch, seconds and steady-state examples per second."""
-        epochs = self._folder.epochs(self.stage.name)
+        """Returns epochs, best epoch, seconds and steady-state examples per second; trained."""
+        epochs = self._epochs
         best = max(epochs, key=self._score)
         rates = [epoch["examples_per_second"] for epoch in epochs]
         return {
@@ -101,67 +115,81 @@ class StageRun:
         }
 
     def _score(self, epoch: dict[str, Any]) -> float:
-        score = epoch["validation"][self._monitor]
+        return self._score_of(epoch["validation"])
+
+    def _score_of(self, validation: dict[str, float]) -> float:
+        score = validation[self._monitor]
         return score if np.isfinite(score) else -np.inf
 
     def _is_stale(self) -> bool:
         """Whether the last `patience` epochs brought nothing better (strictly)."""
-        scores = [self._score(epoch) for epoch in self._folder.epochs(self.stage.name)]
+        scores = [self._score(epoch) for epoch in self._epochs]
         return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= self.stage.patience
 
     def _train_epoch(self, validate: Validate) -> None:
         epoch = int(self._epoch)
         started = time.monotonic()
-        batches = self.stage.training.batches(
-            self._data, "train", self.stage.batch_size, self._seed, epoch
-        )
-        check_batch(batches.element_spec, self.model.batch_spec, self.model.name)
-        log = _EpochLog(self.stage, epoch)
-        steps = -(
-            -self._data.num_examples(self.stage.training.view, "train") // self.stage.batch_size
-        )
-        self.model.fit(
-            batches,
-            initial_epoch=epoch,
-            epochs=self.stage.epochs,
-            steps_per_epoch=steps,
-            callbacks=[log],
-            # A moving bar with ETA for a person, one line an epoch for a log file.
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-        if log.failed_step is not None:
-            self._refuse_non_finite(batches, log)
+        figures = self._train_steps(epoch)
         self._refuse_non_finite_weights(epoch)
         validation = validate(self.model)
-        better = not self._folder.epochs(self.stage.name) or validation[self._monitor] > max(
-            map(self._score, self._folder.epochs(self.stage.name))
-        )
+        score, scores = self._score_of(validation), map(self._score, self._epochs)
+        better = not self._epochs or score > max(scores)
         if better:
-            self._best.save(epoch + 1)
-        for name, value in {**log.means, **validation}.items():
+            self._save(self._best, epoch + 1)
+        for name, value in {**figures.means, **validation}.items():
             tf.summary.scalar(name, value, step=epoch + 1)
-        self._folder.add_epoch(
-            {
-                "stage": self.stage.name,
-                "epoch": epoch + 1,
-                **log.means,
-                "validation": validation,
-                "seconds": round(time.monotonic() - started, 3),
-                "examples_per_second": round(log.examples_per_second, 1),
-            }
-        )
+        line = {
+            "stage": self.stage.name,
+            "epoch": epoch + 1,
+            **figures.means,
+            "validation": validation,
+            "seconds": round(time.monotonic() - started, 3),
+            "examples_per_second": round(figures.examples_per_second, 1),
+        }
+        self._epochs.append(line)
+        self._folder.add_epoch(line)
         self._epoch.assign_add(1)
-        self._latest.save(epoch + 1)
-        score = f"{self._monitor} {validation[self._monitor]:.4f}"
-        print(f"{self.stage.name} epoch {epoch + 1}: {score}{' (best)' if better else ''}")
+        self._save(self._latest, epoch + 1)
+        shown = f"{self._monitor} {validation[self._monitor]:.4f}"
+        print(f"{self.stage.name} epoch {epoch + 1}: {shown}{' (best)' if better else ''}")
 
-    def _refuse_non_finite(self, batches: tf.data.Dataset, log: "_EpochLog") -> None:
+    def _train_steps(self, epoch: int) -> "_EpochFigures":
+        """Makes every step of an epoch."""
+        size = self.stage.batch_size
+        steps = -(-self._data.num_examples(self.stage.training.view, "train") // size)
+        batches = self._batches(epoch, self._distribution.rows(size))
+        check_batch(batches.element_spec, self.model.batch_spec, self.model.name)
+        print(f"Epoch {epoch + 1}/{self.stage.epochs}")
+        # A moving bar with ETA for a person, one line an epoch for a log file.
+        bar = tf.keras.utils.Progbar(
+            steps, verbose=1 if sys.stdout.isatty() else 2, unit_name="step"
+        )
+        figures = _EpochFigures(size)
+        for index, batch in enumerate(self._distribution.distribute(batches)):
+            losses = {name: float(loss) for name, loss in self._step(batch).items()}
+            if not np.isfinite(losses["loss"]):
+                self._refuse_non_finite(epoch, index)
+            figures.add(losses)
+            bar.update(index + 1, losses.items())
+        return figures
+
+    def _batches(self, epoch: int, rows: tuple[int, int] | None = None) -> tf.data.Dataset:
+        return self.stage.training.batches(
+            self._data, "train", self.stage.batch_size, self._seed, epoch, rows
+        )
+
+    def _save(self, manager: tf.train.CheckpointManager, number: int) -> None:
+        # Every variable is whole in the chief, so that the others have no part in saving.
+        if self._folder.writable:
+            manager.save(number)
+
+    def _refuse_non_finite(self, epoch: int, step: int) -> None:
         """Reads the failed batch again, which the seed repeats, and names its users."""
-        batch = next(iter(batches.skip(log.failed_step).take(1)))
+        batch = next(iter(self._batches(epoch).skip(step).take(1)))
         users = [int(user) for user in batch["user"] if user > 0]
         shown = ", ".join(map(str, users[:20])) + (", ..." if len(users) > 20 else "")
         raise RunError(
-            f"stage {self.stage.name}, epoch {log.epoch + 1}, step {log.failed_step + 1}: the loss "
+            f"stage {self.stage.name}, epoch {epoch + 1}, step {step + 1}: the loss "
             f"is not finite; lower the learning rate. User ids of the batch: {shown}. The last "
             "good checkpoint is kept."
         )
@@ -177,31 +205,26 @@ class StageRun:
                 )
 
 
-class _EpochLog(tf.keras.callbacks.Callback):
-    """Ends `fit` after one epoch or at a loss that is not finite; averages losses, takes time."""
+class _EpochFigures:
+    """Averages an epoch's losses over its steps and takes the time.
 
-    def __init__(self, stage: Stage, epoch: int) -> None:
-        super().__init__()
-        self.epoch = epoch
-        self.failed_step: int | None = None
+    Attributes:
+      means: of each loss.
+      examples_per_second: in the steady state; 0 after fewer than two steps.
+    """
+
+    def __init__(self, batch_size: int) -> None:
         self.means: dict[str, float] = {}
         self.examples_per_second = 0.0
-        self._batch_size = stage.batch_size
+        self._batch_size = batch_size
         self._steps = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        # The next epoch reads other batches, so it is another call of `fit`.
-        self.model.stop_training = True
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if not np.isfinite(logs["loss"]):
-            self.failed_step = batch
-            self.model.stop_training = True
-            return
+    def add(self, losses: dict[str, float]) -> None:
+        """Counts one more step, which ends now."""
         self._steps += 1
-        for name, value in logs.items():
+        for name, value in losses.items():
             mean = self.means.get(name, 0.0)
-            self.means[name] = mean + (float(value) - mean) / self._steps
+            self.means[name] = mean + (value - mean) / self._steps
         now = time.monotonic()
         if self._steps == 1:
             # The first step may compile: the steady state begins behind it.
@@ -221,7 +244,7 @@ def _restore(manager: tf.train.CheckpointManager) -> None:
     Raises:
       RunError: it does not fit the model.
     """
-    path = manager.latest_checkpoint
+    path = tf.train.latest_checkpoint(manager.directory)  # another process may have written it
     if not path:
         state = pathlib.Path(manager.directory, "checkpoint")
         if state.exists():  # TensorFlow takes an unreadable one for none

@@ -1,0 +1,101 @@
+"""A run in one process on one device, which is what the other strategies must agree with."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfcdr.errors import RunError
+from tfcdr.stage_model import StageModel
+
+# Makes one step on one element of `Distribution.distribute`; gives the global batch's losses.
+Step = Callable[[Any], dict[str, tf.Tensor]]
+
+
+class Distribution:
+    """How a run is spread over devices and processes; this class: not at all.
+
+    Every process of a run reads the records in the same order and sees the same global batches.
+    Of each it parses and draws for its own rows only, which is the costly part; reading bytes is
+    cheap. So the number of files limits nothing, and a run may go on with another number of
+    processes.
+
+    Attributes:
+      name: the strategy's.
+      num_workers: processes that read batches.
+      worker: which of them this one is.
+      num_replicas: devices that share a batch, in all processes.
+    """
+
+    name = "default"
+    num_workers = 1
+    worker = 0
+    num_replicas = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run's files and talks to the person."""
+        return self.worker == 0
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns the context in which models and optimizers create variables."""
+        return contextlib.nullcontext()
+
+    def check_batch_size(self, stage: str, batch_size: int) -> None:
+        """Checks that replicas can share a batch.
+
+        Raises:
+          RunError: the size is no multiple of their number.
+        """
+        if batch_size % self.num_replicas:
+            raise RunError(
+                f"stage {stage}: a batch of {batch_size} examples cannot be shared by "
+                f"{self.num_replicas} replicas; make the batch size a multiple of "
+                f"{self.num_replicas}."
+            )
+
+    def rows(self, batch_size: int) -> tuple[int, int]:
+        """Returns the rows [first, last) of each global batch that this process reads."""
+        share = batch_size // self.num_workers
+        return self.worker * share, (self.worker + 1) * share
+
+    def distribute(self, batches: tf.data.Dataset) -> Iterable[Any]:
+        """Hands batches of this process' rows out to its devices."""
+        return batches
+
+    def make_step(self, model: StageModel) -> Step:
+        """Returns the function that trains on one batch; compiled if `model.jit_compile` is set."""
+        return tf.function(model.train_step, jit_compile=model.jit_compile)
+
+    def add_up(self, values: np.ndarray) -> np.ndarray:
+        """Adds a float64 array of one shape up over the processes."""
+        return values
+
+    def barrier(self) -> None:
+        """Waits for all processes."""
+
+    @contextlib.contextmanager
+    def chief_first(self) -> Iterator[None]:
+        """A body that other processes begin when the chief has finished it."""
+        if not self.is_chief:
+            self.barrier()
+        yield
+        if self.is_chief:
+            self.barrier()
+
+    @contextlib.contextmanager
+    def naming_lost_tasks(self) -> Iterator[None]:
+        """A body in which the loss of another process becomes a RunError that names it."""
+        yield
+
+
+ONE_DEVICE = Distribution()
+
+
+def own_rows(rows: tuple[int, int], batch_size: int, examples: int) -> np.ndarray:
+    """Returns which of all examples, in order, are a process' rows of the batches; int [n]."""
+    every = np.arange(examples)
+    place = every % batch_size
+    return every[(rows[0] <= place) & (place < rows[1])]
