@@ -1,3 +1,3 @@
-"""Command-line programs: convert, train, evaluate, export."""
+"""Command-line programs: convert, train, evaluate, export, benchmark."""
 
 import tfcdr  # noqa: F401  (must come before anything else that imports TensorFlow)

@@ -13,6 +13,7 @@ import pytest
         ("train", "--peterrec.channels"),
         ("evaluate", "--workdir"),
         ("export", "--top_k"),
+        ("benchmark", "--against"),
     ],
 )
 def test_help_of_a_console_script_shows_the_launchers_flags(launcher, flag):

@@ -1,0 +1,183 @@
+"""Who takes part in a benchmark: what to start, with which settings."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_origin, get_type_hints
+
+from launchers.benchmarking import generated_data
+from launchers.benchmarking.generated_data import DataSizes
+from tfcdr.systems.registry import SYSTEMS
+
+OURS = "tfcdr"
+_RECBOLE_MODELS = ("NextItNet", "SASRec")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What tfcdr is to train.
+
+    Attributes:
+      system: from the registry.
+      stage: of the system.
+      config: the system's configuration.
+      sizes: of the generated data.
+      jit_compile: whether XLA compiles the step.
+    """
+
+    system: str
+    stage: str
+    config: Any
+    sizes: DataSizes
+    jit_compile: bool
+
+
+class Contender(NamedTuple):
+    """A contender that has not started yet.
+
+    Attributes:
+      start: takes a folder for data and the peers' interpreter, and gives what
+        `ContenderProcess` takes: command, settings, environment.
+    """
+
+    start: Callable[[Path, str], tuple[list[str], Mapping[str, Any], Mapping[str, str]]]
+
+
+def tfcdr(plan: Plan) -> Contender:
+    """Returns the stage as `launchers/train.py` trains it."""
+    system = SYSTEMS[plan.system]
+    (stage,) = (stage for stage in system.stages(plan.config) if stage.name == plan.stage)
+
+    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
+        del peer_python
+        sizes = plan.sizes
+        data_dir = folder / f"{stage.training.view}-{sizes.items}-{sizes.length}-{sizes.users}"
+        generated_data.prepare(data_dir, sizes, [stage.training.view])
+        settings = {
+            "system": plan.system,
+            "stage": plan.stage,
+            "config": dataclasses.asdict(plan.config),
+            "data_dir": str(data_dir),
+            "jit_compile": plan.jit_compile,
+        }
+        return [sys.executable, "-m", "launchers.benchmarking.training"], settings, {}
+
+    return Contender(start)
+
+
+def parse(ours: Plan, text: str) -> Contender:
+    """Reads one value of `--against`.
+
+    Args:
+      ours: what the contender is compared with, and its defaults.
+      text: a name, then settings KEY=VALUE behind blanks.
+
+    Raises:
+      ValueError: an unknown name or setting, or a value that is refused.
+    """
+    name, *words = text.split()
+    if name not in _PARSERS:
+        raise ValueError(f"it takes one of {', '.join(NAMES)}.")
+    settings = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ValueError(f"{word!r} is no setting KEY=VALUE.")
+        settings[key] = value
+    contender = _PARSERS[name](ours, settings)
+    if settings:
+        raise ValueError(f"{name} has no setting {next(iter(settings))!r}.")
+    return contender
+
+
+def _parse_tfcdr(ours: Plan, settings: dict[str, str]) -> Contender:
+    prefix = f"{ours.system}."
+    of_config = {
+        key.removeprefix(prefix): settings.pop(key)
+        for key in list(settings)
+        if key.startswith(prefix)
+    }
+    names = [field.name for field in dataclasses.fields(DataSizes)]
+    of_sizes = {name: settings.pop(name) for name in names if name in settings}
+    plan = dataclasses.replace(
+        ours,
+        config=_replaced(ours.config, of_config),
+        sizes=_replaced(ours.sizes, of_sizes),
+        jit_compile=_boolean(settings.pop("jit_compile", str(ours.jit_compile))),
+    )
+    return tfcdr(plan)
+
+
+def _parse_release(ours: Plan, settings: dict[str, str]) -> Contender:
+    _check_nextitnet(ours, "release")
+    onednn = _boolean(settings.pop("onednn", "true"))
+
+    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
+        del folder, peer_python
+        told = {
+            "config": dataclasses.asdict(ours.config),
+            "items": ours.sizes.items,
+            "length": ours.sizes.length,
+        }
+        command = [sys.executable, "-m", "launchers.benchmarking.nextitnet_release"]
+        # Where oneDNN is on by itself depends on the processor: only "off" is said.
+        return command, told, {} if onednn else {"TF_ENABLE_ONEDNN_OPTS": "0"}
+
+    return Contender(start)
+
+
+def _parse_recbole(ours: Plan, settings: dict[str, str]) -> Contender:
+    _check_nextitnet(ours, "recbole")
+    model = settings.pop("model", _RECBOLE_MODELS[0])
+    if model not in _RECBOLE_MODELS:
+        raise ValueError(f"model must be one of {', '.join(_RECBOLE_MODELS)}.")
+
+    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
+        del folder
+        told = {
+            "model": model,
+            "items": ours.sizes.items,
+            "length": ours.sizes.length,
+            "channels": ours.config.channels,
+            "dilations": ours.config.dilations,
+            "kernel_size": ours.config.kernel_size,
+            "batch_size": ours.config.pretrain_batch_size,
+        }
+        return [peer_python, str(Path(__file__).with_name("recbole_peer.py"))], told, {}
+
+    return Contender(start)
+
+
+_PARSERS: dict[str, Callable[[Plan, dict[str, str]], Contender]] = {
+    OURS: _parse_tfcdr,
+    "release": _parse_release,
+    "recbole": _parse_recbole,
+}
+NAMES = tuple(_PARSERS)
+
+
+def _check_nextitnet(ours: Plan, name: str) -> None:
+    if (ours.system, ours.stage) != ("peterrec", "pretrain") or not ours.config.causal:
+        raise ValueError(f"{name} does the work of --system=peterrec --stage=pretrain, causal.")
+
+
+def _replaced(instance: Any, changes: Mapping[str, str]) -> Any:
+    """Returns a dataclass with some fields read from text."""
+    types = get_type_hints(type(instance))
+    values = {}
+    for name, text in changes.items():
+        if name not in types:
+            raise ValueError(f"{type(instance).__name__} has no field {name!r}.")
+        kind = types[name]
+        if get_origin(kind) is tuple:
+            values[name] = tuple(kind.__args__[0](part) for part in text.split(",") if part)
+        else:
+            values[name] = _boolean(text) if kind is bool else kind(text)
+    return dataclasses.replace(instance, **values)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"true or false was expected, not {text!r}.")
+    return text.lower() == "true"

@@ -1,0 +1,78 @@
+"""The benchmark as a person calls it, at sizes where it takes seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.end_to_end.launching import REPOSITORY
+
+SMALL = (
+    "--turns=2",
+    "--turn_seconds=0",
+    "--data.items=100",
+    "--data.length=6",
+    "--data.users=120",
+    "--peterrec.channels=8",
+    "--peterrec.dilations=1",
+    "--peterrec.pretrain_batch_size=16",
+    "--peterrec.finetune_batch_size=16",
+)
+
+
+def benchmark(*arguments):
+    command = [sys.executable, "launchers/benchmark.py", *SMALL, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+
+
+@pytest.mark.slow
+def test_prints_and_writes_the_same_figures(tmp_path):
+    output = tmp_path / "figures" / "pretrain.json"
+    result = benchmark("--against=release", f"--output={output}")
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(output.read_text())
+    ours, release = figures["contenders"]["tfcdr"], figures["contenders"]["release"]
+    assert set(ours["timings"]) == {
+        *("step", "forward", "gradients", "pipeline", "training"),
+        *("convolutions", "matrix products"),
+    }
+    for contender in (ours, release):
+        for timing in contender["timings"].values():
+            assert timing["turns"] == 2
+            assert timing["median_seconds"] > 0
+        assert contender["peak_bytes"] > 2**26
+    seconds = [contender["timings"]["step"]["median_seconds"] for contender in (ours, release)]
+    assert figures["speedup"]["release"]["median"] == pytest.approx(seconds[1] / seconds[0])
+    assert f"{16 / seconds[0]:,.0f} examples/s" in result.stdout
+    assert "against release" in result.stdout
+    assert str(output) in result.stdout
+
+
+@pytest.mark.slow
+def test_measures_fine_tuning_against_other_settings(tmp_path):
+    output = tmp_path / "finetune.json"
+    rival = "tfcdr items=200 peterrec.table_update=touched_rows"
+    result = benchmark("--stage=finetune", f"--against={rival}", f"--output={output}")
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(output.read_text())
+    parameters = [c["parameters"] for c in figures["contenders"].values()]
+    # A hundred more target items of eight channels.
+    assert parameters[1] - parameters[0] == 100 * 8
+    assert rival in figures["speedup"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("--stage=adapt", "pretrain, finetune"),
+        ("--against=pytorch", "release"),
+        ("--data.items=3", "items"),
+    ],
+)
+def test_a_bad_flag_is_one_line(flag, named):
+    result = benchmark(flag)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert named in result.stderr
+    assert result.stderr.count("\n") == 1
