@@ -33,7 +33,8 @@ def log_lines(part=False):
             for _ in range(rng.randint(1, 9)):
                 time, item = rng.randint(0, 500), rng.randint(0, 25)
                 held_out = rng.choice(["train", "train", "validation", "test"])
-                end = f",{held_out if domain == 'toys' else 'train'}" if part else ""
+                of_source = "validation" if user % 10 == 8 else "train"
+                end = f",{held_out if domain == 'toys' else of_source}" if part else ""
                 lines.append(f"u{user},i{item},{domain},{time}{end}")
     rng.shuffle(lines)
     return [f"user_id,item_id,domain,timestamp{',part' if part else ''}", *lines]
