@@ -73,7 +73,7 @@ class StageRun:
           RunError: batches that do not fit the model, a loss that is not finite, or a checkpoint
             that does not fit.
         """
-        _restore(self._latest)
+        _restore(self._latest, self._distribution)
         done = int(self._epoch)
         self._epochs = [
             line for line in self._folder.epochs(self.stage.name) if line["epoch"] <= done
@@ -99,7 +99,7 @@ class StageRun:
             raise RunError(
                 f"{self._best.directory}: no checkpoint of stage {self.stage.name}; train first."
             )
-        _restore(self._best)
+        _restore(self._best, self._distribution)
 
     def summary(self) -> dict[str, Any]:
         """Returns epochs, best epoch, seconds and steady-state examples per second; trained."""
@@ -181,7 +181,7 @@ class StageRun:
     def _save(self, manager: tf.train.CheckpointManager, number: int) -> None:
         # Every variable is whole in the chief, so that the others have no part in saving.
         if self._folder.writable:
-            manager.save(number)
+            manager.save(number, options=self._distribution.checkpoint_options)
 
     def _refuse_non_finite(self, epoch: int, step: int) -> None:
         """Reads the failed batch again, which the seed repeats, and names its users."""
@@ -238,7 +238,7 @@ def _manager(checkpoint: tf.train.Checkpoint, directory: str) -> tf.train.Checkp
     return tf.train.CheckpointManager(checkpoint, directory, max_to_keep=1)
 
 
-def _restore(manager: tf.train.CheckpointManager) -> None:
+def _restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> None:
     """Restores the newest checkpoint, if there is one.
 
     Raises:
@@ -251,7 +251,7 @@ def _restore(manager: tf.train.CheckpointManager) -> None:
             raise RunError(f"{state}: damaged, so that no checkpoint is found; delete the run.")
         return
     try:
-        status = manager.checkpoint.restore(path)
+        status = manager.checkpoint.restore(path, options=distribution.checkpoint_options)
         status.assert_existing_objects_matched()
     # A truncated file is an IndexError.
     except (ValueError, AssertionError, LookupError, tf.errors.OpError) as error:

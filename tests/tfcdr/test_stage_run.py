@@ -150,9 +150,9 @@ def test_killed_at_any_moment_loses_at_most_an_epoch(folder, uninterrupted, mome
     def kill_at_third(call):
         calls = []
 
-        def wrapped(*arguments):
+        def wrapped(*arguments, **options):
             calls.append(arguments)
-            result = call(*arguments)
+            result = call(*arguments, **options)
             if len(calls) == 3:
                 raise Killed
             return result

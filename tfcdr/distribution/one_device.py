@@ -27,12 +27,14 @@ class Distribution:
       num_workers: processes that read batches.
       worker: which of them this one is.
       num_replicas: devices that share a batch, in all processes.
+      checkpoint_options: how the chief reads and writes checkpoints.
     """
 
     name = "default"
     num_workers = 1
     worker = 0
     num_replicas = 1
+    checkpoint_options: tf.train.CheckpointOptions | None = None
 
     @property
     def is_chief(self) -> bool:

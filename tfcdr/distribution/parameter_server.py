@@ -84,7 +84,13 @@ class ParameterServer(Distribution):
         self._strategy = tf.distribute.ParameterServerStrategy(
             tf.distribute.cluster_resolver.TFConfigClusterResolver()
         )
-        self._coordinator = tf.distribute.coordinator.ClusterCoordinator(self._strategy)
+        self._coordinator = _Coordinator(self._strategy)
+        # Otherwise each server would write its variables to a disk of its own.
+        self.checkpoint_options = tf.train.CheckpointOptions(
+            experimental_io_device="/job:chief/replica:0/task:0/device:CPU:0"
+        )
+        # Each such checkpoint is traced anew, of which TensorFlow would warn.
+        tf.get_logger().setLevel("ERROR")
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         return self._strategy.scope()
@@ -135,6 +141,14 @@ class ParameterServer(Distribution):
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
             lost = [str(server) for server in self._servers if not server.answers()]
             raise RunError(_lost(lost or ["the connection to a parameter server"])) from error
+
+
+class _Coordinator(tf.distribute.coordinator.ClusterCoordinator):
+    """Schedules functions on the workers; does not keep the process from ending."""
+
+    def __del__(self) -> None:
+        # The inherited method waits up to an hour for lost workers to come back.
+        pass
 
 
 def _lost(tasks: Sequence[str]) -> str:
