@@ -5,7 +5,7 @@ is also given for cold users (without training interactions in the ranked domain
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,9 @@ from tfcdr import metrics
 from tfcdr.ranking import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch
 
+# Items scored at once: a piece of the scores of a batch of 512 is 16 MiB.
+_ITEMS_AT_ONCE = 8192
+_NEVER_BELOW = float("nan")
 PROTOCOLS = ("full", "sampled")
 MODEL, MOST_POPULAR = "model", "most popular"
 
@@ -102,6 +105,28 @@ class Ranks(NamedTuple):
         return values
 
 
+class _Piece(NamedTuple):
+    """Scores of neighbouring items.
+
+    Attributes:
+      first: the first item's id.
+      scores: float [batch, size].
+    """
+
+    first: tf.Tensor | int
+    scores: tf.Tensor
+
+    def look_up(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the scores of ids, both [batch, any], and whether each is in this piece.
+
+        Of an id that is not, the score is another's.
+        """
+        places = ids - self.first
+        size = tf.shape(self.scores)[1]
+        here = (places >= 0) & (places < size)
+        return tf.gather(self.scores, tf.clip_by_value(places, 0, size - 1), batch_dims=1), here
+
+
 class HeldOutRanker:
     """Ranks every interaction of a data set by a model and by popularity; traced once."""
 
@@ -115,6 +140,7 @@ class HeldOutRanker:
         """
         self._model = model
         self._popularity = tf.concat([[0.0], tf.cast(counts, tf.float32)], 0)
+        self._ascending_popularity = tf.sort(self._popularity[1:])
         self._rank_batch = tf.function(self._ranks_of_batch)
 
     def __call__(self, batches: tf.data.Dataset) -> dict[tuple[str, str], Ranks]:
@@ -149,25 +175,63 @@ class HeldOutRanker:
         return ranks
 
     def _full_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
-        items = self._popularity.shape[0]
-        rows = tf.range(tf.shape(query.positive)[0])[:, tf.newaxis]
-        # Left out of the catalogue: padding, the user's other items, the positive itself.
-        known = tf.concat([tf.zeros_like(rows), query.excluded, query.positive[:, tf.newaxis]], 1)
-        places = tf.stack([tf.broadcast_to(rows, tf.shape(known)), known], -1)
-        left_out = tf.scatter_nd(places, tf.ones_like(known), (tf.shape(rows)[0], items)) > 0
-        # Rows behind the items are tokens such as CLS, which nobody can be recommended.
-        catalogue = self._model.score_catalogue(query.user)[:, :items]
-        scores = {
-            MODEL: catalogue,
-            MOST_POPULAR: tf.broadcast_to(self._popularity, tf.shape(catalogue)),
-        }
-        ranks = {
-            scorer: metrics.pessimistic_ranks(
-                tf.gather(scored, query.positive, batch_dims=1), scored, left_out
-            )
-            for scorer, scored in scores.items()
-        }
-        return {**ranks, "competitors": tf.reduce_sum(tf.cast(~left_out, tf.int32), -1)}
+        """Ranks among the catalogue without the user's other items, a piece of it at a time."""
+        items = self._model.num_items
+        known = _each_once(tf.concat([query.excluded, query.positive[:, tf.newaxis]], 1))
+        competitors = items - tf.math.count_nonzero(known, 1, dtype=tf.int32)
+
+        popularity = tf.gather(self._popularity, query.positive)
+        less_popular = tf.searchsorted(self._ascending_popularity, popularity, side="left")
+        of_known = tf.gather(self._popularity, known)
+        less_popular -= metrics.count_below(tf.where(known > 0, of_known, _NEVER_BELOW), popularity)
+        below = {MODEL: self._count_below(query, known), MOST_POPULAR: less_popular}
+        ranks = {scorer: 1 + competitors - count for scorer, count in below.items()}
+        return {**ranks, "competitors": competitors}
+
+    def _count_below(self, query: RankingQuery, known: tf.Tensor) -> tf.Tensor:
+        """Counts the items, but the known ones, that the model scores below the positive.
+
+        Args:
+          query: the interactions.
+          known: int [batch, any], items that do not compete, each once, and zeros.
+
+        Returns:
+          Int32 [batch].
+        """
+        positive = query.positive[:, tf.newaxis]
+
+        def take(score: tf.Tensor, piece: "_Piece") -> tf.Tensor:
+            scores, here = piece.look_up(positive)
+            return tf.where(here, scores, score)
+
+        # The positive's score comes out of the same products as those that it is compared with:
+        # computed by itself, it might differ from a twin's in the last bit.
+        positive_score = self._fold(take, tf.zeros_like(positive, tf.float32), query.user)[:, 0]
+
+        def count(below: tf.Tensor, piece: "_Piece") -> tf.Tensor:
+            scores, here = piece.look_up(known)
+            scores = tf.where(here, scores, _NEVER_BELOW)
+            in_piece = metrics.count_below(piece.scores, positive_score)
+            return below + in_piece - metrics.count_below(scores, positive_score)
+
+        return self._fold(count, tf.zeros_like(query.positive, tf.int32), query.user)
+
+    def _fold(
+        self,
+        update: Callable[[tf.Tensor, "_Piece"], tf.Tensor],
+        state: tf.Tensor,
+        user: tf.Tensor,
+    ) -> tf.Tensor:
+        """Updates a state with the scores of the whole catalogue, piece by piece."""
+        whole, rest = divmod(self._model.num_items, _ITEMS_AT_ONCE)
+
+        def scored(first: tf.Tensor | int, size: int) -> "_Piece":
+            return _Piece(first, self._model.score_range(user, first, size))
+
+        # Not compiled by XLA: its matrix products keep one core busy on CPU, TensorFlow's all.
+        for index in tf.range(whole):
+            state = update(state, scored(1 + index * _ITEMS_AT_ONCE, _ITEMS_AT_ONCE))
+        return update(state, scored(1 + whole * _ITEMS_AT_ONCE, rest)) if rest else state
 
     def _sampled_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
         scores = {
@@ -180,6 +244,13 @@ class HeldOutRanker:
         }
         negatives = tf.shape(query.candidates)[1] - 1
         return {**ranks, "competitors": tf.fill(tf.shape(query.positive), negatives)}
+
+
+def _each_once(ids: tf.Tensor) -> tf.Tensor:
+    """Keeps the first of equal ids in each row of int [batch, any]; others become 0."""
+    ascending = tf.sort(ids, axis=1)
+    repeated = tf.pad(ascending[:, 1:] == ascending[:, :-1], [[0, 0], [1, 0]])
+    return tf.where(repeated, 0, ascending)
 
 
 def tabulate(ranks: Mapping[tuple[str, str], Ranks], ks: Iterable[int]) -> list[dict[str, object]]:

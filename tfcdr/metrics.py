@@ -11,26 +11,25 @@ import sklearn.metrics
 import tensorflow as tf
 
 
-def pessimistic_ranks(
-    positive: tf.Tensor, others: tf.Tensor, left_out: tf.Tensor | None = None
-) -> tf.Tensor:
+def pessimistic_ranks(positive: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     """Ranks each positive among other items: 1 + the number not scored below it.
 
     Args:
       positive: float [batch], scores of the held-out items.
       others: float [batch, items], scores of the items it competes with.
-      left_out: bool [batch, items], true for items that do not compete after all.
 
     Returns:
       Int32 [batch], 1 is best. A positive scored NaN is ranked last.
     """
-    positive = positive[:, tf.newaxis]
-    # Spelled out, since TensorFlow's graph optimizer turns ~(a < b) into a >= b, which is false
-    # where a score is not a number.
-    competes = (others >= positive) | tf.math.is_nan(others) | tf.math.is_nan(positive)
-    if left_out is not None:
-        competes &= ~left_out
-    return 1 + tf.reduce_sum(tf.cast(competes, tf.int32), -1)
+    return 1 + tf.shape(others)[1] - count_below(others, positive)
+
+
+def count_below(scores: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
+    """Counts the items that rank behind a positive: int32 [batch] of float [batch, items].
+
+    Counting those below, rather than those above, makes a tie or a NaN on either side lose.
+    """
+    return tf.reduce_sum(tf.cast(scores < positive[:, tf.newaxis], tf.int32), -1)
 
 
 def _hit(ranks: np.ndarray, k: int) -> np.ndarray:

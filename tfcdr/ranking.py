@@ -29,7 +29,7 @@ class RankingQuery(NamedTuple):
 class RankingModel(tf.keras.Model, abc.ABC):
     """A model that scores items 1..num_items for a user by an inner product.
 
-    A system with another score overrides `score_catalogue` and `score_candidates`.
+    A system with another score overrides `score_range` and `score_candidates`.
     """
 
     num_items: int
@@ -53,11 +53,25 @@ class RankingModel(tf.keras.Model, abc.ABC):
     def item_factors(self) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns item vectors [rows, channels] and biases [rows] or None; row = item id."""
 
-    def score_catalogue(self, user: tf.Tensor) -> tf.Tensor:
-        """Scores every row of the item table: [..., channels] -> [..., rows]."""
+    def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
+        """Scores neighbouring rows of the item table: [..., channels] -> [..., count].
+
+        Args:
+          user: float, at least [batch, channels].
+          first: the first row.
+          count: rows to score; known when traced.
+        """
         vectors, bias = self.item_factors()
-        scores = tf.einsum("...c,rc->...r", user, vectors)
-        return scores if bias is None else scores + bias
+        vectors = tf.slice(vectors, (first, 0), (count, vectors.shape[1]))
+        # Two dimensions: XLA on CPU takes the gradient of a product over more to a plain loop.
+        scores = tf.matmul(tf.reshape(user, (-1, user.shape[-1])), vectors, transpose_b=True)
+        if bias is not None:
+            scores += tf.slice(bias, (first,), (count,))
+        return tf.reshape(scores, tf.concat([tf.shape(user)[:-1], [count]], 0))
+
+    def score_catalogue(self, user: tf.Tensor) -> tf.Tensor:
+        """Scores every row of the item table at once: [..., channels] -> [..., rows]."""
+        return self.score_range(user, 0, self.item_factors()[0].shape[0])
 
     def score_candidates(self, user: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Scores chosen items: [batch, channels], int [batch, n] -> [batch, n]."""

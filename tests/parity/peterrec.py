@@ -358,8 +358,8 @@ def _replay_checkpoint(case: Case, settings: dict, jit_compile: bool) -> Outputs
     probabilities = tf.nn.softmax(last).numpy()
     top = _top_ids(last)
     positive = np.take_along_axis(last, items[:, -1:], 1)[:, 0]
-    is_positive = np.arange(rows) == items[:, -1:]
-    ranks = metrics.pessimistic_ranks(positive, last, is_positive).numpy()
+    others = np.where(np.arange(rows) == items[:, -1:], -np.inf, last)
+    ranks = metrics.pessimistic_ranks(positive, others).numpy()
     finetuning_config = _config(settings, adaptation="fine_tune_all")
     finetuning = FinetuningModel(finetuning_config, items.shape[1], rows, num_targets=1)
     reference.load_checkpoint(finetuning, str(released_checkpoint()))

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tfcdr import evaluation
 from tfcdr.evaluation import (
     EvaluationOptions,
     HeldOutRanker,
@@ -53,8 +56,9 @@ class TableModel(RankingModel):
     def item_factors(self):
         return tf.eye(SCORES.shape[1]), None
 
-    def score_catalogue(self, user):
-        return user  # 0 times not-a-number would spoil every other score
+    def score_range(self, user, first, count):
+        # No product: 0 times not-a-number would spoil every other score.
+        return tf.slice(user, (0, first), (-1, count))
 
     def score_candidates(self, user, ids):
         return tf.gather(user, ids, batch_dims=1)
@@ -74,6 +78,12 @@ def rank(rows, candidates=True, batch_size=2, model=None):
         arrays[key] = np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
     batches = tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
     return HeldOutRanker(model or TableModel(), COUNTS)(batches)
+
+
+@pytest.fixture(params=[1, 2, 3, 5, 8192], autouse=True)
+def items_at_once(request, monkeypatch):
+    """Pieces of one item, pieces with and without a rest, and the catalogue as one piece."""
+    monkeypatch.setattr(evaluation, "_ITEMS_AT_ONCE", request.param)
 
 
 ROWS = [
@@ -120,6 +130,83 @@ def test_rows_that_fill_a_batch_up_are_left_out(batch_size):
     assert ranks[FULL].user.tolist() == [7, 8, 8]
     assert ranks[FULL].cold.tolist() == [True, False, False]
     assert ranks[FULL].rank.tolist() == [2, 4, 5]
+
+
+def brute_force(scores, positive, excluded):
+    """One user's rank and competitors, counted one by one."""
+    left_out = {0, positive, *excluded}
+    competing = [score for item, score in enumerate(scores) if item not in left_out]
+    not_below = [score for score in competing if not score < scores[positive]]
+    return 1 + len(not_below), len(competing)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_agrees_with_counting_one_by_one(data):
+    items = data.draw(st.integers(1, 12), "items")
+    score = st.sampled_from([0.0, 1.0, 2.0, np.inf, -np.inf, np.nan])
+    scores = data.draw(st.lists(score, min_size=items + 1, max_size=items + 1), "scores")
+    positive = data.draw(st.integers(1, items), "positive")
+    excluded = data.draw(st.lists(st.integers(0, items), min_size=4, max_size=4), "excluded")
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=items, max_size=items), "counts")
+
+    class OneUser(TableModel):
+        num_items = items
+
+        def query(self, batch):
+            user = tf.constant([scores], tf.float32)
+            return super().query(batch)._replace(user=user)
+
+    model = OneUser()
+    model.num_items = items
+    batch = {
+        "user": [1],
+        "kind": [0],
+        "positive": [positive],
+        "excluded": [excluded],
+        "cold": [0],
+        "example_weight": [1.0],
+    }
+    ranks = HeldOutRanker(model, np.array(counts))(tf.data.Dataset.from_tensors(batch))
+    expected = brute_force(scores, positive, excluded)
+    assert (ranks[FULL].rank[0], ranks[FULL].competitors[0]) == expected
+    by_count = brute_force([np.nan, *counts], positive, excluded)
+    assert (ranks[FULL_POPULAR].rank[0], ranks[FULL_POPULAR].competitors[0]) == by_count
+
+
+class WideCatalogue(TableModel):
+    """A catalogue of two million items whose vectors come out of thin air."""
+
+    num_items = 2_000_000
+
+    def __init__(self):
+        super().__init__()
+        self.num_items = WideCatalogue.num_items
+
+    def score_range(self, user, first, count):
+        return tf.zeros((tf.shape(user)[0], count)) + tf.cast(first, tf.float32)
+
+
+def test_no_tensor_holds_a_score_for_every_item(monkeypatch):
+    monkeypatch.setattr(evaluation, "_ITEMS_AT_ONCE", 8192)
+    ranker = HeldOutRanker(WideCatalogue(), np.ones(WideCatalogue.num_items))
+    spec = {key: tf.TensorSpec([512], tf.int32) for key in ("kind", "positive", "cold")} | {
+        "excluded": tf.TensorSpec([512, 40], tf.int32)
+    }
+    function = tf.function(ranker._ranks_of_batch).get_concrete_function(spec)
+    definition = function.graph.as_graph_def(add_shapes=True)
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    sizes = [
+        np.prod([dim.size for dim in shape.dim], dtype=np.int64)
+        for node in nodes
+        for shape in node.attr["_output_shapes"].list.shape
+        if not shape.unknown_rank and all(dim.size > 0 for dim in shape.dim)
+    ]
+    # A piece of scores, and the popularity of every item, but never their product.
+    assert 512 * 8192 in sizes
+    assert max(sizes) <= 512 * 8192
 
 
 def test_ranking_is_traced_once():

@@ -16,10 +16,8 @@ def ranks(request):
     if request.param != "eager":
         function = tf.function(function, jit_compile=request.param == "xla")
 
-    def call(positive, others, left_out=None):
+    def call(positive, others):
         arguments = [tf.constant(positive, tf.float32), tf.constant(others, tf.float32)]
-        if left_out is not None:
-            arguments.append(tf.constant(left_out))
         return function(*arguments).numpy().tolist()
 
     return call
@@ -36,10 +34,6 @@ def test_ties_count_against_the_positive(ranks):
 
 def test_a_score_that_is_no_number_loses(ranks):
     assert ranks([NAN, 1.0], [[-5.0, -9.0], [NAN, 0.0]]) == [3, 2]
-
-
-def test_items_left_out_do_not_compete_whatever_their_score(ranks):
-    assert ranks([0.5], [[0.9, NAN, 0.5, 0.1]], [[True, True, False, False]]) == [2]
 
 
 @pytest.mark.parametrize(
