@@ -166,7 +166,8 @@ def _training_entries(split: SplitRead, batching: Batching) -> Assemble:
     def entries(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         if exclude_seen:
             seen = records["seen_items"]
-            spared = right_pad(seen, seen.bounding_shape(axis=1))
+            # All rows of this process may be ones that only fill the batch up.
+            spared = right_pad(seen, tf.maximum(seen.bounding_shape(axis=1), 1))
         else:
             spared = records["target_item"][:, tf.newaxis]
         bits = split.own(negative_sampling.random_bits(split.batch_size, batching.negatives, seed))

@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 
@@ -167,10 +168,14 @@ def test_every_batch_draws_anew(prepared):
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("view", list(VIEWS))
 def test_processes_that_share_batches_read_the_same_ones_together(prepared, view, split):
-    """Draws included; the last batch, which is filled up, too."""
-    options = {"candidates": 5} if (view, split) == ("transfer", "validation") else {}
+    """Draws included; the last batch, of one example, leaves some with nothing but filling rows."""
+    size = prepared.num_examples(view, split) - 1
+    options = {"batch_size": size}
+    if (view, split) == ("transfer", "validation"):
+        options["candidates"] = 5
     whole = read(prepared, view, split, **options)
-    parts = [read(prepared, view, split, rows=rows, **options) for rows in ((0, 3), (3, 4), (4, 7))]
+    cuts = [0, size // 3, size // 3 + 1, size]
+    parts = [read(prepared, view, split, rows=rows, **options) for rows in itertools.pairwise(cuts)]
     for batch, *shares in zip(whole, *parts, strict=True):
         for key, value in batch.items():
             together = np.concatenate([share[key] for share in shares])

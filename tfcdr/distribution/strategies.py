@@ -36,6 +36,7 @@ def start(strategy: str, timeout: float, cpu_devices: int = 1) -> Distribution |
         return ParameterServer(cluster, timeout)
     if strategy == "multi_worker":
         return MultiWorker(cluster, timeout)
+    os.environ.pop("TF_CONFIG", None)  # TensorFlow would read it again.
     if strategy == "mirrored":
         (cpu,) = tf.config.list_physical_devices("CPU")
         logical = [tf.config.LogicalDeviceConfiguration()] * cpu_devices
