@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from data_pipelines.errors import DataError
@@ -39,6 +40,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         # Started by a console script: `--help` looks for the flags of the program that was called.
         for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    # absl's handler would say again what TensorFlow's own has said.
+    tf.get_logger().propagate = False
     # Into a file or a pipe, too, a line appears when it is printed.
     sys.stdout.reconfigure(line_buffering=True)
     app.run(guarded, flags_parser=_parse)

@@ -75,6 +75,12 @@ _CPU_DEVICES = flags.DEFINE_integer(
     "try it out.",
     lower_bound=1,
 )
+_MIXED_PRECISION = flags.DEFINE_bool(
+    "mixed_precision",
+    False,
+    "Computes in float16 with float32 weights and a loss scale that adapts itself: faster on GPUs "
+    "of compute capability 7.0 and above. What is exported computes in float32.",
+)
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
 }
@@ -94,6 +100,12 @@ def main(argv: Sequence[str]) -> None:
     baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
+    if _MIXED_PRECISION.value and _STRATEGY.value == "parameter_server":
+        # Keras' loss scaling needs every replica to see every gradient.
+        raise program.FlagError(
+            "--mixed_precision: TensorFlow cannot scale losses with --strategy=parameter_server; "
+            "leave one of the two out."
+        )
     if _DETERMINISTIC.value:
         enable_determinism()
     distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
@@ -119,8 +131,17 @@ def _train(
         print(line)
 
     def experiment(config: Any, folder: RunFolder) -> Experiment:
-        seed, jit_compile = _SEED.value, _JIT_COMPILE.value
-        new = Experiment(system, config, data, folder, options, seed, jit_compile, distribution)
+        new = Experiment(
+            system,
+            config,
+            data,
+            folder,
+            options,
+            _SEED.value,
+            _JIT_COMPILE.value,
+            distribution,
+            _MIXED_PRECISION.value,
+        )
         new.check_data()
         with distribution.chief_first():
             folder.claim(_run_config(config, options, data.fingerprint, data_dir, distribution))
@@ -216,6 +237,7 @@ def _run_config(
         "seed": _SEED.value,
         "deterministic": _DETERMINISTIC.value,
         "jit_compile": _JIT_COMPILE.value,
+        "mixed_precision": _MIXED_PRECISION.value,
         "strategy": distribution.name,
         "replicas": distribution.num_replicas,
         "data_fingerprint": fingerprint,

@@ -1,5 +1,7 @@
 """A run from prepared data to final figures: every stage of a system, then the test."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ class Experiment:
         seed: int,
         jit_compile: bool,
         distribution: Distribution = ONE_DEVICE,
+        mixed_precision: bool = False,
     ) -> None:
         """Creates the experiment.
 
@@ -43,6 +46,7 @@ class Experiment:
           seed: of weights, batches and draws.
           jit_compile: whether train steps are compiled by XLA.
           distribution: the devices and processes that train.
+          mixed_precision: whether layers compute in float16; weights are float32 in any case.
         """
         self._system = system
         self._config = config
@@ -52,6 +56,7 @@ class Experiment:
         self._seed = seed
         self._jit_compile = jit_compile
         self._distribution = distribution
+        self._mixed_precision = mixed_precision
         self._stages = system.stages(config)
         # By the model's identity; each keeps its model, so that an identity is not used again.
         self._rankers: dict[int, HeldOutRanker] = {}
@@ -133,7 +138,7 @@ class Experiment:
         # Each stage starts from a seed of its own, so that a resumed run, which skips the stages
         # before, draws the same initial weights.
         tf.keras.utils.set_random_seed(self._seed + 1000 * self._stages.index(stage))
-        with self._distribution.scope():
+        with self._distribution.scope(), _dtype_policy(self._mixed_precision):
             model = self._system.build(stage.name, self._config, self._data, self._seed)
             optimizer = self._system.optimizer(stage.name, self._config)
             model.compile(optimizer=optimizer, jit_compile=self._jit_compile)
@@ -204,6 +209,20 @@ class Experiment:
 def enable_determinism() -> None:
     """Makes every operation give the same bits in every run on one machine; call it first."""
     tf.config.experimental.enable_op_determinism()
+
+
+@contextlib.contextmanager
+def _dtype_policy(mixed_precision: bool) -> Iterator[None]:
+    """A body in which layers are built that compute in float16 and keep float32 weights, or not.
+
+    Keras wraps the optimizer of a model that is compiled here so that it scales losses.
+    """
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("mixed_float16" if mixed_precision else "float32")
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
 
 
 def _describe_parameters(model: StageModel) -> str:

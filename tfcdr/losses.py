@@ -61,9 +61,9 @@ def sampled_softmax(
     that is the label itself ("accidental hit") gets no probability (Jean et al., ACL 2015).
 
     Args:
-      hidden: float [..., channels].
+      hidden: float [..., channels]; the product with the sample is computed in its precision.
       labels: int [...] ids.
-      item_vectors: float [rows, channels].
+      item_vectors: float32 [rows, channels].
       item_bias: float [rows].
       sampled_ids: int [samples].
       sampled_mask: bool [samples]; false leaves an entry out (a repeated draw).
@@ -73,12 +73,15 @@ def sampled_softmax(
     Returns:
       Float [...], the cross-entropy at each position.
     """
-    label_logit = tf.reduce_sum(hidden * tf.gather(item_vectors, labels), -1)
+    of_labels = tf.gather(item_vectors, labels)
+    label_logit = tf.reduce_sum(tf.cast(hidden, of_labels.dtype) * of_labels, -1)
     label_logit += tf.gather(item_bias, labels) - label_log_count
     # Two dimensions: XLA on CPU takes the gradient of a product over [batch, time] rows to a loop
     # that is tens of times slower than its matrix product.
     rows = tf.reshape(hidden, (-1, hidden.shape[-1]))
-    sampled_logits = tf.matmul(rows, tf.gather(item_vectors, sampled_ids), transpose_b=True)
+    of_samples = tf.cast(tf.gather(item_vectors, sampled_ids), rows.dtype)
+    sampled_logits = tf.matmul(rows, of_samples, transpose_b=True)
+    sampled_logits = tf.cast(sampled_logits, item_vectors.dtype)
     shape = tf.concat([tf.shape(labels), tf.shape(sampled_ids)], 0)
     sampled_logits = tf.reshape(sampled_logits, shape)
     sampled_logits += tf.gather(item_bias, sampled_ids) - sampled_log_count

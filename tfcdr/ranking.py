@@ -54,7 +54,7 @@ class RankingModel(tf.keras.Model, abc.ABC):
         """Returns item vectors [rows, channels] and biases [rows] or None; row = item id."""
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
-        """Scores neighbouring rows of the item table: [..., channels] -> [..., count].
+        """Scores neighbouring rows of the item table: [..., channels] -> float32 [..., count].
 
         Args:
           user: float, at least [batch, channels].
@@ -63,8 +63,11 @@ class RankingModel(tf.keras.Model, abc.ABC):
         """
         vectors, bias = self.item_factors()
         vectors = tf.slice(vectors, (first, 0), (count, vectors.shape[1]))
-        # Two dimensions: XLA on CPU takes the gradient of a product over more to a plain loop.
-        scores = tf.matmul(tf.reshape(user, (-1, user.shape[-1])), vectors, transpose_b=True)
+        # Two dimensions: XLA on CPU takes the gradient of a product over more to a plain loop. The
+        # product is computed in the precision of the user.
+        rows = tf.reshape(user, (-1, user.shape[-1]))
+        scores = tf.matmul(rows, tf.cast(vectors, rows.dtype), transpose_b=True)
+        scores = tf.cast(scores, tf.float32)
         if bias is not None:
             scores += tf.slice(bias, (first,), (count,))
         return tf.reshape(scores, tf.concat([tf.shape(user)[:-1], [count]], 0))

@@ -252,7 +252,8 @@ def _restore(manager: tf.train.CheckpointManager, distribution: Distribution) ->
         return
     try:
         status = manager.checkpoint.restore(path, options=distribution.checkpoint_options)
-        status.assert_existing_objects_matched()
+        # What the checkpoint holds besides, such as the optimizer, is not missed.
+        status.assert_existing_objects_matched().expect_partial()
     # A truncated file is an IndexError.
     except (ValueError, AssertionError, LookupError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]

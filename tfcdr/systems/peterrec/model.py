@@ -174,7 +174,7 @@ class PretrainingModel(StageModel, RankingModel):
         if not self.config.causal:
             mask = tf.fill((tf.shape(history)[0], 1), self.trunk.item_embedding.input_dim - 1)
             history = tf.concat([history[:, 1:], mask], 1)
-        return self.output_features(self.trunk(history)[:, -1])
+        return self.output_features(tf.cast(self.trunk(history)[:, -1], tf.float32))
 
     def item_factors(self) -> tuple[tf.Tensor, tf.Tensor]:
         return self.output_vectors, self.output_bias
@@ -235,8 +235,8 @@ class FinetuningModel(StageModel, RankingModel):
             layer.trainable = id(layer) in second_norms
 
     def encode(self, context: tf.Tensor) -> tf.Tensor:
-        """Returns user vectors float [batch, C] of histories with their CLS tokens."""
-        hidden = self.trunk(context)
+        """Returns user vectors float32 [batch, C] of histories with their CLS tokens."""
+        hidden = tf.cast(self.trunk(context), tf.float32)
         last = hidden[:, -1]
         return last if self.config.causal else hidden[:, 0] + last
 
