@@ -44,8 +44,8 @@ class DataSizes:
 
     @property
     def enough_users(self) -> int:
-        """Users that suffice for every item to occur: one in two interactions is given to that."""
-        return max(self.users, -(-2 * self.items // _TARGET_LENGTH))
+        """Users whose target interactions suffice for every item to occur."""
+        return max(self.users, -(-self.items // _TARGET_LENGTH))
 
 
 def prepare(folder: Path, sizes: DataSizes, views: Sequence[str]) -> PreparedData:
@@ -74,10 +74,9 @@ def draw(sizes: DataSizes) -> InteractionLog:
     tables = []
     for domain, length in lengths.items():
         count = users * length
-        drawn = np.minimum(random.zipf(1.3, count), sizes.items) - 1
-        # Every second interaction walks through the items, so that none is missing.
-        drawn[::2] = np.arange(len(drawn[::2])) % sizes.items
-        items = random.permutation(drawn)
+        items = np.minimum(random.zipf(1.3, count), sizes.items) - 1
+        # Somewhere, each item occurs.
+        items[random.permutation(count)[: sizes.items]] = np.arange(sizes.items)
         table = pd.DataFrame(
             {
                 "user_id": np.repeat(np.arange(users), length).astype(str),
