@@ -1,0 +1,135 @@
+"""Starts launchers/train.py as the processes of a cluster on the loopback interface."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from tests.end_to_end.launching import REPOSITORY, Outcome
+
+# Writes the losses of every step that the process makes to WORKDIR/steps.jsonl, in full precision,
+# and kills the process itself at one step of a stage if the environment says so.
+WITH_STEPS = """
+import json, os, signal
+from launchers import train
+from tfcdr.stage_run import StageRun, _EpochFigures
+
+make = StageRun.__init__
+made = {}
+
+def note_stage(run, stage, model, data, folder, *arguments, **named):
+    made.update(stage=stage.name, path=folder.path, writable=folder.writable)
+    make(run, stage, model, data, folder, *arguments, **named)
+
+add = _EpochFigures.add
+counts = {}
+
+def note_losses(figures, losses):
+    stage = made["stage"]
+    counts[stage] = counts.get(stage, 0) + 1
+    if made["writable"]:
+        with (made["path"] / "steps.jsonl").open("a") as file:
+            file.write(json.dumps({"stage": stage, **losses}) + "\\n")
+    if os.environ.get("DIE_AT") == f"{stage} {counts[stage]}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    add(figures, losses)
+
+StageRun.__init__ = note_stage
+_EpochFigures.add = note_losses
+train.run()
+"""
+
+
+def addresses(count):
+    """Addresses on the loopback interface with ports that are free now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+class Processes:
+    """The processes of one run by name, such as "worker 0"; all are gone when it is closed."""
+
+    def __init__(self, jobs, *arguments, die_at=None, only=None):
+        """Starts them.
+
+        Args:
+          jobs: how many tasks each job has; empty for a single process without TF_CONFIG.
+          *arguments: of train.py.
+          die_at: by name, the "stage step" at which a process kills itself.
+          only: the name of the only one that is started.
+        """
+        free = iter(addresses(sum(jobs.values())))
+        self.cluster = {job: [next(free) for _ in range(count)] for job, count in jobs.items()}
+        self._processes = {}
+        tasks = [(job, index) for job, count in jobs.items() for index in range(count)]
+        for job, index in tasks or [("process", 0)]:
+            name = f"{job} {index}"
+            if only not in (None, name):
+                continue
+            task = {"cluster": self.cluster, "task": {"type": job, "index": index}}
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(REPOSITORY),
+                **({"TF_CONFIG": json.dumps(task)} if jobs else {}),
+                "DIE_AT": (die_at or {}).get(name, ""),
+            }
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-c", WITH_STEPS, *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=REPOSITORY,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def address(self, name):
+        job, index = name.split()
+        return self.cluster[job][int(index)]
+
+    def kill(self, name):
+        self._processes[name].kill()
+
+    def wait_for_steps(self, workdir, count, seconds=120):
+        """Waits until the chief has made so many steps."""
+        path = workdir / "steps.jsonl"
+        deadline = time.monotonic() + seconds
+        while not path.exists() or path.read_text().count("\n") < count:
+            running = [process.poll() is None for process in self._processes.values()]
+            assert all(running), self.outcomes(10)
+            assert time.monotonic() < deadline, "no step in time"
+            time.sleep(0.01)
+
+    def outcome(self, name, seconds=120):
+        """Waits for the end of one process."""
+        process = self._processes[name]
+        out, err = process.communicate(timeout=seconds)
+        return Outcome(process.returncode, out, err)
+
+    def outcomes(self, seconds=120):
+        return {name: self.outcome(name, seconds) for name in self._processes}
+
+
+def steps(workdir):
+    """The losses of every step by stage, in the order in which they were made."""
+    by_stage = {}
+    for text in (workdir / "steps.jsonl").read_text().splitlines():
+        losses = json.loads(text)
+        by_stage.setdefault(losses.pop("stage"), []).append(losses)
+    return by_stage
