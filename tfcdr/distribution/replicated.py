@@ -81,6 +81,16 @@ class MultiWorker(Mirrored):
         with self.naming_lost_tasks():
             self._use(tf.distribute.MultiWorkerMirroredStrategy())
 
+    def make_step(self, model: StageModel) -> Step:
+        for variable in model.variables:
+            if variable.synchronization == tf.VariableSynchronization.ON_READ:
+                # The chief alone saves; it would wait for the others for ever.
+                raise RunError(
+                    f"--strategy={self.name} cannot train {variable.name}, which replicas average "
+                    "when it is read, as in batch normalisation; use another strategy."
+                )
+        return super().make_step(model)
+
     def add_up(self, values: np.ndarray) -> np.ndarray:
         def own(context: tf.distribute.ReplicaContext) -> tf.Tensor:
             # A process with several replicas counts once.
