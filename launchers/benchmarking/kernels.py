@@ -61,19 +61,25 @@ def convolutions(config: PeterRecConfig, data: DataSource, stage: Stage) -> dict
         return tape.gradient(outputs, [inputs, *weights], output_gradients=inputs)
 
     shape = (batch * time, config.kernel_size * channels)
-    rows = [tf.random.stateless_normal(shape, seed=(0, index)) for index in range(len(layers))]
-    kernel = tf.random.stateless_normal((shape[1], channels), seed=(1, 0))
-    upstream = tf.reshape(inputs, (-1, channels))
+    # Other factors for every product: equal ones would be computed once.
+    factors = [
+        (
+            tf.random.stateless_normal(shape, seed=(index, 0)),
+            tf.random.stateless_normal((shape[1], channels), seed=(index, 1)),
+            tf.random.stateless_normal((shape[0], channels), seed=(index, 2)),
+        )
+        for index in range(len(layers))
+    ]
 
     @tf.function
     def multiply() -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         return [
             (
-                tf.matmul(row, kernel),
+                tf.matmul(rows, kernel),
                 tf.matmul(upstream, kernel, transpose_b=True),
-                tf.matmul(row, upstream, transpose_a=True),
+                tf.matmul(rows, upstream, transpose_a=True),
             )
-            for row in rows
+            for rows, kernel, upstream in factors
         ]
 
     product = 3 * 2 * batch * channels * channels

@@ -68,8 +68,8 @@ class Distribution:
         return batches
 
     def make_step(self, model: StageModel) -> Step:
-        """Returns the function that trains on one batch; compiled if `model.jit_compile` is set."""
-        return tf.function(model.train_step, jit_compile=model.jit_compile)
+        """Returns the function that trains on one batch."""
+        return tf.function(model.train_step)
 
     def add_up(self, values: np.ndarray) -> np.ndarray:
         """Adds a float64 array of one shape up over the processes."""
