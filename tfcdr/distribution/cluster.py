@@ -128,6 +128,16 @@ def wait_for(tasks: Iterable[Task], seconds: float) -> None:
             time.sleep(_RETRY_SECONDS)
 
 
+def gone(tasks: Iterable[Task], seconds: float) -> list[Task]:
+    """Returns the processes that accept no connection; waits so long for the first to end."""
+    deadline = time.monotonic() + seconds
+    while not (lost := [task for task in tasks if not task.answers()]):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_RETRY_SECONDS)
+    return lost
+
+
 @contextlib.contextmanager
 def listening(task: Task) -> Iterator[None]:
     """Accepts connections at this process' address, until TensorFlow takes it over.

@@ -139,7 +139,7 @@ class ParameterServer(Distribution):
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-            lost = [str(server) for server in self._servers if not server.answers()]
+            lost = list(map(str, clusters.gone(self._servers, _PATIENCE_SECONDS)))
             raise RunError(_lost(lost or ["the connection to a parameter server"])) from error
 
 

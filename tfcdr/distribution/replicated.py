@@ -15,6 +15,7 @@ from tfcdr.stage_model import StageModel
 
 # What a collective operation raises when another process is gone.
 _LOSSES = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
+_ENDING_SECONDS = 5.0
 
 
 class Mirrored(Distribution):
@@ -109,7 +110,8 @@ class MultiWorker(Mirrored):
         try:
             yield
         except _LOSSES as error:
-            lost = [str(task) for task in self._cluster.others if not task.answers()]
+            # One that ended by an error of its own may still be ending.
+            lost = map(str, clusters.gone(self._cluster.others, _ENDING_SECONDS))
             raise RunError(
                 f"lost {', '.join(lost) or 'the connection to another process'}; run the same "
                 "command on all workers again to resume after the last finished epoch."

@@ -101,6 +101,11 @@ def test_a_process_that_does_not_come_up_is_named_with_its_address(taken, absent
         cluster.wait_for([taken, absent], 0.1)
 
 
+def test_what_is_gone_is_told_from_what_is_there(taken, absent):
+    assert cluster.gone([taken, absent], 60) == [absent]
+    assert cluster.gone([taken], 0) == []
+
+
 def test_a_listening_process_answers_until_it_stops(absent):
     port = int(absent.address.rpartition(":")[2])
     with socket.socket() as finder:  # a port that is free to be listened at
