@@ -2,7 +2,7 @@
 
     python launchers/benchmark.py --system=peterrec --stage=pretrain --peterrec.channels=256
     python launchers/benchmark.py --system=peterrec --stage=pretrain --against=release \
-      --against="tfcdr items=1000000 peterrec.table_update=touched_rows"
+      --against="tfcdr data.items=1000000 peterrec.table_update=touched_rows"
 
 Every contender works in a process of its own, on generated data of the sizes that the flags say,
 and all take turns (A B A B ...). What is printed is also written to --output, as JSON.
@@ -35,8 +35,8 @@ _AGAINST = flags.DEFINE_multi_string(
     "against",
     [],
     f"What to compare with, once for each: one of {', '.join(contenders.NAMES)}, and settings of "
-    'it behind blanks. "tfcdr" takes items=, length=, users=, jit_compile= and SYSTEM.FIELD= and '
-    'else does as the flags say; "release" takes onednn=; "recbole" takes model=.',
+    'it behind blanks. "tfcdr" takes data.FIELD=, SYSTEM.FIELD= and jit_compile=, and else does as '
+    'the flags say; "release" takes onednn=; "recbole" takes model=.',
 )
 _TURNS = flags.DEFINE_integer("turns", 7, "Turns of every contender.", lower_bound=1)
 _TURN_SECONDS = flags.DEFINE_float("turn_seconds", 1.0, "Length of a turn.", lower_bound=0.0)

@@ -99,7 +99,7 @@ def _parse_tfcdr(ours: Plan, settings: dict[str, str]) -> Contender:
         if key.startswith(prefix)
     }
     names = [field.name for field in dataclasses.fields(DataSizes)]
-    of_sizes = {name: settings.pop(name) for name in names if name in settings}
+    of_sizes = {name: settings.pop(f"data.{name}") for name in names if f"data.{name}" in settings}
     plan = dataclasses.replace(
         ours,
         config=_replaced(ours.config, of_config),

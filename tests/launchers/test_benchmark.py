@@ -52,7 +52,7 @@ def test_prints_and_writes_the_same_figures(tmp_path):
 @pytest.mark.slow
 def test_measures_fine_tuning_against_other_settings(tmp_path):
     output = tmp_path / "finetune.json"
-    rival = "tfcdr items=200 peterrec.table_update=touched_rows"
+    rival = "tfcdr data.items=200 peterrec.table_update=touched_rows"
     result = benchmark("--stage=finetune", f"--against={rival}", f"--output={output}")
     assert result.returncode == 0, result.stderr
     figures = json.loads(output.read_text())

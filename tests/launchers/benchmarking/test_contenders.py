@@ -32,7 +32,7 @@ PLAN = Plan("peterrec", "pretrain", CONFIG, SIZES, jit_compile=True)
         ("recbole model=BERT", "NextItNet"),
         ("tfcdr peterrec.width=8", "width"),
         ("tfcdr peterrec.channels=-8", "channels"),
-        ("tfcdr items=3", "items"),
+        ("tfcdr data.items=3", "items"),
     ],
 )
 def test_refuses_naming_what_is_wrong(text, named):
@@ -47,7 +47,7 @@ def test_peers_refuse_another_stage_than_theirs(name):
 
 
 def test_settings_of_another_tfcdr(tmp_path):
-    text = "tfcdr items=150 peterrec.dilations=1,2 peterrec.causal=false jit_compile=false"
+    text = "tfcdr data.items=150 peterrec.dilations=1,2 peterrec.causal=false jit_compile=false"
     _, settings, _ = contenders.parse(PLAN, text).start(tmp_path, sys.executable)
     assert settings["config"] == dataclasses.asdict(
         dataclasses.replace(CONFIG, dilations=(1, 2), causal=False)
