@@ -223,15 +223,23 @@ class HeldOutRanker:
         user: tf.Tensor,
     ) -> tf.Tensor:
         """Updates a state with the scores of the whole catalogue, piece by piece."""
-        whole, rest = divmod(self._model.num_items, _ITEMS_AT_ONCE)
+        items = self._model.num_items
+        size = min(items, _ITEMS_AT_ONCE)
+        whole, rest = divmod(items, size)
 
-        def scored(first: tf.Tensor | int, size: int) -> "_Piece":
-            return _Piece(first, self._model.score_range(user, first, size))
+        def scored(first: tf.Tensor | int) -> tf.Tensor:
+            return self._model.score_range(user, first, size)
 
         # Not compiled by XLA: its matrix products keep one core busy on CPU, TensorFlow's all.
         for index in tf.range(whole):
-            state = update(state, scored(1 + index * _ITEMS_AT_ONCE, _ITEMS_AT_ONCE))
-        return update(state, scored(1 + whole * _ITEMS_AT_ONCE, rest)) if rest else state
+            first = 1 + index * size
+            state = update(state, _Piece(first, scored(first)))
+        if not rest:
+            return state
+        # The last piece is scored with items before it: a product of another shape may round
+        # differently, and twins of the positive would no longer tie with it.
+        last = scored(1 + items - size)[:, size - rest :]
+        return update(state, _Piece(1 + items - rest, last))
 
     def _sampled_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
         scores = {
