@@ -12,10 +12,12 @@ import time
 from tests.end_to_end.launching import REPOSITORY, Outcome
 
 # Writes the losses of every step that the process makes to WORKDIR/steps.jsonl, in full precision,
-# and kills the process itself at one step of a stage if the environment says so.
+# and kills the process itself at one step of a stage, or the process whose id a file holds when
+# workers have the results of the fourth step ready, if the environment says so.
 WITH_STEPS = """
 import json, os, signal
 from launchers import train
+from tfcdr.distribution.parameter_server import ParameterServer
 from tfcdr.stage_run import StageRun, _EpochFigures
 
 make = StageRun.__init__
@@ -38,6 +40,19 @@ def note_losses(figures, losses):
         os.kill(os.getpid(), signal.SIGKILL)
     add(figures, losses)
 
+wait = ParameterServer._wait
+waits = []
+
+def wait_and_kill(distribution):
+    wait(distribution)
+    waits.append(1)
+    if len(waits) == 4 and os.environ.get("VICTIM"):
+        victim = int(open(os.environ["VICTIM"]).read())
+        os.kill(victim, signal.SIGKILL)
+        while open(f"/proc/{victim}/stat").read().rpartition(")")[2].split()[0] != "Z":
+            pass
+
+ParameterServer._wait = wait_and_kill
 StageRun.__init__ = note_stage
 _EpochFigures.add = note_losses
 train.run()
@@ -56,13 +71,14 @@ def addresses(count):
 class Processes:
     """The processes of one run by name, such as "worker 0"; all are gone when it is closed."""
 
-    def __init__(self, jobs, *arguments, die_at=None, only=None):
+    def __init__(self, jobs, *arguments, die_at=None, only=None, victim=None):
         """Starts them.
 
         Args:
           jobs: how many tasks each job has; empty for a single process without TF_CONFIG.
           *arguments: of train.py.
           die_at: by name, the "stage step" at which a process kills itself.
+          victim: the file that will hold the id of the process that the chief kills.
           only: the name of the only one that is started.
         """
         free = iter(addresses(sum(jobs.values())))
@@ -78,6 +94,7 @@ class Processes:
                 **os.environ,
                 "PYTHONPATH": str(REPOSITORY),
                 **({"TF_CONFIG": json.dumps(task)} if jobs else {}),
+                "VICTIM": str(victim or ""),
                 "DIE_AT": (die_at or {}).get(name, ""),
             }
             self._processes[name] = subprocess.Popen(
@@ -102,6 +119,9 @@ class Processes:
     def address(self, name):
         job, index = name.split()
         return self.cluster[job][int(index)]
+
+    def pid(self, name):
+        return self._processes[name].pid
 
     def kill(self, name):
         self._processes[name].kill()

@@ -145,13 +145,13 @@ def test_a_run_goes_on_with_another_strategy(single, small_data, tmp_path):
 
 
 def test_a_lost_worker_of_a_parameter_server_changes_nothing(single, small_data, tmp_path):
-    """The other one does its share."""
+    """It dies right behind a result; the other one does its share from then on."""
     workdir = tmp_path / "run"
     jobs, _ = STRATEGIES["parameter_server"]
     arguments = (*command("peterrec", small_data, workdir), *SHORT, "--strategy=parameter_server")
-    with Processes(jobs, *arguments) as processes:
-        processes.wait_for_steps(workdir, 3)
-        processes.kill("worker 1")
+    victim = tmp_path / "pid"
+    with Processes(jobs, *arguments, victim=victim) as processes:
+        victim.write_text(str(processes.pid("worker 1")))
         outcomes = processes.outcomes()
     assert outcomes.pop("worker 1").status == -9
     assert {outcome.status for outcome in outcomes.values()} == {0}, outcomes
