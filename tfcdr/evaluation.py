@@ -5,7 +5,7 @@ is also given for cold users (without training interactions in the ranked domain
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 import tensorflow as tf
 
 from tfcdr import metrics
+from tfcdr.catalogue_scan import Piece, fold_scores
 from tfcdr.ranking import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch
 
@@ -105,28 +106,6 @@ class Ranks(NamedTuple):
         return values
 
 
-class _Piece(NamedTuple):
-    """Scores of neighbouring items.
-
-    Attributes:
-      first: the first item's id.
-      scores: float [batch, size].
-    """
-
-    first: tf.Tensor | int
-    scores: tf.Tensor
-
-    def look_up(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the scores of ids, both [batch, any], and whether each is in this piece.
-
-        Of an id that is not, the score is another's.
-        """
-        places = ids - self.first
-        size = tf.shape(self.scores)[1]
-        here = (places >= 0) & (places < size)
-        return tf.gather(self.scores, tf.clip_by_value(places, 0, size - 1), batch_dims=1), here
-
-
 class HeldOutRanker:
     """Ranks every interaction of a data set by a model and by popularity; traced once."""
 
@@ -200,46 +179,23 @@ class HeldOutRanker:
         """
         positive = query.positive[:, tf.newaxis]
 
-        def take(score: tf.Tensor, piece: "_Piece") -> tf.Tensor:
+        def take(score: tf.Tensor, piece: Piece) -> tf.Tensor:
             scores, here = piece.look_up(positive)
             return tf.where(here, scores, score)
 
         # The positive's score comes out of the same products as those that it is compared with:
         # computed by itself, it might differ from a twin's in the last bit.
-        positive_score = self._fold(take, tf.zeros_like(positive, tf.float32), query.user)[:, 0]
+        start = tf.zeros_like(positive, tf.float32)
+        positive_score = fold_scores(self._model, query.user, start, take, _ITEMS_AT_ONCE)[:, 0]
 
-        def count(below: tf.Tensor, piece: "_Piece") -> tf.Tensor:
+        def count(below: tf.Tensor, piece: Piece) -> tf.Tensor:
             scores, here = piece.look_up(known)
             scores = tf.where(here, scores, _NEVER_BELOW)
             in_piece = metrics.count_below(piece.scores, positive_score)
             return below + in_piece - metrics.count_below(scores, positive_score)
 
-        return self._fold(count, tf.zeros_like(query.positive, tf.int32), query.user)
-
-    def _fold(
-        self,
-        update: Callable[[tf.Tensor, "_Piece"], tf.Tensor],
-        state: tf.Tensor,
-        user: tf.Tensor,
-    ) -> tf.Tensor:
-        """Updates a state with the scores of the whole catalogue, piece by piece."""
-        items = self._model.num_items
-        size = min(items, _ITEMS_AT_ONCE)
-        whole, rest = divmod(items, size)
-
-        def scored(first: tf.Tensor | int) -> tf.Tensor:
-            return self._model.score_range(user, first, size)
-
-        # Not compiled by XLA: its matrix products keep one core busy on CPU, TensorFlow's all.
-        for index in tf.range(whole):
-            first = 1 + index * size
-            state = update(state, _Piece(first, scored(first)))
-        if not rest:
-            return state
-        # The last piece is scored with items before it: a product of another shape may round
-        # differently, and twins of the positive would no longer tie with it.
-        last = scored(1 + items - size)[:, size - rest :]
-        return update(state, _Piece(1 + items - rest, last))
+        start = tf.zeros_like(query.positive, tf.int32)
+        return fold_scores(self._model, query.user, start, count, _ITEMS_AT_ONCE)
 
     def _sampled_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
         scores = {

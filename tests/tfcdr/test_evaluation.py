@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.graph_sizes import tensor_sizes
 from tfcdr import evaluation
 from tfcdr.evaluation import (
     EvaluationOptions,
@@ -237,14 +238,7 @@ def test_no_tensor_holds_a_score_for_every_item():
         "excluded": tf.TensorSpec([512, 40], tf.int32)
     }
     function = tf.function(ranker._ranks_of_batch).get_concrete_function(spec)
-    definition = function.graph.as_graph_def(add_shapes=True)
-    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
-    sizes = [
-        np.prod([dim.size for dim in shape.dim], dtype=np.int64)
-        for node in nodes
-        for shape in node.attr["_output_shapes"].list.shape
-        if not shape.unknown_rank and all(dim.size > 0 for dim in shape.dim)
-    ]
+    sizes = tensor_sizes(function)
     # A piece of scores, and the popularity of every item, but never their product.
     assert 512 * 8192 in sizes
     assert max(sizes) <= 512 * 8192

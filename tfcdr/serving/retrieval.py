@@ -1,16 +1,20 @@
-"""The best items that a user has not seen, through TensorFlow Recommenders' retrieval layers."""
+"""The best items that a user has not seen: by every item's score, or proposed by ScaNN."""
 
 import math
 from types import ModuleType
+from typing import Protocol
 
 import tensorflow as tf
 
+from tfcdr.catalogue_scan import Piece, fold_scores
 from tfcdr.errors import RunError
 from tfcdr.ranking import RankingModel
 
 KINDS = ("brute_force", "scann")
 MISSING_SCORE = tf.float32.min  # Finite, because JSON knows no infinity.
 
+# Items scored at once by brute force: 128 KiB of scores for each user of a request.
+_ITEMS_AT_ONCE = 32768
 # ScaNN proposes this many items for each one wanted; the model's own scores choose among them.
 _SCANN_PROPOSALS = 10
 # Trained codebooks have 16 entries, which takes as many vectors.
@@ -18,42 +22,31 @@ _SCANN_FEWEST_ITEMS = 16
 
 
 class Retriever:
-    """An index over a model's items.
+    """Recommends items by a model's scores.
 
-    "brute_force" compares a user with every item: exact. "scann" looks at a part of the catalogue
-    in compressed form: approximate, for catalogues of millions of items, and it needs a server
-    that knows ScaNN's operators. Either way the index proposes items and the model scores them.
+    "brute_force" scores every item: exact. "scann" scores the proposals of an index, which looks
+    at a part of the catalogue in compressed form: approximate, for catalogues of millions of
+    items, and it needs a server that knows ScaNN's operators.
     """
 
     def __init__(self, model: RankingModel, kind: str, top_k: int) -> None:
-        """Builds the index from the model's present weights.
+        """Builds the index, if there is one, from the model's present weights.
 
         Args:
-          model: scores by an inner product.
+          model: scores the items; by an inner product for "scann".
           kind: one of `KINDS`.
           top_k: items to return for each user.
 
         Raises:
-          RunError: "scann" is asked for but is not installed or the catalogue is too small for it,
-            or TensorFlow Recommenders cannot be imported.
+          RunError: "scann" is asked for but cannot be had, or the catalogue is too small for it.
         """
-        self._model = model
         self._top_k = top_k
-        self._proposals = top_k if kind == "brute_force" else top_k * _SCANN_PROPOSALS
-        vectors, bias = model.item_factors()
-        self._has_bias = bias is not None
-        if self._has_bias:
-            # A bias is the weight of one more channel, which is 1 for every user.
-            vectors = tf.concat([vectors, bias[:, tf.newaxis]], 1)
-        self._index = _make_index(kind, model.num_items, top_k)
-        # The table's other rows are padding and reserved ids.
-        items = tf.range(1, model.num_items + 1)
-        self._index.index(tf.gather(vectors, items), items)
+        self._search = _BruteForce(model) if kind == "brute_force" else _Scann(model, top_k)
 
     def best_unseen(self, user: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ranks the items that are not among the seen ones.
 
-        As many items more are proposed as can be seen, so that removing these leaves the best.
+        As many items more are searched for as can be seen, so that removing these leaves the best.
 
         Args:
           user: float32 [batch, channels].
@@ -63,15 +56,85 @@ class Retriever:
           Ids int32 [batch, top_k], best first, 0 where no item is left, and scores float32
           [batch, top_k], `MISSING_SCORE` there.
         """
+        ids, scores = self._search.best(user, self._top_k, tf.shape(seen)[1])
+        ids = tf.where(_contains(seen, ids), 0, ids)
+        scores = tf.where(ids > 0, scores, MISSING_SCORE)
+        missing = [[0, 0], [0, self._top_k]]
+        ids = tf.pad(ids, missing)
+        scores, places = tf.math.top_k(
+            tf.pad(scores, missing, constant_values=MISSING_SCORE), self._top_k
+        )
+        return tf.gather(ids, places, batch_dims=1), scores
+
+
+class _Search(Protocol):
+    """Finds the best items for users."""
+
+    def best(self, user: tf.Tensor, top_k: int, spare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns at least the best `top_k` + `spare` items, or all.
+
+        Args:
+          user: float32 [batch, channels].
+          top_k: items wanted.
+          spare: int, how many of those found may not be wanted.
+
+        Returns:
+          Ids int32 [batch, any], 0 for none, and the model's scores of them.
+        """
+
+
+class _BruteForce:
+    """Keeps the best of the model's own table, piece by piece.
+
+    TensorFlow Recommenders' layer of this name would hold a second copy of the table and, for each
+    request, the scores of every user and item.
+    """
+
+    def __init__(self, model: RankingModel) -> None:
+        self._model = model
+
+    def best(self, user: tf.Tensor, top_k: int, spare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        kept = tf.minimum(top_k + spare, self._model.num_items)
+
+        def keep_best(
+            best: tuple[tf.Tensor, tf.Tensor], piece: Piece
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            scores, places = tf.math.top_k(
+                piece.scores, tf.minimum(kept, tf.shape(piece.scores)[1])
+            )
+            ids = tf.concat([best[0], piece.first + places], 1)
+            scores, places = tf.math.top_k(tf.concat([best[1], scores], 1), kept)
+            # A loop keeps its shapes; `top_k` forgets how many it returns.
+            scores = tf.ensure_shape(scores, best[1].shape)
+            return tf.ensure_shape(tf.gather(ids, places, batch_dims=1), best[0].shape), scores
+
+        shape = tf.stack([tf.shape(user)[0], kept])
+        nothing = tf.zeros(shape, tf.int32), tf.fill(shape, MISSING_SCORE)
+        return fold_scores(self._model, user, nothing, keep_best, _ITEMS_AT_ONCE)
+
+
+class _Scann:
+    """Proposals of TensorFlow Recommenders' ScaNN layer, scored by the model."""
+
+    def __init__(self, model: RankingModel, top_k: int) -> None:
+        self._model = model
+        vectors, bias = model.item_factors()
+        self._has_bias = bias is not None
+        if self._has_bias:
+            # A bias is the weight of one more channel, which is 1 for every user.
+            vectors = tf.concat([vectors, bias[:, tf.newaxis]], 1)
+        self._index = _make_index(model.num_items, top_k)
+        # The table's other rows are padding and reserved ids.
+        items = tf.range(1, model.num_items + 1)
+        self._index.index(tf.gather(vectors, items), items)
+
+    def best(self, user: tf.Tensor, top_k: int, spare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         query = tf.concat([user, tf.ones_like(user[:, :1])], 1) if self._has_bias else user
-        wanted = tf.minimum(self._proposals + tf.shape(seen)[1], self._model.num_items)
+        wanted = tf.minimum(top_k * _SCANN_PROPOSALS + spare, self._model.num_items)
         proximity, ids = self._index(query, k=wanted)
         # ScaNN fills up with NaN where it finds fewer items than it was asked for.
-        ids = tf.where(tf.math.is_nan(proximity) | _contains(seen, ids), 0, ids)
-        ids = tf.pad(ids, [[0, 0], [0, self._top_k]])
-        scores = tf.where(ids > 0, self._model.score_candidates(user, ids), MISSING_SCORE)
-        scores, places = tf.math.top_k(scores, self._top_k)
-        return tf.gather(ids, places, batch_dims=1), scores
+        ids = tf.where(tf.math.is_nan(proximity), 0, ids)
+        return ids, self._model.score_candidates(user, ids)
 
 
 def _contains(sets: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
@@ -82,10 +145,8 @@ def _contains(sets: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     return tf.gather(ordered, places, batch_dims=1) == values
 
 
-def _make_index(kind: str, num_items: int, top_k: int) -> tf.keras.Model:
+def _make_index(num_items: int, top_k: int) -> tf.keras.Model:
     layers = _retrieval_layers()
-    if kind == "brute_force":
-        return layers.BruteForce(k=top_k)
     if num_items < _SCANN_FEWEST_ITEMS:
         raise RunError(
             f"retrieval=scann needs at least {_SCANN_FEWEST_ITEMS} items, the catalogue has "
