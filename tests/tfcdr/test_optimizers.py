@@ -9,10 +9,10 @@ from tfcdr import optimizers
 LEARNING_RATE = 0.01
 
 
-def train(jit_compile, batches, start, table_update="all_rows"):
+def train(jit_compile, batches, start, table_update="all_rows", optimizer=None):
     """Pulls the gathered rows of a table by given gradients; returns the table after each step."""
     table = tf.Variable(start)
-    optimizer = optimizers.adam(LEARNING_RATE, table_update)
+    optimizer = optimizer or optimizers.adam(LEARNING_RATE, table_update)
     optimizer.build([table])
 
     @tf.function(jit_compile=jit_compile)
@@ -78,3 +78,61 @@ def test_agrees_with_numpy_over_many_steps(jit_compile, table_update):
         table[moving] -= rate * first[moving] / (np.sqrt(second[moving]) + 1e-8)
     came = train(jit_compile, batches, start, table_update)[-1]
     np.testing.assert_allclose(came, table, atol=1e-3 * LEARNING_RATE)
+
+
+def test_pytorch_epsilon_is_added_to_the_corrected_moment(jit_compile):
+    # Step 1: m / (1-b1) = g and sqrt(v / (1-b2)) = g. With g = 1e-8: lr * 1e-8 / (1e-8 + 1e-8).
+    optimizer = optimizers.pytorch_adam(LEARNING_RATE)
+    (after,) = train(
+        jit_compile, [([0], [[1e-8]])], np.zeros((1, 1), np.float32), optimizer=optimizer
+    )
+    assert after[0, 0] == pytest.approx(-0.5 * LEARNING_RATE, rel=1e-4)
+
+
+def test_a_small_penalty_moves_an_unread_row_by_a_whole_step(jit_compile):
+    # Row 1 is never read: g = l2 w = 3e-7, so that step 1 is lr * 3e-7 / (3e-7 + 1e-8).
+    start = np.full((2, 1), 0.3, np.float32)
+    optimizer = optimizers.pytorch_adam(LEARNING_RATE, l2=1e-6)
+    (after,) = train(jit_compile, [([0], [[1.0]])], start, optimizer=optimizer)
+    assert 0.3 - after[1, 0] == pytest.approx(30 / 31 * LEARNING_RATE, rel=1e-3)
+
+
+@pytest.mark.parametrize("table_update", optimizers.TABLE_UPDATES)
+def test_pytorch_adam_agrees_with_numpy_over_many_steps(jit_compile, table_update):
+    random = np.random.default_rng(0)
+    start = random.normal(size=(5, 2)).astype(np.float32)
+    batches = [(random.integers(0, 4, 4), random.normal(size=(4, 2))) for _ in range(6)]
+    table = start.astype(np.float64)
+    first, second = np.zeros_like(table), np.zeros_like(table)
+    for number, (ids, slopes) in enumerate(batches, start=1):
+        gradient = 0.5 * table
+        np.add.at(gradient, ids, slopes)
+        moving = slice(None) if table_update == "all_rows" else np.unique(ids)
+        first[moving] = 0.9 * first[moving] + 0.1 * gradient[moving]
+        second[moving] = 0.999 * second[moving] + 0.001 * gradient[moving] ** 2
+        size = np.sqrt(second[moving] / (1 - 0.999**number)) + 1e-8
+        table[moving] -= LEARNING_RATE / (1 - 0.9**number) * first[moving] / size
+    optimizer = optimizers.pytorch_adam(LEARNING_RATE, l2=0.5, table_update=table_update)
+    came = train(jit_compile, batches, start, optimizer=optimizer)[-1]
+    np.testing.assert_allclose(came, table, atol=1e-3 * LEARNING_RATE)
+    # Row 4 is never read.
+    assert (came[4] == start[4]).all() == (table_update == "touched_rows")
+
+
+def test_only_chosen_variables_are_penalised(jit_compile):
+    kernel = tf.Variable([[1.0]], name="kernel")
+    bias = tf.Variable([1.0], name="bias")
+    optimizer = optimizers.pytorch_adam(
+        LEARNING_RATE, l2=0.5, decays=lambda variable: "bias" not in variable.name
+    )
+    optimizer.build([kernel, bias])
+    step = tf.function(optimizer.apply_gradients, jit_compile=jit_compile)
+    step([(tf.zeros((1, 1)), kernel), (tf.zeros(1), bias)])
+    assert float(kernel[0, 0]) == pytest.approx(1 - LEARNING_RATE, rel=1e-4)
+    assert float(bias[0]) == 1.0
+
+
+def test_pytorch_adam_can_be_rebuilt_from_its_configuration():
+    optimizer = optimizers.pytorch_adam(LEARNING_RATE, l2=0.5, table_update="touched_rows")
+    again = type(optimizer).from_config(optimizer.get_config())
+    assert again.get_config() == optimizer.get_config()
