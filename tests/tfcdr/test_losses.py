@@ -203,3 +203,27 @@ def test_the_correction_keeps_the_full_softmax_optimum():
     _, gradient = mean_over_samples(sampler, probability, samples=1500)
     _, uncorrected = mean_over_samples(sampler, probability, corrected=0.0, samples=1500)
     assert np.linalg.norm(gradient) < 0.15 * np.linalg.norm(uncorrected)
+
+
+def test_bpr_softmax_of_one_negative_is_bpr(jit_compile):
+    scores = [1.0, -2.0], [[3.0], [0.5]]
+    one = run(losses.bpr_softmax, jit_compile, *scores)
+    plain = run(losses.bayesian_personalized_ranking, jit_compile, *scores)
+    np.testing.assert_allclose(one, plain, rtol=1e-6)
+
+
+def test_bpr_softmax_by_hand(jit_compile):
+    # p = (1/4, 3/4) and sigmoid(y - y_j) = (3/4, 1/2): the mean is 9/16.
+    loss = run(losses.bpr_softmax, jit_compile, [LN3], [[0.0, LN3]])
+    np.testing.assert_allclose(loss, [np.log(16 / 9)], rtol=1e-6)
+
+
+def test_bpr_softmax_survives_gaps_that_underflow(jit_compile):
+    # p = (1, e^-300) and sigmoid = (e^-300, 1/2): the sum is 1.5 e^-300, of which the terms give
+    # 2/3 and 1/3; the slope in the positive is -(2/3 * 1 + 1/3 * 1/2).
+    loss, (of_positive, of_negative) = value_and_gradients(
+        losses.bpr_softmax, jit_compile, [-150.0], [[150.0, -150.0]]
+    )
+    assert float(loss[0]) == pytest.approx(300 - np.log(1.5), rel=1e-6)
+    assert float(of_positive[0]) == pytest.approx(-5 / 6, rel=1e-4)
+    assert np.isfinite(of_negative).all()
