@@ -65,6 +65,10 @@ class System(abc.ABC):
         """Names the item space that a stage's model ranks."""
 
     @abc.abstractmethod
+    def history_space(self, config: Any) -> str:
+        """Names the item space whose ids the last stage reads in users' histories."""
+
+    @abc.abstractmethod
     def warm_start(self, model: StageModel, previous: StageModel) -> None:
         """Copies into a stage's new model what it takes over from the stage before."""
 

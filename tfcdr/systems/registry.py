@@ -2,5 +2,6 @@
 
 from tfcdr.system import System
 from tfcdr.systems.peterrec.system import PeterRec
+from tfcdr.systems.timirec.system import TiMiRec
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (PeterRec(),)}
+SYSTEMS: dict[str, System] = {system.name: system for system in (PeterRec(), TiMiRec())}

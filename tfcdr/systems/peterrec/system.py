@@ -74,6 +74,9 @@ class PeterRec(System):
     def catalogue(self, stage: str) -> str:
         return "source" if stage == "pretrain" else "target"
 
+    def history_space(self, config: PeterRecConfig) -> str:
+        return "source"
+
     def warm_start(self, model: FinetuningModel, previous: PretrainingModel) -> None:
         """Copies the trunk; adapters and the target table keep their fresh start."""
         pairs = zip(model.trunk.pretrained_layers, previous.trunk.pretrained_layers, strict=True)

@@ -1,0 +1,53 @@
+"""Dropout that does not depend on where a row stands in a batch."""
+
+import tensorflow as tf
+
+
+class RowDropout:
+    """Drops units by a hash of the step and of what a row is about.
+
+    Replicas that share a batch then drop what one replica with all rows would drop, and a resumed
+    run what an uninterrupted one would.
+    """
+
+    def __init__(self, seed: int, step: tf.Tensor, *rows: tf.Tensor) -> None:
+        """Creates the dropout of one training step.
+
+        Args:
+          seed: of the run.
+          step: int scalar, the number of the step.
+          *rows: int32 [batch] each, which together tell rows apart, such as user and item.
+        """
+        self._rows = _mix(_constant(seed % 2**32) ^ _mix(tf.cast(step, tf.uint32)))
+        for key in rows:
+            self._rows = _mix(self._rows ^ tf.cast(key, tf.uint32))
+
+    def __call__(self, values: tf.Tensor, rate: float, layer: int) -> tf.Tensor:
+        """Zeroes a share of units and scales up the others.
+
+        Args:
+          values: float [batch, units].
+          rate: share to drop, in [0, 1).
+          layer: tells apart the uses within a step.
+        """
+        # Not zero, which `_mix` would leave as it is.
+        units = tf.range(1, values.shape[-1] + 1) + (layer << 16)
+        bits = _mix(self._rows[:, tf.newaxis] ^ _mix(tf.cast(units, tf.uint32)))
+        # 24 bits, which float32 holds exactly, uniform in [0, 1).
+        uniform = tf.cast(_shifted(bits, 8), tf.float32) * 2.0**-24
+        return values * tf.cast(uniform >= rate, values.dtype) / (1 - rate)
+
+
+def _mix(bits: tf.Tensor) -> tf.Tensor:
+    """The finalizer of MurmurHash3: every input bit flips every output bit half of the time."""
+    bits = (bits ^ _shifted(bits, 16)) * _constant(0x85EBCA6B)
+    bits = (bits ^ _shifted(bits, 13)) * _constant(0xC2B2AE35)
+    return bits ^ _shifted(bits, 16)
+
+
+def _shifted(bits: tf.Tensor, places: int) -> tf.Tensor:
+    return tf.bitwise.right_shift(bits, _constant(places))
+
+
+def _constant(value: int) -> tf.Tensor:
+    return tf.constant(value, tf.uint32)

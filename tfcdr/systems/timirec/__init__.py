@@ -1,0 +1,1 @@
+"""TiMiRec (CIKM 2022): several interests per user, weighted by what distillation taught."""

@@ -1,0 +1,132 @@
+"""Every choice that TiMiRec offers, with the paper's symbols."""
+
+import dataclasses
+
+from tfcdr.optimizers import TABLE_UPDATES
+
+_CHOICES = {
+    "variant": ("timirec", "comirec"),
+    "stages": ("all", "pretrain"),
+    "history_domains": ("all", "target"),
+    "negative_sampler": ("uniform", "popularity", "lambdafm"),
+    "negatives_exclude": ("seen", "positive"),
+    "table_update": TABLE_UPDATES,
+}
+_POSITIVE = (
+    "embedding_size",
+    "attention_size",
+    "interests",
+    "layers",
+    "temperature",
+    "negatives",
+    "lambdafm_rho",
+    "pretrain_learning_rate",
+    "pretrain_batch_size",
+    "pretrain_epochs",
+    "finetune_learning_rate",
+    "finetune_batch_size",
+    "finetune_epochs",
+    "patience",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TiMiRecConfig:
+    """Hyperparameters of both stages.
+
+    Attributes:
+      variant: "timirec", or "comirec": the extractor alone, without a transformer layer, whose
+        interests are sums of item embeddings without positions; it has no second stage.
+      stages: "all" of the variant's stages, or "pretrain" to stop after the extractor. TiMiRec's
+        pre-trained extractor with a transformer layer is the paper's ComiRec+.
+      from_scratch: trains the second stage alone, from a random start.
+      history_domains: items of a history: "all" domains' or the "target" domain's alone.
+      embedding_size: width d of item embeddings and interests.
+      attention_size: width a of the attention that forms the interests.
+      interests: interest vectors K of a user.
+      position_embedding: adds a learned vector for each position, counted from the newest item.
+      transformer_layer: reads the history by one transformer layer before forming interests.
+      layers: linear layers between the predictor's state and the interest weights.
+      projection_dropout: share of units that training drops between these layers.
+      temperature: tau of the distillation; smaller sharpens both distributions.
+      negatives: negatives N drawn for each positive.
+      negative_sampler: "uniform", "popularity" or "lambdafm" (rank-based, favours the popular).
+      lambdafm_rho: decay rho of LambdaFM's rank distribution; smaller draws more popular items.
+      negatives_exclude: "seen" never draws a training item of the user; "positive" avoids only
+        the example's own positive.
+      l2: factor of the penalty l2 * sum(w^2) / 2 over all weights but biases, in the gradient
+        before Adam's moments; see `optimizers.pytorch_adam`.
+      table_update: what a step does to rows of the item tables that it did not read. "all_rows":
+        they move on with momentum and penalty, as in the release. "touched_rows": they rest; for
+        catalogues beyond some ten thousand items.
+      pretrain_learning_rate: Adam's step size while pre-training.
+      pretrain_batch_size: (history, target item) pairs in a batch.
+      pretrain_epochs: most passes over these pairs.
+      finetune_learning_rate: Adam's step size while fine-tuning.
+      finetune_batch_size: pairs in a batch.
+      finetune_epochs: most passes over these pairs.
+      patience: epochs without a better validation score after which a stage stops.
+    """
+
+    variant: str = "timirec"
+    stages: str = "all"
+    from_scratch: bool = False
+    history_domains: str = "all"
+    embedding_size: int = 64
+    attention_size: int = 8
+    interests: int = 2
+    position_embedding: bool = True
+    transformer_layer: bool = True
+    layers: int = 1
+    projection_dropout: float = 0.5
+    temperature: float = 1.0
+    negatives: int = 1
+    negative_sampler: str = "uniform"
+    lambdafm_rho: float = 0.3
+    negatives_exclude: str = "seen"
+    l2: float = 0.0
+    table_update: str = "all_rows"
+    pretrain_learning_rate: float = 1e-3
+    pretrain_batch_size: int = 256
+    pretrain_epochs: int = 200
+    finetune_learning_rate: float = 1e-3
+    finetune_batch_size: int = 256
+    finetune_epochs: int = 200
+    patience: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuses values outside their range, naming the field.
+
+        Raises:
+          ValueError: a field is out of range, not among its choices, or contradicts another.
+        """
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}. Received: {value!r}."
+                )
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:  # also refuses what is not a number
+                raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
+        if not 0 <= self.projection_dropout < 1:
+            raise ValueError(
+                f"projection_dropout must be in [0, 1). Received: {self.projection_dropout}."
+            )
+        if not self.l2 >= 0:
+            raise ValueError(f"l2 must be at least 0. Received: {self.l2}.")
+        if self.variant == "comirec" and self.transformer_layer:
+            raise ValueError(
+                "transformer_layer must be false for variant=comirec; ComiRec with a transformer "
+                "layer is variant=timirec with stages=pretrain. Received: True."
+            )
+        if self.from_scratch and not self.has_finetuning:
+            raise ValueError(
+                "from_scratch must be false where there is no second stage to start. Received: "
+                f"True, with variant={self.variant}, stages={self.stages}."
+            )
+
+    @property
+    def has_finetuning(self) -> bool:
+        """Whether a second stage weights the interests."""
+        return self.variant == "timirec" and self.stages == "all"

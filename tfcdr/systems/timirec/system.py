@@ -1,0 +1,80 @@
+"""TiMiRec's stages and how one starts from the other."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfcdr import optimizers
+from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.stage_model import StageModel
+from tfcdr.system import Stage, System
+from tfcdr.systems.timirec.config import TiMiRecConfig
+from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel
+
+
+class TiMiRec(System):
+    """Extracting several interests from a history, then weighting them as the target would."""
+
+    name = "timirec"
+    config_class = TiMiRecConfig
+
+    def stages(self, config: TiMiRecConfig) -> tuple[Stage, ...]:
+        histories = {"history_domains": config.history_domains}
+        training = {
+            **histories,
+            "negatives": config.negatives,
+            "sampler": config.negative_sampler,
+            "lambdafm_rho": config.lambdafm_rho,
+            "negatives_exclude": config.negatives_exclude,
+        }
+
+        def stage(name: str, batch_size: int, epochs: int) -> Stage:
+            return Stage(
+                name=name,
+                training=ViewRequest("leave_one_out", training),
+                evaluation=ViewRequest("leave_one_out", histories),
+                batch_size=batch_size,
+                epochs=epochs,
+                patience=config.patience,
+                has_candidates=True,
+            )
+
+        pretrain = stage("pretrain", config.pretrain_batch_size, config.pretrain_epochs)
+        if not config.has_finetuning:
+            return (pretrain,)
+        finetune = stage("finetune", config.finetune_batch_size, config.finetune_epochs)
+        return (finetune,) if config.from_scratch else (pretrain, finetune)
+
+    def build(self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int) -> StageModel:
+        rows = data.vocabulary(self.history_space(config)).size + 1
+        num_items = data.vocabulary("target").size
+        if stage == "pretrain":
+            return PretrainingModel(config, data.max_length, rows, num_items)
+        return FinetuningModel(config, data.max_length, rows, num_items, seed)
+
+    def optimizer(self, stage: str, config: TiMiRecConfig) -> tf.keras.optimizers.Optimizer:
+        rates = {
+            "pretrain": config.pretrain_learning_rate,
+            "finetune": config.finetune_learning_rate,
+        }
+        return optimizers.pytorch_adam(rates[stage], config.l2, _is_no_bias, config.table_update)
+
+    def catalogue(self, stage: str) -> str:
+        return "target"
+
+    def history_space(self, config: TiMiRecConfig) -> str:
+        return "joint" if config.history_domains == "all" else "target"
+
+    def warm_start(self, model: InterestModel, previous: InterestModel) -> None:
+        """Copies the extractor; the predictor keeps its fresh start."""
+        model.extractor.set_weights(previous.extractor.get_weights())
+
+    def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
+        """Reads histories of the target domain alone."""
+        return dataclasses.replace(config, history_domains="target")
+
+
+def _is_no_bias(variable: tf.Variable) -> bool:
+    """Whether a variable decays: all do but biases, the layer norms' among them."""
+    name = variable.name.split("/")[-1].split(":")[0]
+    return not name.endswith(("bias", "beta"))
