@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines import splits, user_histories
+from data_pipelines import splits, user_histories, vocabulary
 from data_pipelines.dataset import FORMAT_VERSION, METADATA_FILE, VOCABULARY_FOLDER
 from data_pipelines.errors import DataError
 from data_pipelines.records import write_view
@@ -148,11 +148,18 @@ def assemble(
     Returns:
       The metadata, as in `prepared.json`.
     """
+    vocabularies = dict(content.vocabularies)
+    if any(view.joint_space for view in views):
+        roles = content.roles
+        vocabularies["joint"] = vocabulary.joint(
+            vocabularies["target"], vocabularies.get("source"), roles.target, roles.sources
+        )
     metadata = _describe(content, options, provenance)
+    metadata["spaces"].update({space: words.size for space, words in vocabularies.items()})
     with _whole_or_nothing(Path(data_dir)) as unfinished:
         directory = unfinished / VOCABULARY_FOLDER
-        for space, vocabulary in content.vocabularies.items():
-            vocabulary.save(directory, space)
+        for space, words in vocabularies.items():
+            words.save(directory, space)
         write_tokens(directory / "users.txt", content.users)
         for view in views:
             metadata["views"][view.name] = write(view, unfinished)
@@ -182,7 +189,7 @@ def _describe(
         "interactions": content.interactions,
         "dropped": dict(content.dropped),
         "summary": list(content.summary),
-        "spaces": {space: v.size for space, v in vocabularies.items()},
+        "spaces": {},
         "options": {"examples": examples, **provenance},
         "views": {},
     }

@@ -90,7 +90,7 @@ class PreparedData:
         return {space: Vocabulary.load(directory, space) for space in self.metadata["spaces"]}
 
     def vocabulary(self, space: str) -> Vocabulary:
-        """Returns the vocabulary of item space `source` or `target`.
+        """Returns the vocabulary of item space `source`, `target` or `joint`.
 
         Raises:
           DataError: the data set has no such space.
@@ -155,6 +155,7 @@ class PreparedData:
             max_length=self.max_length,
             vocabularies=self._vocabularies,
             longest=self._split(view, split)["longest"],
+            empty=self._split(view, split)["empty"],
             seed=seed,
         )
         files = self._checked_files(view, split)

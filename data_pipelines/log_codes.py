@@ -70,6 +70,10 @@ class LogCodes:
       is_target: bool [n].
       held_out_from: int64 [users], the time of the user's first target interaction outside
         training; `NEVER` where there is none or times are not comparable between domains.
+      negatives: int64 [m], index into `negative_ids`: the given negatives of all interactions.
+      negative_offsets: int64 [n + 1]; interaction i has those at
+        negative_offsets[i]:negative_offsets[i + 1].
+      negative_ids: str [k], distinct item ids of the target domain.
     """
 
     users: np.ndarray
@@ -82,6 +86,9 @@ class LogCodes:
     timestamps: np.ndarray
     is_target: np.ndarray
     held_out_from: np.ndarray
+    negatives: np.ndarray
+    negative_offsets: np.ndarray
+    negative_ids: np.ndarray
 
     @classmethod
     def of(cls, split_log: SplitLog) -> "LogCodes":
@@ -111,6 +118,7 @@ class LogCodes:
             timestamps=timestamps,
             is_target=is_target,
             held_out_from=held_out_from,
+            **_given_negatives(rows, is_target),
         )
 
     def item_counts(self) -> ItemCounts:
@@ -143,6 +151,22 @@ class LogCodes:
         """Bool [n]: the interactions that order the ids of items."""
         before = self.timestamps < np.repeat(self.held_out_from, np.diff(self.offsets))
         return (self.parts == TRAIN) & (self.is_target | before)
+
+
+def _given_negatives(rows: pd.DataFrame, is_target: np.ndarray) -> dict[str, np.ndarray]:
+    """The last three attributes of `LogCodes`; those of source interactions are left out."""
+    counts = np.zeros(len(rows), np.int64)
+    lists = pd.Series([], dtype=object)
+    if "negatives" in rows:
+        texts = rows["negatives"].reset_index(drop=True)
+        lists = texts[is_target & (texts != "").to_numpy()].str.split("\t")
+        counts[lists.index] = lists.str.len()
+    negatives, ids = pd.factorize(np.array([item for row in lists for item in row], object))
+    return {
+        "negatives": negatives.astype(np.int64),
+        "negative_offsets": np.concatenate([[0], np.cumsum(counts)]),
+        "negative_ids": ids,
+    }
 
 
 def _codes(column: pd.Series, names: Sequence[str]) -> np.ndarray:

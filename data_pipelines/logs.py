@@ -9,6 +9,8 @@
 | `rating` | float64 | optional, finite |
 | `category` | str | optional, the item's categories as the raw file lists them |
 | `part` | str | optional, `train`, `validation` or `test`: a split that came with the data |
+| `negatives` | str | optional, items of its domain that a held-out interaction is ranked among, \
+with tabs between; empty for none |
 """
 
 import dataclasses
@@ -24,7 +26,7 @@ from data_pipelines.errors import DataError
 
 PARTS = ("train", "validation", "test")
 REQUIRED_COLUMNS = ("user_id", "item_id", "domain", "timestamp")
-OPTIONAL_COLUMNS = ("rating", "category", "part")
+OPTIONAL_COLUMNS = ("rating", "category", "part", "negatives")
 
 # What a domain's name must not hold: it is written into tokens, file names and flags.
 _RESERVED_IN_DOMAIN_NAMES = ":=@,/\\"
@@ -188,7 +190,7 @@ def _part(column: pd.Series, domains: Sequence[str]) -> _Typed:
     return column.astype("str"), [(bad, f"is not a part of a split; use {', '.join(PARTS)}.")]
 
 
-def _category(column: pd.Series, domains: Sequence[str]) -> _Typed:
+def _text(column: pd.Series, domains: Sequence[str]) -> _Typed:
     del domains
     return column.fillna("").astype("str"), []
 
@@ -237,6 +239,7 @@ _TYPED: dict[str, Callable[[pd.Series, Sequence[str]], _Typed]] = {
     "domain": _domain,
     "timestamp": _timestamp,
     "rating": _rating,
-    "category": _category,
+    "category": _text,
     "part": _part,
+    "negatives": _text,
 }

@@ -15,7 +15,7 @@ concerns all users, the rare items and the draws, to whoever calls them:
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def split(log: InteractionLog, options: SplitOptions) -> SplitLog:
       DataError: the target is not a domain of the log, a `given` split has no parts, or nothing
         is left to train on.
     """
-    check(log.domains, "part" in log.interactions, options)
+    check(log.domains, set(log.interactions), options)
     roles = DomainRoles(log.domains, options.target, log.comparable_times)
     core = _core(candidates(log.interactions, roles, options), options)
     result = assign(core, draw(census(core, options), options), options)
@@ -49,29 +49,30 @@ def split(log: InteractionLog, options: SplitOptions) -> SplitLog:
     return dataclasses.replace(result, dropped=without_zeros({**before, **result.dropped}))
 
 
-def check(domains: Sequence[str], has_parts: bool, options: SplitOptions) -> None:
-    """Raises DataError if a log with these domains cannot be split in this way.
-
-    Args:
-      domains: the log's.
-      has_parts: whether the log says which part each interaction belongs to.
-      options: how to split.
-    """
+def check(domains: Sequence[str], columns: Set[str], options: SplitOptions) -> None:
+    """Raises DataError if a log with these domains and columns cannot be split in this way."""
     target = options.target
     if target and target not in domains:
         raise DataError(
             f"--split.target={target}: the log has no such domain; it has {', '.join(domains)}."
         )
-    if target and len(domains) == 1:
-        raise DataError(
-            f"--split.target={target}: the log has no other domain to transfer from; leave the "
-            "flag out for pre-training, or read a source domain too."
-        )
-    if options.kind == "given" and not has_parts:
+    if options.kind == "given" and "part" not in columns:
         raise DataError(
             "--split.kind=given: the log has no part column; name the files' parts in --input "
             "(DOMAIN=PATH@train) or use another kind."
         )
+    if "negatives" in columns:
+        # Every item among the given negatives must stay in the log.
+        if options.kind != "given":
+            raise DataError(
+                f"--split.kind={options.kind}: the log brings negatives for the split that it came "
+                "with; use --split.kind=given."
+            )
+        if options.min_user_interactions > 1 or options.min_item_interactions > 1:
+            raise DataError(
+                "--split.min_user_interactions and --split.min_item_interactions would drop items "
+                "that are among the log's own negatives: leave them out."
+            )
 
 
 def dropped_before(left_out: Mapping[str, int], skipped_lines: int) -> dict[str, int]:

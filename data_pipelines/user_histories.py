@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from data_pipelines import vocabulary
 from data_pipelines.log_codes import ItemCounts, LogCodes
@@ -29,6 +30,9 @@ class UserHistory:
         source sequence.
       held_out_from: the time of the user's first target interaction outside training; `NEVER`
         where there is none or times are not comparable between domains.
+      negatives: int64 [m], target ids that came with the data to rank interactions among.
+      negative_offsets: int64 [n + 1]; interaction i has negatives
+        negative_offsets[i]:negative_offsets[i + 1].
     """
 
     user: int
@@ -38,6 +42,8 @@ class UserHistory:
     timestamps: np.ndarray
     parts: np.ndarray
     held_out_from: int
+    negatives: np.ndarray
+    negative_offsets: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,6 +55,8 @@ class UserHistories(Sequence):
       offsets: int64 [users + 1]; the user at index k has entries offsets[k]:offsets[k + 1] of
         `items`, `is_target`, `domains`, `timestamps`, `parts` (see `UserHistory`).
       held_out_from: int64 [users].
+      negatives: int64 [m], of all interactions.
+      negative_offsets: int64 [n + 1], where those of each interaction are.
     """
 
     users: np.ndarray
@@ -59,6 +67,8 @@ class UserHistories(Sequence):
     timestamps: np.ndarray
     parts: np.ndarray
     held_out_from: np.ndarray
+    negatives: np.ndarray
+    negative_offsets: np.ndarray
 
     def __len__(self) -> int:
         return len(self.held_out_from)
@@ -67,6 +77,7 @@ class UserHistories(Sequence):
         if not 0 <= index < len(self):
             raise IndexError(index)
         rows = slice(self.offsets[index], self.offsets[index + 1])
+        places = self.negative_offsets[rows.start : rows.stop + 1]
         return UserHistory(
             int(self.users[index]),
             self.items[rows],
@@ -75,6 +86,8 @@ class UserHistories(Sequence):
             self.timestamps[rows],
             self.parts[rows],
             int(self.held_out_from[index]),
+            self.negatives[places[0] : places[-1]],
+            places - places[0],
         )
 
     def __iter__(self) -> Iterator[UserHistory]:
@@ -93,10 +106,13 @@ class UserHistories(Sequence):
             table[name] = getattr(self, name)
         content, width = table.view(np.uint8).data, table.itemsize
         heads = np.stack([self.users, self.held_out_from], axis=1)
+        first_negative = self.negative_offsets[self.offsets]
         total = 0
-        for head, start, end in zip(heads, self.offsets[:-1], self.offsets[1:], strict=True):
+        for index, head in enumerate(heads):
+            start, end = self.offsets[index : index + 2]
             digest = hashlib.blake2b(head.data, digest_size=32)
             digest.update(content[start * width : end * width])
+            digest.update(self.negatives[slice(*first_negative[index : index + 2])].data)
             total += int.from_bytes(digest.digest(), "little")
         return total % DIGEST_RANGE
 
@@ -127,17 +143,23 @@ def code(split_log: SplitLog) -> CodedLog:
     """
     codes = LogCodes.of(split_log)
     vocabularies, ids = number_items(split_log, codes.item_counts())
-    histories = with_ids(codes, np.arange(1, len(codes.users) + 1), ids)
+    targets = np.flatnonzero(codes.item_domains == split_log.target_number)
+    rows = pd.Index(codes.item_ids[targets]).get_indexer(codes.negative_ids)
+    negatives = ids[targets[rows]]
+    histories = with_ids(codes, np.arange(1, len(codes.users) + 1), ids, negatives)
     return CodedLog(histories, tuple(codes.users.tolist()), vocabularies)
 
 
-def with_ids(codes: LogCodes, users: np.ndarray, items: np.ndarray) -> UserHistories:
+def with_ids(
+    codes: LogCodes, users: np.ndarray, items: np.ndarray, negatives: np.ndarray
+) -> UserHistories:
     """Puts ids in the place of codes.
 
     Args:
       codes: all interactions of some users.
       users: int64 [users], the id of each.
       items: int64 [items], the id of each of `codes.item_ids`.
+      negatives: int64 [k], the id of each of `codes.negative_ids`.
     """
     return UserHistories(
         users,
@@ -148,6 +170,8 @@ def with_ids(codes: LogCodes, users: np.ndarray, items: np.ndarray) -> UserHisto
         codes.timestamps,
         codes.parts,
         codes.held_out_from,
+        negatives[codes.negatives],
+        codes.negative_offsets,
     )
 
 

@@ -3,6 +3,9 @@
 An *item space* is the set of items that one model input knows: `source` (all source domains
 together) and `target`. In each, id 0 is padding, ids 1..n are the items by falling count of
 training interactions, and two more ids are reserved for tokens that are no items.
+
+A model that reads and ranks items of one table uses a third space, `joint`: the target's ids as
+they are, then the source's.
 """
 
 import dataclasses
@@ -24,7 +27,7 @@ class Vocabulary:
       tokens: raw ids, most frequent first, ties in the order of the tokens. In a space of several
         domains a token is `domain:item_id`, otherwise it is the item id.
       counts: int64 [n], how many training interactions each token has (0 for items that occur
-        only in validation or test); non-increasing.
+        only in validation or test); non-increasing, but in space `joint`.
     """
 
     tokens: tuple[str, ...]
@@ -93,6 +96,23 @@ def ranked(tokens: Sequence[str] | np.ndarray, counts: np.ndarray) -> tuple[Voca
     ids = np.empty(len(tokens), dtype=np.int64)
     ids[order] = np.arange(1, len(tokens) + 1)
     return Vocabulary(tuple(tokens[order].tolist()), counts[order].astype(np.int64)), ids
+
+
+def joint(
+    target: Vocabulary, source: Vocabulary | None, target_domain: str, sources: Sequence[str]
+) -> Vocabulary:
+    """Puts the target's items before the source's; `source` item s has id target.size + s.
+
+    Tokens are item ids if there is one domain, else `domain:item_id`. Counts fall within each of
+    the two groups only.
+    """
+    if source is None:
+        return target
+    # A space of several domains has their names in its tokens already.
+    prefix = f"{sources[0]}:" if len(sources) == 1 else ""
+    tokens = [f"{target_domain}:{token}" for token in target.tokens]
+    tokens += [prefix + token for token in source.tokens]
+    return Vocabulary(tuple(tokens), np.concatenate([target.counts, source.counts]))
 
 
 def read_tokens(path: Path) -> tuple[str, ...]:

@@ -164,8 +164,10 @@ def _code(
     codes = LogCodes.of(splitter.split(group))
     items, table = shared_items(work, _IDS)
     ids = items["id"].to_numpy()[table.rows(codes.item_ids, codes.item_domains)]
+    target = np.full(len(codes.negative_ids), splitter.roles.target_number)
+    negatives = items["id"].to_numpy()[table.rows(codes.negative_ids, target)]
     numbers = work.load_arrays(f"numbers-{group}")["users"]
-    histories = user_histories.with_ids(codes, numbers, ids)
+    histories = user_histories.with_ids(codes, numbers, ids, negatives)
     work.save_arrays(f"histories-{group}", **histories.arrays())
     filled = {
         view.name: [part for part in PARTS if has_examples(view, histories, part, examples)]

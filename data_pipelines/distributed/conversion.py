@@ -92,7 +92,7 @@ def convert(
     with _work_folder(Path(data_dir), options) as work:
         report("reading")
         log = _grouped(reader, inputs, read, synthetic, work, options)
-        splits.check(log.domains, log.has_parts, split)
+        splits.check(log.domains, log.columns, split)
         roles = DomainRoles(log.domains, split.target, log.comparable_times)
         chosen = build.checked_views(views, roles, examples)
         report("splitting")

@@ -7,7 +7,7 @@ input. What concerns the whole input comes to the launching machine as a few fac
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import apache_beam as beam
@@ -30,7 +30,7 @@ from data_pipelines.readers.options import ReadOptions
 _BYTES_PER_GROUP = 16 << 20
 _FEWEST_GROUPS = 8
 _ROWS_PER_PIECE = 1 << 19
-_COLUMNS = ("user_id", "item_id", "domain", "timestamp", "part", "place")
+_COLUMNS = ("user_id", "item_id", "domain", "timestamp", "part", "negatives", "place")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class GroupedLog:
       comparable_times: as in `InteractionLog`.
       skipped_lines: as in `InteractionLog`.
       left_out: as in `InteractionLog`.
-      has_parts: whether the log says which part interactions belong to.
+      columns: those of the log.
       block_places: int64 [blocks], ascending; the place of each block's first row. Empty if the
         rows have times.
       block_rows: int64 [blocks], the number of rows before each block.
@@ -54,7 +54,7 @@ class GroupedLog:
     comparable_times: bool
     skipped_lines: int
     left_out: Mapping[str, int]
-    has_parts: bool
+    columns: Set[str]
     block_places: np.ndarray
     block_rows: np.ndarray
 
@@ -112,7 +112,7 @@ def group_tables(
         comparable_times=bool(read.timestamp_column),
         skipped_lines=skipped,
         left_out=_left_out(blocks),
-        has_parts="part" in _canonical_columns(sources[0]),
+        columns=set(_canonical_columns(sources[0])),
         block_places=np.array([facts["place"] for facts in untimed], np.int64),
         block_rows=np.cumsum([0, *(facts["rows"] for facts in untimed)])[:-1],
     )
@@ -144,7 +144,7 @@ def group_log(log: InteractionLog, work: WorkFolder, options: PipelineOptions) -
         comparable_times=log.comparable_times,
         skipped_lines=log.skipped_lines,
         left_out=log.left_out,
-        has_parts="part" in rows,
+        columns=set(rows),
         block_places=np.array([], np.int64),
         block_rows=np.array([], np.int64),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
-from data_pipelines.readers import delimited, movielens, pairs, peterrec, sequences
+from data_pipelines.readers import delimited, movielens, pairs, peterrec, rechorus, sequences
 from data_pipelines.readers.options import ReadOptions
 from data_pipelines.synthetic import SyntheticOptions, draw
 
@@ -16,6 +16,7 @@ READERS: dict[str, Callable[[Sequence[str], ReadOptions], InteractionLog]] = {
     "movielens": movielens.read,
     "pairs": pairs.read,
     "peterrec": peterrec.read,
+    "rechorus": rechorus.read,
     "sequences": sequences.read,
 }
 SYNTHETIC = "synthetic"

@@ -59,11 +59,22 @@ class LogAssembly:
         Raises:
           DataError: more lines are bad than may be skipped.
         """
+        return self.without(
+            rows, bad, locate, lambda row: f"{field} {rows[field].iloc[row]!r} {remedy}"
+        )
+
+    def without(
+        self,
+        rows: pd.DataFrame,
+        bad: np.ndarray,
+        locate: Callable[[int], str],
+        problem: Callable[[int], str],
+    ) -> tuple[pd.DataFrame, Callable[[int], str]]:
+        """As `reject`, where `problem` says what is wrong with a bad row."""
         if not bad.any():
             return rows, locate
         first = int(np.argmax(bad))
-        value = rows[field].iloc[first]
-        self.bad_lines.add(int(bad.sum()), lambda: f"{locate(first)}: {field} {value!r} {remedy}")
+        self.bad_lines.add(int(bad.sum()), lambda: f"{locate(first)}: {problem(first)}")
         kept = np.flatnonzero(~bad)
         return rows.iloc[kept], lambda row: locate(int(kept[row]))
 

@@ -55,11 +55,12 @@ def record_batches(
         records = split.own(tf.concat([records, filling], axis=0))
         records = tf.ensure_shape(records, [split.num_rows])
         values = tf.io.parse_example(records, features)
-        batch = assemble(values, _fold(seed, _BATCH_PURPOSE, index))
-        batch["user"] = values["user"]
-        batch = {name: _zero_unless(present, value) for name, value in batch.items()}
-        batch["example_weight"] = tf.cast(present, tf.float32)
-        return batch
+        batch = {
+            "user": values["user"],
+            "example_weight": tf.ones([split.num_rows]),
+            **assemble(values, _fold(seed, _BATCH_PURPOSE, index)),
+        }
+        return {name: _zero_unless(present, value) for name, value in batch.items()}
 
     if split.training:
         files = np.random.default_rng([split.seed, epoch]).permutation(np.array(files)).tolist()

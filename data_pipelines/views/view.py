@@ -58,6 +58,7 @@ class SplitRead:
       max_length: T of the prepared data.
       vocabularies: by item space.
       longest: for every sequence feature, its greatest length in this split.
+      empty: for every sequence feature, how many examples have it empty.
       seed: the run's seed.
     """
 
@@ -68,6 +69,7 @@ class SplitRead:
     max_length: int
     vocabularies: Mapping[str, Vocabulary]
     longest: Mapping[str, int]
+    empty: Mapping[str, int]
     seed: int
 
     @property
@@ -90,7 +92,8 @@ class SplitRead:
 
 # Makes the view's own entries of a batch from parsed records (int64 [rows] tensors for scalars,
 # ragged int64 [rows, (n)] for sequences; empty rows where the batch is filled up) and an int64 [2]
-# seed that is new in every batch and the same in every process.
+# seed that is new in every batch and the same in every process. If `example_weight`
+# is not among them, it is 1.
 Assemble = Callable[[Mapping[str, Any], tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -101,6 +104,7 @@ class View(abc.ABC):
       name: the name on the command line and of the folder of records.
       version: goes up when records of the old kind can no longer be read.
       scalars, sequences: names of a record's int64 features.
+      joint_space: whether its batches hold ids of item space `joint`.
       batching: a frozen dataclass with the options of the read side.
     """
 
@@ -108,6 +112,7 @@ class View(abc.ABC):
     version: ClassVar[str] = "1.0.0"
     scalars: ClassVar[tuple[str, ...]]
     sequences: ClassVar[tuple[str, ...]]
+    joint_space: ClassVar[bool] = False
     batching: ClassVar[type]
 
     @abc.abstractmethod

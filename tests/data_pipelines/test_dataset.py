@@ -21,6 +21,7 @@ TRAINING_KEYS = {
         "label_weight": [7, 2],
     },
     "transfer": {"context": [7, 6], "target_item": [7], "negative_items": [7, 1]},
+    "leave_one_out": {"history": [7, 5], "target_item": [7], "negative_items": [7, 1]},
 }
 
 
@@ -216,7 +217,7 @@ def test_vocabularies_travel_with_the_records(prepared):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mask": 1}, "no batching option 'mask', only: cls, negatives"),
+        ({"mask": 1}, "no batching option 'mask', only: negatives, sampler"),
         ({"negatives": 0}, "view transfer: negatives must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"negatives_exclude": "none"}, "negatives_exclude must be one of"),
@@ -238,7 +239,7 @@ def test_missing_view_names_the_views_and_the_flag(broken):
     (broken / "prepared.json").write_text(json.dumps(metadata))
     with pytest.raises(DataError, match=r"has no view masked_item, only next_item, transfer") as e:
         dataset.open_prepared(broken).batches("masked_item", "train", batch_size=2, seed=0)
-    assert "--view=next_item,transfer,masked_item" in str(e.value)
+    assert "--view=next_item,transfer,leave_one_out,masked_item" in str(e.value)
 
 
 def test_missing_and_half_built_folders_are_refused(broken, tmp_path):

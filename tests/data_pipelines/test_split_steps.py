@@ -53,7 +53,7 @@ class Whole:
 def by_groups(log, options, group_of):
     """Splits and codes the log group by group, as workers do that see no other users."""
     roles = DomainRoles(log.domains, options.target, log.comparable_times)
-    splits.check(log.domains, "part" in log.interactions, options)
+    splits.check(log.domains, set(log.interactions), options)
     numbers = log.interactions["user_id"].map(group_of)
     groups = [rows.reset_index(drop=True) for _, rows in log.interactions.groupby(numbers)]
     tables = [splits.candidates(rows, roles, options) for rows in groups]
@@ -122,6 +122,7 @@ def by_groups(log, options, group_of):
             np.array(
                 [id_of[pair] for pair in zip(one.item_ids, one.item_domains, strict=True)], np.int64
             ),
+            np.zeros(0, np.int64),
         )
         for one in codes
     ]

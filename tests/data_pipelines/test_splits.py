@@ -242,9 +242,11 @@ def test_splits_that_cannot_be_made_say_so(options, expected):
     assert expected in str(caught.value)
 
 
-def test_a_target_needs_a_source():
-    with pytest.raises(DataError, match="no other domain to transfer from"):
-        split(log_of([("u", "i", "T", 0)]), SplitOptions(target="T"))
+def test_a_target_may_be_the_only_domain():
+    rows = [("u", f"i{time}", "T", time) for time in range(4)]
+    result = split(log_of(rows), SplitOptions(target="T"))
+    assert result.sources == ()
+    assert result.interactions["part"].tolist() == ["train", "train", "validation", "test"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ def source_history(items, part=TRAIN, times=None, held_out_from=NEVER):
         timestamps=np.arange(n) if times is None else np.array(times),
         parts=np.full(n, part, np.int8),
         held_out_from=held_out_from,
+        negatives=np.zeros(0, np.int64),
+        negative_offsets=np.zeros(n + 1, np.int64),
     )
 
 

@@ -1,0 +1,115 @@
+"""Reader `rechorus`: a folder as ReChorus (github.com/THUwangcy/ReChorus) prepares its data.
+
+`train.csv`, `dev.csv` and `test.csv` have tabs between fields and the columns `user_id`, `item_id`
+and `time`; the last two also have `neg_items`, the items that each interaction is ranked among:
+
+    user_id item_id time    neg_items
+    1       10      1356998400      [1233, 7, 5310]
+
+The three files are the parts of a split that came with the data, for `--split.kind=given`. Each
+folder is one domain, `--input=DOMAIN=FOLDER`.
+"""
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from data_pipelines.errors import DataError
+from data_pipelines.logs import InteractionLog
+from data_pipelines.readers.assembly import LogAssembly, read_bad_lines
+from data_pipelines.readers.csv_text import read_columns
+from data_pipelines.readers.options import ReadOptions, input_domains, parse_inputs
+
+_FILES = {"train": "train.csv", "validation": "dev.csv", "test": "test.csv"}
+_COLUMNS = ("user_id", "item_id", "time")
+
+_Table = tuple[pd.DataFrame, Callable[[int], str]]
+
+
+def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+    """Reads the three files of each folder.
+
+    Args:
+      inputs: DOMAIN=FOLDER.
+      options: `--read.*`.
+
+    Raises:
+      DataError: names the file, line and field, or the flag. A line is bad, too, if one of its
+        `neg_items` is in none of the three files or is its own `item_id`, or if their number is
+        not that of the file's other lines.
+    """
+    options.require_only("rechorus", ("domains", "domain_by", "max_bad_lines"))
+    if options.domain_by not in ("", "file"):
+        raise DataError(f"--read.domain_by={options.domain_by}: the rechorus reader takes file.")
+    entries = parse_inputs(inputs, named=True)
+    assembly = LogAssembly(input_domains(entries, options), read_bad_lines(options))
+    for entry in entries:
+        if entry.part:
+            raise DataError(
+                f"--input={entry.domain}={entry.path}@{entry.part}: the rechorus reader takes a "
+                "folder with all three parts; leave the part out."
+            )
+        if not entry.path.is_dir():
+            raise DataError(f"{entry.path}: no such folder; check --input.")
+        tables = {part: _read_part(entry.path, part, assembly) for part in _FILES}
+        known = pd.Index(np.concatenate([rows["item_id"].unique() for rows, _ in tables.values()]))
+        for part, (rows, locate) in tables.items():
+            rows = rows.rename(columns={"time": "timestamp"})
+            rows = rows.assign(domain=entry.domain, part=part, negatives="")
+            if part != "train":
+                rows, locate = _with_negatives(rows, locate, known, assembly)
+            assembly.add(rows, locate)
+    return assembly.log(comparable_times=True)
+
+
+def _read_part(folder: pathlib.Path, part: str, assembly: LogAssembly) -> _Table:
+    path = folder / _FILES[part]
+    wanted = _COLUMNS if part == "train" else (*_COLUMNS, "neg_items")
+
+    def names(header: list[str]) -> Sequence[str]:
+        for name in wanted:
+            if header.count(name) != 1:
+                raise DataError(
+                    f"{path}: column {name!r} is missing or comes twice; with tabs between, the "
+                    f"header is {', '.join(header)}."
+                )
+        return wanted
+
+    return read_columns(path, names, "\t", assembly.bad_lines)
+
+
+def _with_negatives(
+    rows: pd.DataFrame, locate: Callable[[int], str], known: pd.Index, assembly: LogAssembly
+) -> _Table:
+    """Puts `neg_items` into the log's form and rejects lines whose items cannot be right.
+
+    Args:
+      rows: of a held-out part, with `item_id` and `neg_items`.
+      locate: says "FILE, line N" for a row.
+      known: every item of the log.
+      assembly: counts the bad lines.
+    """
+    rows = rows.reset_index(drop=True)
+    texts = rows["neg_items"].str.strip()
+    lists = texts.str.removeprefix("[").str.removesuffix("]").str.split(",")
+    items = lists.explode().str.strip().str.strip("'\"")
+    problems = pd.Series("", index=rows.index, dtype=object)
+
+    def note(found: pd.Series, text: str) -> None:
+        """Describes the first bad value of each row."""
+        for row, value in found[~found.index.duplicated()].items():
+            problems[row] = f"neg_items: {value!r} {text}"
+
+    note(items[~items.isin(known)], "is in none of the three files; remove it.")
+    of_row = rows["item_id"].loc[items.index].to_numpy()
+    note(items[items.to_numpy() == of_row], "is the line's own item_id; remove it.")
+    counts = lists.str.len()
+    first = counts.iloc[0]
+    note(counts[counts != first], f"items, the first line has {first}; give each line as many.")
+    note(texts[~texts.str.fullmatch(r"\[.*\]")], "is not a list like [12, 7].")
+    rows["negatives"] = items.groupby(level=0).agg("\t".join)
+    return assembly.without(
+        rows, (problems != "").to_numpy(bool), locate, lambda row: str(problems.iloc[row])
+    )
