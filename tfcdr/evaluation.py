@@ -34,8 +34,8 @@ class EvaluationOptions:
       protocol: the candidates behind `monitor` and behind the first figures of metrics.json:
         "full" ranks the whole catalogue without the user's other items, "sampled" ranks among
         `negatives` items that the user never took.
-      negatives: distinct sampled negatives for each held-out interaction; 0 leaves the sampled
-        protocol out.
+      negatives: negatives for each held-out interaction: those that came with the data, or sampled
+        distinct ones; 0 leaves the sampled protocol out.
       batch_size: held-out interactions scored at once.
     """
 

@@ -153,7 +153,7 @@ class Experiment:
         )
 
     def _validation(self, stage: Stage) -> Any:
-        sampled = self._options.protocol == "sampled" and stage == self._stages[-1]
+        sampled = self._options.protocol == "sampled" and stage.has_candidates
         protocol = "sampled" if sampled else "full"
 
         def validate(model: StageModel) -> dict[str, float]:
