@@ -10,6 +10,12 @@ import tensorflow as tf
 import tfcdr  # noqa: F401  (fixes the Keras generation)
 from data_pipelines import negative_sampling
 from tests import real_data
+from tests.parity.reference_layout import (
+    in_reference_layout,
+    losses_and_gradients,
+    train,
+    values,
+)
 from tfcdr import losses, metrics, negatives, optimizers
 from tfcdr.systems.peterrec import reference
 from tfcdr.systems.peterrec.adapter import Adapter
@@ -62,39 +68,6 @@ def _load(model: tf.keras.Model, case: Case, settings: dict) -> None:
     optimizer.beta_1, optimizer.beta_2 = settings["beta1"], settings["beta2"]
     optimizer.epsilon = settings["epsilon"]
     model.compile(optimizer=optimizer)
-
-
-def _in_reference_layout(
-    model: tf.keras.Model, prefix: str, values: dict[int, np.ndarray]
-) -> Outputs:
-    return {
-        f"{prefix}/{name}": weight.to_reference(values[id(weight.variable)])
-        for name, weight in reference.reference_weights(model).items()
-        if id(weight.variable) in values
-    }
-
-
-def _values(variables: list[tf.Variable]) -> dict[int, np.ndarray]:
-    return {id(variable): variable.numpy() for variable in variables}
-
-
-def _gradients(model: tf.keras.Model, batch: dict, jit_compile: bool) -> Outputs:
-    @tf.function(jit_compile=jit_compile)
-    def dense_gradients() -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss = model.compute_losses(batch)["loss"]
-        gradients = tape.gradient(loss, model.trainable_variables)
-        return [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-    arrays = [gradient.numpy() for gradient in dense_gradients()]
-    by_variable = dict(zip(map(id, model.trainable_variables), arrays, strict=True))
-    return _in_reference_layout(model, "grad", by_variable)
-
-
-def _train(model: tf.keras.Model, batches: list[dict], jit_compile: bool) -> list[float]:
-    model.optimizer.build(model.trainable_variables)
-    step = tf.function(model.train_step, jit_compile=jit_compile)
-    return [float(step(batch)["loss"]) for batch in batches]
 
 
 def _top_ids(scores: np.ndarray, k: int = 5) -> np.ndarray:
@@ -171,9 +144,10 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
         for block, activation in enumerate(activations[1:]):
             outputs[f"act/block_{block}"] = activation
     outputs |= _predict(model, case, causal)
-    outputs |= _gradients(model, batch, jit_compile)
-    _train(model, [batch], jit_compile)
-    outputs |= _in_reference_layout(model, "after", _values(model.variables))
+    weights = reference.reference_weights(model)
+    outputs |= losses_and_gradients(model, weights, batch, jit_compile)[1]
+    train(model, [batch], jit_compile)
+    outputs |= in_reference_layout(weights, "after", values(model.variables))
     if sampled:
         sampler = model.sampler
         outputs["sampled/log_uniform_prob"] = sampler.probabilities
@@ -182,8 +156,10 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
     if "multi/itemseq_input" in case:
         model = fresh_model()
         batches = [batch_of(items) for items in case["multi/itemseq_input"]]
-        outputs["multi/loss"] = np.array(_train(model, batches, jit_compile), np.float32)
-        outputs |= _in_reference_layout(model, "multi_after", _values(model.variables))
+        outputs["multi/loss"] = np.array(train(model, batches, jit_compile), np.float32)
+        outputs |= in_reference_layout(
+            reference.reference_weights(model), "multi_after", values(model.variables)
+        )
     return outputs
 
 
@@ -255,9 +231,10 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
     if "eval/candidates" in case:
         scores = model.score_candidates(user, case["eval/candidates"]).numpy()
         outputs |= {"eval/scores": scores, "eval/top5_slot": _top_ids(scores)}
-    outputs |= _gradients(model, batch, jit_compile)
-    _train(model, [batch], jit_compile)
-    outputs |= _in_reference_layout(model, "after", _values(model.trainable_variables))
+    weights = reference.reference_weights(model)
+    outputs |= losses_and_gradients(model, weights, batch, jit_compile)[1]
+    train(model, [batch], jit_compile)
+    outputs |= in_reference_layout(weights, "after", values(model.trainable_variables))
     if "sampler/prob" in case:
         outputs |= _replay_lambdafm(case, catalogue)
     if "multi/context" not in case:
@@ -269,8 +246,10 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
             case["multi/context"], case["multi/positive"], case["multi/negative"], strict=True
         )
     ]
-    outputs["multi/loss"] = np.array(_train(model, batches, jit_compile), np.float32)
-    return outputs | _in_reference_layout(model, "multi_after", _values(model.trainable_variables))
+    outputs["multi/loss"] = np.array(train(model, batches, jit_compile), np.float32)
+    return outputs | in_reference_layout(
+        reference.reference_weights(model), "multi_after", values(model.trainable_variables)
+    )
 
 
 def _replay_lambdafm(case: Case, logits: np.ndarray) -> Outputs:

@@ -1,11 +1,9 @@
 """Weights of the released TensorFlow 1 code: its names, its layouts, its checkpoints."""
 
-from typing import NamedTuple
-
-import numpy as np
 import tensorflow as tf
 
 from tfcdr.errors import RunError
+from tfcdr.reference_weights import ReferenceWeight, check_shapes
 from tfcdr.systems.peterrec.adapter import Adapter
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 from tfcdr.systems.peterrec.trunk import ResidualBlock, Trunk
@@ -17,35 +15,6 @@ _ADAPTER_SCOPES = {
     "parallel": ("mp_1", "mp_2"),
     "serial_single": ("mp",),
 }
-
-
-class ReferenceWeight(NamedTuple):
-    """Where a weight of the release lives in our model.
-
-    Attributes:
-      variable: our variable.
-      index: the part of it that the release keeps as a variable of its own.
-      transposed: whether the release stores the transpose.
-      leading_ones: axes of length 1 that the release puts in front.
-    """
-
-    variable: tf.Variable
-    index: tuple[slice | int, ...] = ()
-    transposed: bool = False
-    leading_ones: int = 0
-
-    def to_reference(self, ours: np.ndarray) -> np.ndarray:
-        """Cuts an array shaped like our variable (a value, a gradient) in the release's layout."""
-        part = ours[self.index]
-        part = part.T if self.transposed else part
-        return part.reshape((1,) * self.leading_ones + part.shape)
-
-    def assign(self, reference: np.ndarray) -> None:
-        """Writes a weight of the release into our variable."""
-        ours = self.variable.numpy()
-        part = reference.reshape(reference.shape[self.leading_ones :])
-        ours[self.index] = part.T if self.transposed else part
-        self.variable.assign(ours)
 
 
 def reference_weights(model: PretrainingModel | FinetuningModel) -> dict[str, ReferenceWeight]:
@@ -130,11 +99,7 @@ def load_checkpoint(model: PretrainingModel | FinetuningModel, prefix: str) -> l
         for name, weight in reference_weights(model).items()
         if "/mp" not in name and not name.startswith("target-item/")
     }
-    for name, weight in restored.items():
-        expected = list(weight.to_reference(weight.variable.numpy()).shape)
-        if shapes.get(name) != expected:
-            came = f"has shape {shapes[name]}" if name in shapes else "is missing"
-            raise RunError(f"{prefix}: variable {name} {came}; the model needs shape {expected}.")
+    check_shapes(restored, shapes, prefix)
     try:
         values = {name: checkpoint.get_tensor(name) for name in restored}
     except (tf.errors.OpError, ValueError, IndexError) as error:  # a truncated file: IndexError
