@@ -45,14 +45,16 @@ class GatedRecurrentUnit(tf.keras.layers.Layer):
         """
         projected = tf.tensordot(inputs, self.kernel, 1) + self.bias
         state = tf.zeros((tf.shape(inputs)[1], self.size), projected.dtype)
-        for step in range(inputs.shape[0]):
+        # Unstacked at once: the gradient of a slice is as large as what it was taken from.
+        steps = zip(tf.unstack(projected), tf.unstack(mask[..., tf.newaxis]), strict=True)
+        for of_input, is_item in steps:
             recurrent = tf.matmul(state, self.recurrent_kernel) + self.recurrent_bias
-            gates, candidate = tf.split(projected[step], [2 * self.size, self.size], -1)
+            gates, candidate = tf.split(of_input, [2 * self.size, self.size], -1)
             of_gates, of_candidate = tf.split(recurrent, [2 * self.size, self.size], -1)
             reset, update = tf.split(tf.sigmoid(gates + of_gates), 2, -1)
             candidate = tf.tanh(candidate + reset * of_candidate)
             updated = candidate + update * (state - candidate)
-            state = tf.where(mask[step][:, tf.newaxis], updated, state)
+            state = tf.where(is_item, updated, state)
         return state
 
 
