@@ -25,7 +25,8 @@ class FinishedRun(NamedTuple):
       data: the data set that it was trained on.
       experiment: evaluates.
       model: the last stage's model at its best epoch.
-      item_space: the items that the model ranks, "source" or "target".
+      history_space: the items that it reads: "source", "target" or "joint".
+      item_space: the items that it ranks: "source" or "target".
     """
 
     folder: RunFolder
@@ -33,6 +34,7 @@ class FinishedRun(NamedTuple):
     data: PreparedData
     experiment: Experiment
     model: RankingModel
+    history_space: str
     item_space: str
 
     def export(
@@ -53,7 +55,7 @@ class FinishedRun(NamedTuple):
         return export_model(
             self.model,
             self.folder.path / "export",
-            source_vocabulary=self.data.vocabulary_path("source"),
+            history_vocabulary=self.data.vocabulary_path(self.history_space),
             target_vocabulary=self.data.vocabulary_path(self.item_space),
             max_length=self.data.max_length,
             top_k=top_k,
@@ -92,8 +94,10 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRu
     experiment = Experiment(
         system, config, data, folder, options, settings["seed"], settings["jit_compile"]
     )
+    history_space = system.history_space(config)
     item_space = system.catalogue(system.stages(config)[-1].name)
-    return FinishedRun(folder, settings, data, experiment, experiment.best_model(), item_space)
+    model = experiment.best_model()
+    return FinishedRun(folder, settings, data, experiment, model, history_space, item_space)
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfcdr import metrics
 from tfcdr.catalogue_scan import Piece, fold_scores
+from tfcdr.id_sets import each_once
 from tfcdr.ranking import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch
 
@@ -156,7 +157,7 @@ class HeldOutRanker:
     def _full_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
         """Ranks among the catalogue without the user's other items, a piece of it at a time."""
         items = self._model.num_items
-        known = _each_once(tf.concat([query.excluded, query.positive[:, tf.newaxis]], 1))
+        known = each_once(tf.concat([query.excluded, query.positive[:, tf.newaxis]], 1))
         competitors = items - tf.math.count_nonzero(known, 1, dtype=tf.int32)
 
         popularity = tf.gather(self._popularity, query.positive)
@@ -208,13 +209,6 @@ class HeldOutRanker:
         }
         negatives = tf.shape(query.candidates)[1] - 1
         return {**ranks, "competitors": tf.fill(tf.shape(query.positive), negatives)}
-
-
-def _each_once(ids: tf.Tensor) -> tf.Tensor:
-    """Keeps the first of equal ids in each row of int [batch, any]; others become 0."""
-    ascending = tf.sort(ids, axis=1)
-    repeated = tf.pad(ascending[:, 1:] == ascending[:, :-1], [[0, 0], [1, 0]])
-    return tf.where(repeated, 0, ascending)
 
 
 def tabulate(ranks: Mapping[tuple[str, str], Ranks], ks: Iterable[int]) -> list[dict[str, object]]:

@@ -19,7 +19,7 @@ def saved_model(tmp_path_factory, tiny_model):
     path = export_model(
         tiny_model,
         folder / "export",
-        source_vocabulary=source,
+        history_vocabulary=source,
         target_vocabulary=target,
         max_length=tiny_models.LENGTH,
         top_k=TOP_K,

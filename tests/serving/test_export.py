@@ -17,7 +17,7 @@ def export_next(tmp_path, tiny_model):
     """Exports `tiny_model` to `tmp_path`/export; vocabularies and more by keyword."""
     source, target = tiny_models.write_vocabularies(tmp_path)
     defaults = {
-        "source_vocabulary": source,
+        "history_vocabulary": source,
         "target_vocabulary": target,
         "max_length": tiny_models.LENGTH,
         "top_k": TOP_K,
@@ -87,10 +87,10 @@ def test_what_does_not_fit_is_refused_before_writing(tmp_path, export_next):
     with pytest.raises(RunError, match="has 7 items, but the model ranks 20"):
         export_next(target_vocabulary=tmp_path / "source.txt")
     with pytest.raises(RunError, match=r"nowhere\.txt: not a vocabulary file"):
-        export_next(source_vocabulary=tmp_path / "nowhere.txt")
+        export_next(history_vocabulary=tmp_path / "nowhere.txt")
     (tmp_path / "twice.txt").write_text("a\na\n")
     with pytest.raises(RunError, match=r"twice\.txt: not a vocabulary file"):
-        export_next(source_vocabulary=tmp_path / "twice.txt")
+        export_next(history_vocabulary=tmp_path / "twice.txt")
     assert not (tmp_path / "export").exists()
 
 
@@ -126,7 +126,7 @@ def test_a_catalogue_too_small_for_scann_is_refused(tmp_path):
         export.export_model(
             tiny_models.pretraining_model(),
             tmp_path / "export",
-            source_vocabulary=source,
+            history_vocabulary=source,
             target_vocabulary=source,
             max_length=tiny_models.LENGTH,
             top_k=TOP_K,

@@ -81,6 +81,34 @@ def test_brute_force_takes_a_systems_own_score(monkeypatch):
         assert (ids[row].numpy().tolist(), found[row].numpy().tolist()) == expected
 
 
+class NearestInterest(Factors):
+    """The largest of several inner products; users are [batch, interests, channels]."""
+
+    def score_range(self, user, first, count):
+        return tf.reduce_max(super().score_range(user, first, count), 1)
+
+    def score_candidates(self, user, ids):
+        return tf.reduce_max(tf.matmul(user, tf.gather(self.vectors, ids), transpose_b=True), 1)
+
+
+@pytest.mark.parametrize("kind", ["brute_force", "scann"])
+def test_users_of_several_interests_get_the_best_of_all_scores(kind):
+    """ScaNN looks at every leaf of so small a catalogue, so that its merged proposals hold them."""
+    if kind == "scann":
+        pytest.importorskip("scann")
+    random = np.random.default_rng(3)
+    vectors = random.normal(size=(201, 4)).astype(np.float32)
+    users = random.normal(size=(16, 3, 4)).astype(np.float32)
+    seen = random.integers(0, 201, (16, 5)).astype(np.int32)
+    retriever = Retriever(NearestInterest(vectors), kind, 10)
+    ids, found = tf.function(retriever.best_unseen)(tf.constant(users), tf.constant(seen))
+    scores = (users @ vectors.T).max(1)
+    for row in range(len(users)):
+        expected = best_by_sorting(scores[row], seen[row], 10)
+        assert ids[row].numpy().tolist() == expected[0]
+        np.testing.assert_allclose(found[row], expected[1], rtol=1e-5)
+
+
 class WideCatalogue(Factors):
     """Two million items whose scores come out of thin air."""
 

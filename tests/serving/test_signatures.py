@@ -26,7 +26,7 @@ def load(model, tmp_path, top_k, retrieval="brute_force"):
     path = export_model(
         model,
         tmp_path / "export",
-        source_vocabulary=source,
+        history_vocabulary=source,
         target_vocabulary=target if model.num_items == len(TARGETS) else source,
         max_length=tiny_models.LENGTH,
         top_k=top_k,

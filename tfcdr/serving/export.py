@@ -24,7 +24,7 @@ def export_model(
     model: RankingModel,
     export_dir: Path,
     *,
-    source_vocabulary: Path,
+    history_vocabulary: Path,
     target_vocabulary: Path,
     max_length: int,
     top_k: int,
@@ -38,9 +38,9 @@ def export_model(
     Args:
       model: the model to serve.
       export_dir: the folder that the server watches; made if it is not there.
-      source_vocabulary: text file, line i (from 0) is the raw id of source item i + 1.
+      history_vocabulary: text file, line i (from 0) is the raw id of item i + 1 of histories.
       target_vocabulary: the same for the items that the model ranks.
-      max_length: source items of a history that the model reads.
+      max_length: items of a history that the model reads.
       top_k: items that `recommend` returns.
       retrieval: one of `retrieval.KINDS`.
 
@@ -51,18 +51,18 @@ def export_model(
       RunError: a vocabulary does not fit the model, `retrieval` cannot be had, or the folder
         cannot be written.
     """
-    sources, targets = ItemLookup(source_vocabulary), ItemLookup(target_vocabulary)
+    histories, targets = ItemLookup(history_vocabulary), ItemLookup(target_vocabulary)
     if targets.size != model.num_items:
         raise RunError(
             f"{target_vocabulary}: has {targets.size} items, but the model ranks "
             f"{model.num_items}; give the data set that the model was trained on."
         )
     retriever = Retriever(model, retrieval, top_k)
-    signatures = Signatures(model, retriever, sources, targets, max_length).concrete()
-    requests = _example_requests(sources, targets, max_length)
+    signatures = Signatures(model, retriever, histories, targets, max_length).concrete()
+    requests = _example_requests(histories, targets, max_length)
     # The Keras model itself stays behind, with its optimizer's slots: only what is read travels.
     served = tf.Module()
-    served.lookups = [sources, targets]
+    served.lookups = [histories, targets]
     served.weights = captured_variables(signatures)
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
     try:
@@ -83,12 +83,12 @@ def versions(export_dir: Path) -> list[int]:
 
 
 def _example_requests(
-    sources: ItemLookup, targets: ItemLookup, max_length: int
+    histories: ItemLookup, targets: ItemLookup, max_length: int
 ) -> dict[str, dict[str, np.ndarray]]:
     def most_popular(lookup: ItemLookup, count: int) -> np.ndarray:
         return lookup.tokens(tf.range(1, min(count, lookup.size) + 1)[tf.newaxis]).numpy()
 
-    history = most_popular(sources, max_length)
+    history = most_popular(histories, max_length)
     items = most_popular(targets, 10)
     return {
         SERVING_DEFAULT: {"history": history, "candidates": items},

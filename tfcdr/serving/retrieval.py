@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfcdr.catalogue_scan import Piece, fold_scores
 from tfcdr.errors import RunError
+from tfcdr.id_sets import contains, each_once
 from tfcdr.ranking import RankingModel
 
 KINDS = ("brute_force", "scann")
@@ -33,7 +34,7 @@ class Retriever:
         """Builds the index, if there is one, from the model's present weights.
 
         Args:
-          model: scores the items; by an inner product for "scann".
+          model: scores the items; for "scann" by an inner product, or the largest of several.
           kind: one of `KINDS`.
           top_k: items to return for each user.
 
@@ -49,7 +50,7 @@ class Retriever:
         As many items more are searched for as can be seen, so that removing these leaves the best.
 
         Args:
-          user: float32 [batch, channels].
+          user: float32 [batch, ...], as the model scores it.
           seen: int32 [batch, any], item ids; 0 for none.
 
         Returns:
@@ -57,7 +58,7 @@ class Retriever:
           [batch, top_k], `MISSING_SCORE` there.
         """
         ids, scores = self._search.best(user, self._top_k, tf.shape(seen)[1])
-        ids = tf.where(_contains(seen, ids), 0, ids)
+        ids = tf.where(contains(seen, ids), 0, ids)
         scores = tf.where(ids > 0, scores, MISSING_SCORE)
         missing = [[0, 0], [0, self._top_k]]
         ids = tf.pad(ids, missing)
@@ -74,7 +75,7 @@ class _Search(Protocol):
         """Returns at least the best `top_k` + `spare` items, or all.
 
         Args:
-          user: float32 [batch, channels].
+          user: float32 [batch, ...], as the model scores it.
           top_k: items wanted.
           spare: int, how many of those found may not be wanted.
 
@@ -129,20 +130,16 @@ class _Scann:
         self._index.index(tf.gather(vectors, items), items)
 
     def best(self, user: tf.Tensor, top_k: int, spare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        query = tf.concat([user, tf.ones_like(user[:, :1])], 1) if self._has_bias else user
+        # A user of several interests asks once for each and scores what any of them found.
+        query = tf.reshape(user, (-1, user.shape[-1]))
+        if self._has_bias:
+            query = tf.concat([query, tf.ones_like(query[:, :1])], 1)
         wanted = tf.minimum(top_k * _SCANN_PROPOSALS + spare, self._model.num_items)
         proximity, ids = self._index(query, k=wanted)
         # ScaNN fills up with NaN where it finds fewer items than it was asked for.
         ids = tf.where(tf.math.is_nan(proximity), 0, ids)
+        ids = each_once(tf.reshape(ids, (tf.shape(user)[0], -1)))
         return ids, self._model.score_candidates(user, ids)
-
-
-def _contains(sets: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Tells which values, int [batch, n], are among their row's set, int [batch, m]."""
-    # A value above the whole set is placed behind its end.
-    ordered = tf.pad(tf.sort(sets, axis=1), [[0, 0], [0, 1]], constant_values=tf.int32.max)
-    places = tf.searchsorted(ordered, values)
-    return tf.gather(ordered, places, batch_dims=1) == values
 
 
 def _make_index(num_items: int, top_k: int) -> tf.keras.Model:

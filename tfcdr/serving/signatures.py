@@ -7,11 +7,11 @@ float32 [batch, any], one for each candidate |
 | `recommend` | `history`, `seen_items` string [batch, any] | `items` string [batch, k] and \
 `scores` float32 [batch, k], best first |
 
-`history` holds source ids, oldest first; `candidates` and `seen_items` hold target ids. Rows are
-filled up with "", anywhere. An unknown id in `history` or `seen_items` counts as "", an unknown
-candidate scores the lowest float32. Only the latest `max_length` known ids of a history are read.
-Where a user has seen so much that fewer than k items are left, `items` ends with "" and `scores`
-with the lowest float32.
+`history` holds ids of the domains that the model reads, oldest first; `candidates` and `seen_items`
+hold target ids. Rows are filled up with "", anywhere. An unknown id in `history` or `seen_items`
+counts as "", an unknown candidate scores the lowest float32. Only the latest `max_length` known ids
+of a history are read. Where a user has seen so much that fewer than k items are left, `items` ends
+with "" and `scores` with the lowest float32.
 """
 
 import dataclasses
@@ -34,14 +34,14 @@ class Signatures:
     Attributes:
       model: encodes histories and scores items.
       retriever: finds the items to recommend.
-      sources: the ids that histories hold.
+      histories: the ids that histories hold.
       targets: the ids that are scored and recommended.
       max_length: items of a history that the model reads.
     """
 
     model: RankingModel
     retriever: Retriever
-    sources: ItemLookup
+    histories: ItemLookup
     targets: ItemLookup
     max_length: int
 
@@ -70,7 +70,7 @@ class Signatures:
         return {SERVING_DEFAULT: score, RECOMMEND: recommend}
 
     def _user(self, history: tf.Tensor) -> tf.Tensor:
-        return self.model.encode_history(latest_known(self.sources.ids(history), self.max_length))
+        return self.model.encode_history(latest_known(self.histories.ids(history), self.max_length))
 
 
 def latest_known(ids: tf.Tensor, length: int) -> tf.Tensor:
