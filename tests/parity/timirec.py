@@ -1,12 +1,19 @@
 """Replays TiMiRec's golden cases: from the arrays of a case to the arrays that it should give."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
+from data_pipelines import build, splits
+from data_pipelines.dataset import open_prepared
+from data_pipelines.logs import InteractionLog
+from data_pipelines.split_log import SplitLog, SplitOptions
+from data_pipelines.views.view import ExampleOptions
 from tests.parity.reference_layout import (
     in_reference_layout,
     losses_and_gradients,
@@ -44,6 +51,7 @@ def replay(case: Case, jit_compile: bool = False) -> Outputs:
         "metrics": _replay_metrics,
         "metrics_ties": _replay_ties,
         "early_stop": _replay_early_stop,
+        "pipeline": _replay_pipeline,
     }
     return replays[settings["case"]](case, settings, jit_compile)
 
@@ -239,3 +247,63 @@ def _released_stop(curve: np.ndarray, patience: int) -> int:
         if falls or epoch - np.argmax(seen) > _EPOCHS_WITHOUT_GAIN:
             return epoch
     return -1
+
+
+def _replay_pipeline(case: Case, settings: dict, jit_compile: bool) -> Outputs:
+    """The release's split and samples, from its log through the view `leave_one_out`."""
+    del jit_compile
+    log = case["in/log"]
+    table = pd.DataFrame(log, columns=["user_id", "item_id", "timestamp"])
+    table = table.astype({"user_id": str, "item_id": str}).assign(domain="all")
+    whole = splits.split(
+        InteractionLog(table, ("all",), comparable_times=True), SplitOptions(target="all")
+    )
+    kept = whole.interactions[["user_id", "item_id", "timestamp", "part"]]
+    parts = {tuple(map(int, row)): part for *row, part in kept.itertuples(index=False)}
+    samples = _samples(whole, settings["history_max"])
+    # Long enough for any history, so that its length is the place of its target.
+    uncut = _samples(whole, len(log))
+    outputs = {
+        "out/n_items": np.int64(log[:, 1].max() + 1),
+        "out/n_users": np.int64(log[:, 0].max() + 1),
+    }
+    for name, part in (("train", "train"), ("dev", "validation"), ("test", "test")):
+        # In the order of the release's files, which is the log's.
+        rows = [row for row in map(tuple, log.tolist()) if parts.get(row) == part]
+        pairs = [(user, item) for user, item, _ in rows if (user, item) in samples[part]]
+        histories = [samples[part][pair] for pair in pairs]
+        padded = np.zeros((len(pairs), settings["history_max"]), np.int64)
+        for row, history in zip(padded, histories, strict=True):
+            row[: len(history)] = history
+        columns = {
+            "rows": rows,
+            "user_id": [user for user, _ in pairs],
+            "item_id": [item for _, item in pairs],
+            "history_items": padded,
+            "lengths": [len(history) for history in histories],
+            "position": [len(uncut[part][pair]) for pair in pairs],
+        }
+        outputs |= {f"out/{name}/{column}": np.array(rows) for column, rows in columns.items()}
+    return outputs
+
+
+def _samples(whole: SplitLog, max_length: int) -> dict[str, dict[tuple[int, int], list[int]]]:
+    """Cuts and reads a log: for each part the history of each user and target item."""
+    samples = {}
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = f"{folder}/data"
+        build.build(whole, ["leave_one_out"], data_dir, ExampleOptions(max_length=max_length))
+        data = open_prepared(data_dir)
+        items = [0, *map(int, data.vocabulary("target").tokens)]
+        for part in ("train", "validation", "test"):
+            batches = data.batches("leave_one_out", part, batch_size=8, seed=0, epoch=0)
+            samples[part] = {
+                (int(data.users[user - 1]), items[target]): [items[i] for i in history if i]
+                for batch in batches.as_numpy_iterator()
+                for user, target, history, weight in zip(
+                    *(batch[key] for key in ("user", "target_item", "history", "example_weight")),
+                    strict=True,
+                )
+                if weight
+            }
+    return samples
