@@ -35,7 +35,9 @@ _INPUT = flags.DEFINE_list(
     "Raw files, comma-separated: PATH, or DOMAIN=PATH, or DOMAIN=PATH@PART, as the reader takes.",
 )
 _RAW_DIR = flags.DEFINE_string(
-    "raw_dir", "", "Folder from which relative paths in --input start; the current one if empty."
+    "raw_dir",
+    "",
+    "Folder from which relative paths in --input and --titles.path start; empty: the current one.",
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the prepared data set.")
 _NUM_SHARDS = flags.DEFINE_integer(
@@ -188,22 +190,22 @@ def few_shards(data: PreparedData, views: Sequence[str], workers: int) -> list[s
     ]
 
 
-def _rooted_inputs() -> list[str]:
-    """Returns `--input` with each path, behind its DOMAIN= if it has one, under `--raw_dir`."""
-    rooted = []
-    for entry in _INPUT.value:
-        domain, equals, path = entry.rpartition("=")
-        rooted.append(f"{domain}{equals}{_rooted(path)}")
-    return rooted
-
-
-def _rooted(path: str) -> str:
-    """A path or URL under `--raw_dir`, which may be a URL, too."""
+def under_raw_dir(path: str) -> str:
+    """Returns a path or URL under `--raw_dir`, which may be a URL, too."""
     if "://" in path:
         return path
     if "://" in _RAW_DIR.value:
         return f"{_RAW_DIR.value.rstrip('/')}/{path}"
     return str(Path(_RAW_DIR.value) / path)
+
+
+def _rooted_inputs() -> list[str]:
+    """Returns `--input` with each path, behind its DOMAIN= if it has one, under `--raw_dir`."""
+    rooted = []
+    for entry in _INPUT.value:
+        domain, equals, path = entry.rpartition("=")
+        rooted.append(f"{domain}{equals}{under_raw_dir(path)}")
+    return rooted
 
 
 def _provenance() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from absl import flags
 
+from data_pipelines import item_titles
 from launchers import config_flags, data_flags, finished_run, program
 from tfcdr import evaluation, report, transfer_gain
 from tfcdr.distribution import strategies
@@ -55,7 +56,10 @@ _EXPORT = flags.DEFINE_bool(
     "for other settings.",
 )
 _REPORT = flags.DEFINE_bool(
-    "report", False, "Also draws the run: WORKDIR/report/index.html with curves and tables."
+    "report",
+    False,
+    "Also draws the run, or a finished one again: WORKDIR/report/index.html with curves, tables "
+    "and the system's own pictures.",
 )
 _STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -85,6 +89,7 @@ _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
 }
 _EVALUATION = config_flags.define("evaluation", EvaluationOptions)
+_TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(data_flags)
 
 
@@ -124,6 +129,7 @@ def _train(
 ) -> None:
     workdir = pathlib.Path(_WORKDIR.value)
     data_dir = data_flags.data_dir(default=workdir / "data")
+    titles = _titles() if distribution.is_chief else {}
     with distribution.chief_first():
         data = data_flags.open_or_build(data_dir, system.views(config))
     print(data_flags.describe(data.metadata))
@@ -160,9 +166,21 @@ def _train(
     if not distribution.is_chief:
         return
     if _REPORT.value:
-        print(f"\nreport {report.write(folder, options.monitor)}")
+        # Not the model that was trained: that one may be spread over processes.
+        finished = finished_run.load(workdir, str(data_dir))
+        names = item_titles.ShownNames(finished.data, titles)
+        sections = finished.experiment.report_sections(finished.model, names)
+        print(f"\nreport {report.write(folder, options.monitor, sections)}")
     if _EXPORT.value and not (workdir / "export").exists():
         print(f"\nexported {finished_run.load(workdir, str(data_dir)).export()}")
+
+
+def _titles() -> dict[str, str]:
+    """Returns what `--titles.*` call the items; nothing without a report."""
+    options = _TITLES()
+    if not (_REPORT.value and options.path):
+        return {}
+    return item_titles.read_titles(data_flags.under_raw_dir(options.path), options)
 
 
 def _without_transfer(system: System, config: Any, options: EvaluationOptions) -> Any:

@@ -1,7 +1,7 @@
 """A run from prepared data to final figures: every stage of a system, then the test."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from tfcdr import evaluation
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution, own_rows
 from tfcdr.evaluation import EvaluationOptions, HeldOutRanker, Ranks
+from tfcdr.report_section import Names, Section
 from tfcdr.run_folder import RunFolder
 from tfcdr.stage_model import StageModel
 from tfcdr.stage_run import StageRun
@@ -133,6 +134,10 @@ class Experiment:
     def held_out_ranks(self, model: StageModel, split: str) -> dict[tuple[str, str], Ranks]:
         """Ranks the interactions of a split by the last stage's model and by popularity."""
         return self._ranks(self._stages[-1], model, split, sampled=True)
+
+    def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:
+        """Returns what the system adds to the run's page; see `System.report_sections`."""
+        return self._system.report_sections(self._config, model, self._data, names)
 
     def _stage_run(self, stage: Stage) -> StageRun:
         # Each stage starts from a seed of its own, so that a resumed run, which skips the stages

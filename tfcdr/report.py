@@ -1,27 +1,34 @@
-"""A run as a page to look at: curves of every stage, tables of test and validation.
+"""A run as a page to look at: curves of every stage, tables, and what its system adds.
 
 Written to WORKDIR/report: `index.html` and the pictures that it shows.
 """
 
 import html
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.figure
 import pandas as pd
 
+from tfcdr.report_section import Section, table_html
 from tfcdr.run_folder import RunFolder
 from tfcdr.transfer_gain import TransferGain
 
-_STYLE = "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .7em}"
+_STYLE = (
+    "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .7em}"
+    "img{width:100%}section table{border-collapse:collapse;font-size:13px}"
+    "section td,section th{border-top:1px solid #ccc;text-align:left;vertical-align:top}"
+)
 
 
-def write(folder: RunFolder, monitor: str) -> pathlib.Path:
+def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathlib.Path:
     """Draws a finished run.
 
     Args:
       folder: the run's.
       monitor: the validation metric that selected the epochs, such as "NDCG@10".
+      sections: the system's own.
 
     Returns:
       The path of the page.
@@ -31,8 +38,11 @@ def write(folder: RunFolder, monitor: str) -> pathlib.Path:
     report.mkdir(exist_ok=True)
     stages = {stage: folder.epochs(stage) for stage in metrics["stages"]}
     curves(stages, monitor).savefig(report / "curves.png", dpi=120)
+    for section in sections:
+        if isinstance(section.content, matplotlib.figure.Figure):
+            section.content.savefig(report / _picture(section), dpi=120)
     page = report / "index.html"
-    page.write_text(_page(folder, metrics), encoding="utf-8")
+    page.write_text(_page(folder, metrics, sections), encoding="utf-8")
     return page
 
 
@@ -61,19 +71,33 @@ def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.
     return figure
 
 
-def _page(folder: RunFolder, metrics: dict[str, Any]) -> str:
+def _page(folder: RunFolder, metrics: dict[str, Any], sections: Sequence[Section]) -> str:
     config = folder.config()
     title = html.escape(f"{config['system']} in {folder.path.name}")
     parts = [f"<h1>{title}</h1>"]
     if "transfer" in metrics:
         parts.append(f"<p><b>{html.escape(TransferGain(**metrics['transfer']).verdict())}</b></p>")
-    parts.append('<img src="curves.png" alt="curves" style="width:100%">')
+    parts.append('<img src="curves.png" alt="curves">')
     for split in ("test", "validation"):
         parts.append(f"<h2>{split}</h2>{_table(metrics['tables'][split])}")
+    parts += [_section(section) for section in sections]
     settings = pd.Series(config["config"], name="value").to_frame()
     parts.append(f"<h2>settings</h2>{settings.to_html(border=0)}")
     style = f"<meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
     return f"<!doctype html>{style}{''.join(parts)}\n"
+
+
+def _section(section: Section) -> str:
+    heading, reading = html.escape(section.heading), html.escape(section.reading)
+    if isinstance(section.content, matplotlib.figure.Figure):
+        content = f'<img src="{_picture(section)}" alt="{heading}">'
+    else:
+        content = table_html(section.content)
+    return f'<section id="{section.name}"><h2>{heading}</h2><p>{reading}</p>{content}</section>'
+
+
+def _picture(section: Section) -> str:
+    return f"{section.name}.png"
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -2,11 +2,13 @@
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.report_section import Names, Section
 from tfcdr.stage_model import StageModel
 
 
@@ -81,6 +83,19 @@ class System(abc.ABC):
         Raises:
           RunError: the configuration trains nothing on the target.
         """
+
+    def report_sections(
+        self, config: Any, model: StageModel, data: DataSource, names: Names
+    ) -> Sequence[Section]:
+        """Returns what the page of a finished run shows besides curves and tables.
+
+        Args:
+          config: the run's.
+          model: the last stage's, at its best epoch.
+          data: what it was trained on; examples come from the stage's own evaluation request.
+          names: what items and users are called before a person.
+        """
+        return ()
 
     def views(self, config: Any) -> tuple[str, ...]:
         """Names the views that a data set must hold, each once."""

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from absl import flags
 
+from data_pipelines.item_titles import TitleOptions
 from data_pipelines.readers import ReadOptions
 from data_pipelines.split_log import SplitOptions
 from data_pipelines.synthetic import SyntheticOptions
@@ -21,6 +22,7 @@ GROUPS = {
     "synthetic": SyntheticOptions,
     "examples": ExampleOptions,
     "evaluation": EvaluationOptions,
+    "titles": TitleOptions,
     **{name: system.config_class for name, system in SYSTEMS.items()},
 }
 ROWS = [
@@ -82,6 +84,7 @@ def train_from_csv(tmp_path):
         (["--synthetic.users=0"], "--synthetic.*: users is 0: it must be at least 1"),
         (["--split.kind=magic"], "magic"),
         (["--flagfile=nowhere.cfg"], "nowhere.cfg"),
+        (["--report", "--titles.path=a", "--titles.text=title"], "--titles.*: text 'title' names"),
         (["--compare_no_transfer", "--evaluation.monitor=AUC"], "metric must be HR@k, NDCG@k"),
         (
             ["--compare_no_transfer", "--peterrec.adaptation=from_scratch"],
@@ -102,6 +105,8 @@ def test_a_bad_flag_is_one_line_and_status_2(train, tmp_path, arguments, message
         (["--split.target=moon"], "--split.target=moon: the log has no such domain"),
         (["--split.target="], "view transfer needs a target domain"),
         (["--compare_no_transfer", "--peterrec.stages=pretrain"], "trains nothing on the target"),
+        (["--report", "--titles.path=nowhere"], "--titles.path=nowhere: no such file"),
+        (["--report", "--titles.path=.", "--raw_dir=/dev"], "--titles.path=/dev: no such file"),
         (["--workdir=/dev/null"], "/dev/null: neither an empty folder nor a run"),
         (["--workdir=/dev/null/run"], "/dev/null/run"),
     ],

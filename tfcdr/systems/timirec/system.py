@@ -1,13 +1,16 @@
 """TiMiRec's stages and how one starts from the other."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.report_section import Names, Section
 from tfcdr.stage_model import StageModel
 from tfcdr.system import Stage, System
+from tfcdr.systems.timirec import report
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel
 
@@ -72,6 +75,13 @@ class TiMiRec(System):
     def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
         """Reads histories of the target domain alone."""
         return dataclasses.replace(config, history_domains="target")
+
+    def report_sections(
+        self, config: TiMiRecConfig, model: InterestModel, data: DataSource, names: Names
+    ) -> Sequence[Section]:
+        """Shows the interests of some test users and how much each counts."""
+        stage = self.stages(config)[-1]
+        return report.sections(stage, model, data, self.history_space(config), names)
 
 
 def _is_no_bias(variable: tf.Variable) -> bool:
