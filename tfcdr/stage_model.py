@@ -20,7 +20,8 @@ class StageModel(tf.keras.Model, abc.ABC):
     depend on a row's place: replicas draw the same from `optimizer.iterations`.
 
     Systems with several networks or a nested loop override `loss_and_gradients`, which sees one
-    replica's rows, and `apply_gradients`, which sees the sums.
+    replica's rows, and `apply_gradients`, which sees the sums; those with several optimizers
+    also `build_optimizers`.
     """
 
     @property
@@ -35,6 +36,10 @@ class StageModel(tf.keras.Model, abc.ABC):
     def batch_weight(self, batch: Batch) -> tf.Tensor:
         """Returns the sum of the weights by which the loss averages over a batch, float scalar."""
         return tf.reduce_sum(batch["example_weight"])
+
+    def build_optimizers(self) -> None:
+        """Creates the state of every optimizer, in the scope of the run's distribution."""
+        self.optimizer.build(self.trainable_variables)
 
     def loss_and_gradients(
         self, batch: Batch, share: tf.Tensor | float = 1.0

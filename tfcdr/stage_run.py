@@ -59,7 +59,7 @@ class StageRun:
         self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
         self._epochs: list[dict[str, Any]] = []  # what metrics.jsonl holds of this stage
         with distribution.scope():
-            model.optimizer.build(model.trainable_variables)
+            model.build_optimizers()
         state = tf.train.Checkpoint(model=model, optimizer=model.optimizer, epoch=self._epoch)
         self._latest = _manager(state, folder.checkpoints(stage.name, "latest"))
         self._best = _manager(

@@ -1,0 +1,257 @@
+"""Domain adaptation: a target model is trained against two critics that know the source."""
+
+import abc
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tfcdr import losses, optimizers
+from tfcdr.errors import RunError
+from tfcdr.stage_model import Batch, Gradients
+from tfcdr.systems.daa.backbone import Backbone, Prediction
+from tfcdr.systems.daa.backbones import make_backbone
+from tfcdr.systems.daa.config import DaaConfig
+from tfcdr.systems.daa.critic import Critic, CriticLosses, critic_losses
+from tfcdr.systems.daa.task_model import ImpressionModel, by_task, task_losses
+
+
+class AdaptationModel(ImpressionModel, abc.ABC):
+    """A frozen source model, a target model that starts from it, and two critics.
+
+    The first critic compares source features by the source model with target features by the
+    target model; the second, source with target features by the target model (SPEC section 5).
+
+    Training batch, a row of source and a row of target side by side: `source_categorical` and
+    `target_categorical` int32 [batch, F]; `source_numerical` and `target_numerical` float32
+    [batch, M]; `target_click`, `target_conversion`, `source_example_weight` and
+    `target_example_weight` float32 [batch].
+
+    Attributes:
+      network: the target model.
+      source_network: the source model.
+      critics: the two.
+      critic_optimizer: theirs.
+    """
+
+    def __init__(
+        self, config: DaaConfig, field_sizes: tuple[int, ...], num_numerical: int, seed: int = 0
+    ) -> None:
+        """Creates all networks; `start_from` gives them the source model's weights.
+
+        Args:
+          config: the configuration.
+          field_sizes: number of values of each categorical column, the same in both domains.
+          num_numerical: numerical columns M.
+          seed: of dropout and interpolation.
+        """
+        super().__init__("adaptation", config, field_sizes, num_numerical, seed)
+        self.source_network = make_backbone(config, field_sizes, num_numerical)
+        self.source_network.trainable = False
+        features = self.network.num_features
+        self.critics = [Critic(features, config, name=f"critic{number}") for number in range(2)]
+        self.critic_optimizer = optimizers.pytorch_adam(
+            config.critic_learning_rate, config.adapt_l2
+        )
+
+    def start_from(self, source: Backbone) -> None:
+        """Copies a source model's weights and running values into both networks."""
+        for network in (self.source_network, self.network):
+            network.set_weights(source.get_weights())
+
+    @property
+    def batch_spec(self) -> dict[str, tf.TensorSpec]:
+        return {
+            **self._columns_spec("source_"),
+            **self._columns_spec("target_"),
+            **self._labels_spec("target_"),
+        }
+
+    @property
+    def critic_variables(self) -> list[tf.Variable]:
+        """Both critics' weights."""
+        return [variable for critic in self.critics for variable in critic.trainable_variables]
+
+    def build_optimizers(self) -> None:
+        self.optimizer.build(self.network.trainable_variables)
+        self.critic_optimizer.build(self.critic_variables)
+
+    def batch_weight(self, batch: Batch) -> tf.Tensor:
+        return tf.reduce_sum(batch["target_example_weight"])
+
+    def real_features(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns source features by the source and by the target model, constants."""
+        columns = batch["source_categorical"], batch["source_numerical"]
+        by_source = self.source_network(*columns).features
+        by_target = self.network(*columns).features
+        return tf.stop_gradient(by_source), tf.stop_gradient(by_target)
+
+    def interpolation(self, batch: Batch) -> tf.Tensor:
+        """Draws the shares alpha of the gradient penalties, float [2, batch, 1]."""
+        seed = tf.random.experimental.stateless_fold_in(self._batch_seed(), 2)
+        rows = tf.shape(batch["target_numerical"])[0]
+        return tf.random.stateless_uniform((2, rows, 1), seed)
+
+    def losses_of_critics(
+        self, batch: Batch, real: tuple[tf.Tensor, tf.Tensor], fake: tf.Tensor
+    ) -> list[CriticLosses]:
+        """Returns the terms of both critics' losses; see `critic_losses`."""
+        return critic_losses(
+            self.critics,
+            real,
+            fake,
+            self.interpolation(batch),
+            batch["source_example_weight"],
+            batch["target_example_weight"],
+            self.config,
+        )
+
+    def weighted_task_loss(self, of_tasks: tf.Tensor) -> tf.Tensor:
+        """Returns (lr_c click + lr_ac conversion) / 2 of losses float [2]."""
+        weights = tf.constant((self.config.click_weight, self.config.conversion_weight))
+        return tf.reduce_mean(weights * of_tasks)
+
+    def _batch_seed(self) -> tf.Tensor:
+        return self._step_seed(self.critic_optimizer.iterations)
+
+    def _prediction_and_fake(self, batch: Batch, seed: tf.Tensor) -> tuple[Prediction, tf.Tensor]:
+        """Returns the training pass over the target rows and the features that critics see."""
+        columns = batch["target_categorical"], batch["target_numerical"]
+        if self.config.fake_features == "train":
+            prediction = self.network(*columns, training=True, seed=seed)
+            return prediction, prediction.features
+        # First, since the training pass moves the running values.
+        fake = self.network(*columns).features
+        return self.network(*columns, training=True, seed=seed), fake
+
+    def _gradients(
+        self, batch: Batch, share: tf.Tensor | float, variables: list[tf.Variable]
+    ) -> tuple[dict[str, tf.Tensor], Gradients]:
+        with tf.GradientTape() as tape:
+            named = {name: share * loss for name, loss in self.compute_losses(batch).items()}
+        gradients = self.optimizer.compute_gradients(named["loss"], variables, tape=tape)
+        return named, [gradient for gradient, _ in gradients]
+
+
+class AlternatingModel(AdaptationModel):
+    """DAA: on every batch a step of the critics, behind every few of them one of the model.
+
+    What `loss_and_gradients` and `apply_gradients` do is the model's step.
+    """
+
+    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Returns the target model's losses against the critics as they are."""
+        seed = tf.random.experimental.stateless_fold_in(self._batch_seed(), 1)
+        prediction, features = self._prediction_and_fake(batch, seed)
+        scores = [
+            losses.weighted_mean(critic(features), batch["target_example_weight"])
+            for critic in self.critics
+        ]
+        return self._named(task_losses(prediction.logits, batch, "target_"), scores)
+
+    def loss_and_gradients(
+        self, batch: Batch, share: tf.Tensor | float = 1.0
+    ) -> tuple[dict[str, tf.Tensor], Gradients]:
+        return self._gradients(batch, share, self.network.trainable_variables)
+
+    def apply_gradients(self, gradients: Gradients) -> None:
+        pairs = zip(gradients, self.network.trainable_variables, strict=True)
+        self.optimizer.apply_gradients(pairs)
+
+    def critic_losses_and_gradients(self, batch: Batch) -> tuple[dict[str, tf.Tensor], Gradients]:
+        """Returns the batch's losses before any update and the critics' gradients."""
+        # Real features first: the training pass moves the target model's running values.
+        real = self.real_features(batch)
+        prediction, features = self._prediction_and_fake(batch, self._batch_seed())
+        fake = tf.stop_gradient(features)
+        variables = self.critic_variables
+        with tf.GradientTape() as tape:
+            terms = self.losses_of_critics(batch, real, fake)
+            critic_loss = tf.add_n([of_critic.loss for of_critic in terms])
+        gradients = tape.gradient(critic_loss, variables)
+        of_tasks = task_losses(prediction.logits, batch, "target_")
+        named = self._named(of_tasks, [of_critic.fake for of_critic in terms])
+        penalty = tf.add_n([of_critic.penalty for of_critic in terms])
+        return {**named, "critic_loss": critic_loss, "gradient_penalty": penalty}, gradients
+
+    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Updates the critics, and the model where its turn has come.
+
+        Args:
+          batch: all rows.
+
+        Returns:
+          The losses before the updates, so that every step has all of them.
+
+        Raises:
+          RunError: several replicas, between which nothing can pass in a conditional update.
+        """
+        if tf.distribute.get_replica_context().num_replicas_in_sync > 1:
+            raise RunError(
+                "the alternating adaptation runs on one device; use --strategy=default, or "
+                "adaptation=gradient_reversal."
+            )
+        compute = tf.function(self.critic_losses_and_gradients, jit_compile=self.jit_compile)
+        named, gradients = compute(batch)
+        pairs = zip(gradients, self.critic_variables, strict=True)
+        self.critic_optimizer.apply_gradients(pairs)
+        due = self.critic_optimizer.iterations % self.config.critic_steps == 0
+        tf.cond(due, lambda: self._update_network(batch), lambda: False)
+        return named
+
+    def _update_network(self, batch: Batch) -> bool:
+        compute = tf.function(self.loss_and_gradients, jit_compile=self.jit_compile)
+        self.apply_gradients(compute(batch)[1])
+        return True
+
+    def _named(self, of_tasks: tf.Tensor, scores: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        adversarial = -tf.add_n(scores)
+        loss = self.weighted_task_loss(of_tasks) + self.config.adversarial_weight * adversarial
+        return {"loss": loss, **by_task(of_tasks), "adversarial_loss": adversarial}
+
+
+class ReversalModel(AdaptationModel):
+    """Model and critics by one backward pass through a gradient-reversal layer (SPEC section 6)."""
+
+    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Returns the losses; the gradient of "loss" by the model's weights is the model's own."""
+        real = self.real_features(batch)
+        prediction, fake = self._prediction_and_fake(batch, self._batch_seed())
+        terms = self.losses_of_critics(batch, real, reverse_gradient(fake, self.reversal()))
+        critic_loss = tf.add_n([of_critic.loss for of_critic in terms])
+        of_tasks = task_losses(prediction.logits, batch, "target_")
+        return {
+            "loss": self.weighted_task_loss(of_tasks) + critic_loss,
+            **by_task(of_tasks),
+            "adversarial_loss": -tf.add_n([of_critic.fake for of_critic in terms]),
+            "critic_loss": critic_loss,
+            "gradient_penalty": tf.add_n([of_critic.penalty for of_critic in terms]),
+        }
+
+    def reversal(self) -> tf.Tensor:
+        """Returns lambda at this step: w (2 / (1 + exp(-10 p)) - 1) at progress p of its ramp."""
+        weight = tf.constant(self.config.adversarial_weight, tf.float32)
+        if not self.config.reversal_ramp_steps:
+            return weight
+        step = tf.cast(self.critic_optimizer.iterations, tf.float32)
+        progress = tf.minimum(step / self.config.reversal_ramp_steps, 1.0)
+        return weight * (2 / (1 + tf.exp(-10 * progress)) - 1)
+
+    def loss_and_gradients(
+        self, batch: Batch, share: tf.Tensor | float = 1.0
+    ) -> tuple[dict[str, tf.Tensor], Gradients]:
+        variables = [*self.network.trainable_variables, *self.critic_variables]
+        return self._gradients(batch, share, variables)
+
+    def apply_gradients(self, gradients: Gradients) -> None:
+        variables = self.network.trainable_variables
+        self.optimizer.apply_gradients(zip(gradients[: len(variables)], variables, strict=True))
+        of_critics = gradients[len(variables) :]
+        self.critic_optimizer.apply_gradients(zip(of_critics, self.critic_variables, strict=True))
+
+
+@tf.custom_gradient
+def reverse_gradient(
+    values: tf.Tensor, factor: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+    """Returns values as they are; their gradient is multiplied by -factor (Ganin et al., 2016)."""
+    return tf.identity(values), lambda upstream: (-factor * upstream, None)

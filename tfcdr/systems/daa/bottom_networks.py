@@ -1,0 +1,95 @@
+"""Backbones without experts: single task, shared bottom, adaptive information transfer."""
+
+import tensorflow as tf
+
+from tfcdr.systems.daa.backbone import (
+    TASKS,
+    Backbone,
+    Prediction,
+    flatten,
+    predict,
+    side_by_side,
+    split_seed,
+)
+from tfcdr.systems.daa.mlp_bank import LinearBank
+
+
+class SingleTask(Backbone):
+    """A network of its own for every task, down to the embeddings."""
+
+    def _create_layers(self) -> None:
+        self.embeddings = [self._embedding(f"embedding{task}") for task in range(len(TASKS))]
+        self.bottom = self._bottoms(len(TASKS), "bottom")
+        self.tower = self._towers(len(TASKS), "tower")
+
+    def call(
+        self,
+        categorical: tf.Tensor,
+        numerical: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> Prediction:
+        of_bottom, of_tower = split_seed(seed, 2)
+        inputs = tf.stack([flatten(layer(categorical, numerical)) for layer in self.embeddings])
+        hidden = self.bottom(inputs, training=training, seed=of_bottom)
+        logits = self.tower(hidden, training=training, seed=of_tower)
+        return predict(logits, side_by_side(hidden))
+
+
+class SharedBottom(Backbone):
+    """One bottom under all towers."""
+
+    def _create_layers(self) -> None:
+        self.embedding = self._embedding()
+        self.bottom = self._bottoms(1, "bottom")
+        self.tower = self._towers(len(TASKS), "tower")
+
+    def call(
+        self,
+        categorical: tf.Tensor,
+        numerical: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> Prediction:
+        of_bottom, of_tower = split_seed(seed, 2)
+        inputs = flatten(self.embedding(categorical, numerical))
+        hidden = self.bottom(inputs, training=training, seed=of_bottom)[0]
+        logits = self.tower(hidden, training=training, seed=of_tower)
+        return predict(logits, hidden)
+
+
+class Aitm(Backbone):
+    """Each task's feature attends to itself and to what the task before hands on (AITM)."""
+
+    def _create_layers(self) -> None:
+        width = self.config.bottom_widths[-1]
+        self.embedding = self._embedding()
+        self.bottom = self._bottoms(len(TASKS), "bottom")
+        self.tower = self._towers(len(TASKS), "tower")
+        self.transfers = [LinearBank(1, width, name=f"transfer{i}") for i in range(len(TASKS) - 1)]
+        # Values, keys and queries in this order.
+        self.attention = LinearBank(3, width, name="attention")
+
+    def call(
+        self,
+        categorical: tf.Tensor,
+        numerical: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> Prediction:
+        of_bottom, of_tower = split_seed(seed, 2)
+        inputs = flatten(self.embedding(categorical, numerical))
+        features = tf.unstack(self.bottom(inputs, training=training, seed=of_bottom))
+        for task, transfer in enumerate(self.transfers, start=1):
+            features[task] = self._attend(transfer(features[task - 1])[0], features[task])
+        hidden = tf.stack(features)
+        logits = self.tower(hidden, training=training, seed=of_tower)
+        return predict(logits, side_by_side(hidden))
+
+    def _attend(self, handed_on: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+        """Mixes two features, float [batch, width] each, by their attention weights."""
+        width = own.shape[1]
+        pair = tf.concat([handed_on, own], 0)
+        value, key, query = tf.unstack(tf.reshape(self.attention(pair), (3, 2, -1, width)), axis=0)
+        scores = tf.reduce_sum(key * query, -1, keepdims=True) / width**0.5
+        return tf.reduce_sum(tf.nn.softmax(scores, 0) * value, 0)

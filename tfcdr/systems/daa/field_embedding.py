@@ -1,0 +1,48 @@
+"""An impression's columns as vectors of one width."""
+
+import tensorflow as tf
+
+from tfcdr.systems.daa.mlp_bank import LinearBank
+
+
+class FieldEmbedding(tf.keras.layers.Layer):
+    """One table for the values of all categorical columns, one affine map for the numerical ones.
+
+    The row of a value of column f is the value plus the sizes of the columns before f (SPEC
+    section 1). A value beyond its column's size would read the next column's rows: check before.
+    """
+
+    def __init__(self, field_sizes: tuple[int, ...], width: int, **kwargs: object) -> None:
+        """Creates the layer.
+
+        Args:
+          field_sizes: number of values of each categorical column.
+          width: of a vector.
+          **kwargs: of the Keras layer.
+        """
+        super().__init__(**kwargs)
+        self.field_sizes = tuple(field_sizes)
+        self.width = width
+        self.numerical_layer = LinearBank(1, width, name="numerical")
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.table = self.add_weight(
+            "table",
+            (sum(self.field_sizes), self.width),
+            initializer=tf.keras.initializers.GlorotUniform(),
+        )
+
+    def call(self, categorical: tf.Tensor, numerical: tf.Tensor) -> tf.Tensor:
+        """Embeds impressions.
+
+        Args:
+          categorical: int32 [batch, F].
+          numerical: float32 [batch, M].
+
+        Returns:
+          Float [batch, F + 1, width], the numerical columns' vector last.
+        """
+        offsets = tf.cumsum(tf.constant(self.field_sizes, categorical.dtype), exclusive=True)
+        of_values = tf.gather(self.table, categorical + offsets)
+        of_numerical = tf.transpose(self.numerical_layer(numerical), (1, 0, 2))
+        return tf.concat([of_values, of_numerical], 1)
