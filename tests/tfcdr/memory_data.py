@@ -1,4 +1,4 @@
-"""A prepared data set held in memory, in the layout of the views that PeterRec reads."""
+"""A prepared data set held in memory, in the layout of the views that the systems read."""
 
 import dataclasses
 
@@ -40,6 +40,7 @@ class MemoryData:
         self._vocabularies = {
             "source": MemoryVocabulary(sources),
             "target": MemoryVocabulary(targets),
+            "joint": MemoryVocabulary(targets + sources),
         }
         starts = self._random.integers(0, sources, (users, 1))
         histories = (starts + np.arange(LENGTH + 1)) % sources + 1
@@ -63,6 +64,7 @@ class MemoryData:
             "next_item": self._next_item,
             "masked_item": self._masked_item,
             "transfer": self._transfer,
+            "leave_one_out": self._leave_one_out,
         }[view](split, random, options)
         columns["user"] = np.arange(1, self._users + 1)
         columns["example_weight"] = np.ones(self._users, np.float32)
@@ -99,10 +101,19 @@ class MemoryData:
     def _transfer(self, split, random, options):
         ends = np.full((self._users, 1), CLS)
         before = [ends] if options["cls"] == "both" else []
-        columns = {
-            "context": np.concatenate([*before, self._histories[:, 1:], ends], 1),
-            "target_item": self._targets,
-        }
+        context = np.concatenate([*before, self._histories[:, 1:], ends], 1)
+        return {"context": context, **self._target_items(split, random, options)}
+
+    def _leave_one_out(self, split, random, options):
+        history, targets = self._histories[:, 1:], self._vocabularies["target"].size
+        if options["history_domains"] == "all":
+            history = np.where(history > 0, history + targets, 0)
+        else:
+            history = np.minimum(history, targets)
+        return {"history": history, **self._target_items(split, random, options)}
+
+    def _target_items(self, split, random, options):
+        columns = {"target_item": self._targets}
         targets = self._vocabularies["target"].size
         if split == "train":
             shape = (self._users, options["negatives"])

@@ -1,6 +1,7 @@
 """Weights of the released PyTorch code: its names, its layouts, its state dictionaries."""
 
 import zipfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -100,7 +101,8 @@ def load_state_dict(model: InterestModel, path: str) -> list[str]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in weights if name in arrays}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # TypeError: a single array, which `np.load` reads without an archive.
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RunError(f"{path}: not a NumPy archive of arrays ({error}).") from error
     check_shapes(weights, {name: value.shape for name, value in values.items()}, path)
     for name, weight in weights.items():

@@ -1,0 +1,99 @@
+"""Whole runs of both stages: traces, half precision, and what each domain setting reads."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tfcdr.memory_data import MemoryData
+from tfcdr.evaluation import EvaluationOptions
+from tfcdr.experiment import Experiment
+from tfcdr.run_folder import RunFolder
+from tfcdr.systems.timirec.config import TiMiRecConfig
+from tfcdr.systems.timirec.model import InterestModel
+from tfcdr.systems.timirec.system import TiMiRec
+
+CONFIG = TiMiRecConfig(
+    embedding_size=8,
+    attention_size=4,
+    layers=2,
+    pretrain_batch_size=8,  # of 22 users: the last batch is short
+    finetune_batch_size=8,
+    pretrain_epochs=2,
+    finetune_epochs=2,
+)
+OPTIONS = EvaluationOptions(
+    protocol="sampled", ks=(1, 5), negatives=4, batch_size=8, monitor="NDCG@5"
+)
+
+
+def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False):
+    run_folder = RunFolder(folder)
+    run_folder.claim({})
+    experiment = Experiment(
+        TiMiRec(),
+        config,
+        MemoryData(),
+        run_folder,
+        OPTIONS,
+        seed=0,
+        jit_compile=jit_compile,
+        mixed_precision=mixed_precision,
+    )
+    return experiment, experiment.run()
+
+
+def test_nothing_is_compiled_after_the_first_epoch(tmp_path, jit_compile, monkeypatch):
+    traces = []
+    compute = InterestModel.loss_and_gradients
+
+    def counting(self, *arguments):
+        traces.append(self.name)
+        return compute(self, *arguments)
+
+    monkeypatch.setattr(InterestModel, "loss_and_gradients", counting)
+    epochs = []
+    remember = RunFolder.add_epoch
+
+    def noting(self, line):
+        epochs.append((line["stage"], line["epoch"], len(traces)))
+        remember(self, line)
+
+    monkeypatch.setattr(RunFolder, "add_epoch", noting)
+    run(tmp_path, jit_compile=jit_compile)
+    for stage in ("pretrain", "finetune"):
+        counts = [count for name, _, count in epochs if name == stage]
+        assert len(counts) == 2
+        assert len(set(counts)) == 1  # none after the first epoch, the short last batch included
+    assert epochs[0][2] > 0
+    assert epochs[-1][2] > epochs[0][2]
+
+
+@pytest.mark.parametrize("history_domains", ["all", "target"])
+def test_both_history_settings_train_and_are_ranked(tmp_path, history_domains):
+    config = dataclasses.replace(
+        CONFIG, history_domains=history_domains, pretrain_epochs=1, finetune_epochs=1
+    )
+    _, metrics = run(tmp_path, config)
+    assert set(metrics["stages"]) == {"pretrain", "finetune"}
+    assert 0 <= metrics["test"]["NDCG@5"] <= 1
+
+
+def test_half_precision_changes_losses_by_rounding(tmp_path):
+    losses = {}
+    for mixed in (True, False):
+        experiment, _ = run(tmp_path / str(mixed), mixed_precision=mixed)
+        folder = RunFolder(tmp_path / str(mixed))
+        losses[mixed] = [
+            epoch["loss"] for stage in ("pretrain", "finetune") for epoch in folder.epochs(stage)
+        ]
+        model = experiment.best_model()
+        history = tf.constant([[0, 0, 1, 2, 3], [0, 0, 0, 0, 0]])
+        assert model.encode_history(history).dtype == tf.float32
+        assert np.isfinite(model.encode_history(history)).all()
+        assert {weight.dtype for weight in model.variables} == {tf.float32}
+        hidden = model.extractor.extract(history).hidden
+        assert hidden.dtype == (tf.float16 if mixed else tf.float32)
+    assert losses[True] == pytest.approx(losses[False], rel=2e-2)
+    assert losses[True] != losses[False]
