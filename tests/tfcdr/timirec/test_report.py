@@ -142,7 +142,7 @@ def test_titles_of_any_length_and_any_sign_are_drawn(tmp_path):
 
 
 def test_without_a_history_to_read_nothing_is_drawn(built):
-    config, model, data = built
+    config, model, _ = built
     stage = TiMiRec().stages(config)[-1]
 
     class Nobody(MemoryData):

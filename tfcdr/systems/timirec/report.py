@@ -1,4 +1,4 @@
-"""Pictures of TiMiRec: what its interests are about, and whether it weighs them as the target does.
+"""What TiMiRec's interests are about, and whether it weighs them as the target would.
 
 For a few test users, drawn at random.
 """
@@ -6,6 +6,7 @@ For a few test users, drawn at random.
 from collections.abc import Sequence
 
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -20,8 +21,8 @@ _USERS_IN_A_ROW = 3
 _LATEST_ITEMS = 6
 _NEAREST_ITEMS = 5
 _SEED = 0
-# What a panel and a cell can hold.
-_LONGEST_TITLE = 34
+# Signs that fit above a panel.
+_LONGEST_TITLE = 46
 
 
 def sections(
@@ -35,9 +36,14 @@ def sections(
       data: what it was trained on.
       history_space: the item space of histories.
       names: of items and users.
+
+    Returns:
+      Nothing if no test user has a history that the model reads.
     """
     batches = stage.evaluation.batches(data, "test", stage.batch_size, _SEED)
     rows = sample_rows(batches, ("user", "history", "target_item"), _USERS, _SEED)
+    if not len(rows["user"]):
+        return ()
     users = [names.user(user) for user in rows["user"].tolist()]
     targets = [names.item("target", item) for item in rows["target_item"].tolist()]
     histories = [_latest(history, history_space, names) for history in rows["history"]]
@@ -50,16 +56,15 @@ def sections(
     history = tf.constant(rows["history"])
     predicted = model.interest_weights(history).numpy()
     taught = model.target_interest_weights(history, tf.constant(rows["target_item"])).numpy()
-    weights = {"predicted": predicted, "by the next item": taught}
+    weights = {"predicted weight": predicted, "weight in hindsight": taught}
     return (
         Section(
             "interest_weights",
-            "How much each interest counts: predicted, and by the item that came next",
-            f"Each panel is one test user, whose history the model reads as {predicted.shape[1]} "
-            "interests: a blue bar is the weight that it gives an interest for the next item "
-            "without knowing that item, the orange bar beside it is the weight that the item in "
-            "the panel's title, which the user did choose, would have given; the more alike the "
-            "two, the better the prediction, and on the dotted line all interests count the same.",
+            "How much each interest counts",
+            f"Each panel is a test user whose history the model reads as {predicted.shape[1]} "
+            "interests: blue is how much it lets each count for the next item, which it does not "
+            "know, orange how much each should have counted given the item that the user chose; "
+            "the more alike the two, the better, and the dotted line is an equal share.",
             weights_figure(users, targets, predicted, taught),
         ),
         _interests_section(users, histories, targets, nearest, weights),
@@ -97,7 +102,7 @@ def weights_figure(
       taught: float [users, K], the target items' weights.
     """
     lines = -(-len(users) // _USERS_IN_A_ROW)
-    figure = matplotlib.figure.Figure((11, 2.1 * lines + 0.6), layout="constrained")
+    figure = matplotlib.figure.Figure((11, 2.2 * lines + 0.7), layout="constrained")
     grid = figure.subplots(lines, _USERS_IN_A_ROW, sharex=True, sharey=True, squeeze=False)
     numbers = np.arange(1, predicted.shape[1] + 1)
     for axes in grid.flat[len(users) :]:
@@ -106,11 +111,12 @@ def weights_figure(
         grid.flat, users, targets, predicted, taught, strict=False
     ):
         axes.bar(numbers - 0.2, ours, 0.4, label="predicted from the history")
-        axes.bar(numbers + 0.2, theirs, 0.4, label="by the item that came next")
+        axes.bar(numbers + 0.2, theirs, 0.4, label="in hindsight, by the item chosen next")
         axes.axhline(1 / len(numbers), color="0.4", linestyle=":", linewidth=1)
-        title = f"user {_shortened(user)}, next: {_shortened(target)}"
+        title = f"{_shortened(f'user {user}')}\n{_shortened(f'next: {target}')}"
         axes.set_title(title, fontsize=9, parse_math=False)
         axes.set_xticks(numbers)
+        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
         axes.tick_params(labelbottom=True)
     figure.supxlabel("interest")
     figure.supylabel("weight")
@@ -135,14 +141,14 @@ def _interests_section(
     table = pd.DataFrame(
         columns, pd.MultiIndex.from_tuples(keys, names=("user", "latest items", "next item"))
     )
-    explained = ", with the weights of the picture above" if weights else ""
+    weighed = ", its weights as in the picture," if weights else ""
     return Section(
         "interests",
         "What the interests are about",
-        "For each user, the latest items of the history (newest first), the item that came next, "
-        "and the target items that the model puts nearest to each interest (nearest "
-        f"first){explained}: an interest has a meaning where its items have something in common, "
-        "and the model has caught the user's where one of them resembles the next item.",
+        "For each user the latest items of the history (newest first), the item chosen next, and "
+        f"for each interest{weighed} the items of the target that are nearest to it (nearest "
+        "first): the items of one interest should have something in common, and interests that "
+        "share their items are the same one twice.",
         table,
     )
 
