@@ -36,7 +36,7 @@ _AGAINST = flags.DEFINE_multi_string(
     [],
     f"What to compare with, once for each: one of {', '.join(contenders.NAMES)}, and settings of "
     'it behind blanks. "tfcdr" takes data.FIELD=, SYSTEM.FIELD= and jit_compile=, and else does as '
-    'the flags say; "release" takes onednn=; "recbole" takes model=.',
+    'the flags say; "release" takes onednn=; "recbole" takes model=; "pytorch" takes none.',
 )
 _TURNS = flags.DEFINE_integer("turns", 7, "Turns of every contender.", lower_bound=1)
 _TURN_SECONDS = flags.DEFINE_float("turn_seconds", 1.0, "Length of a turn.", lower_bound=0.0)

@@ -11,7 +11,6 @@ from launchers.benchmarking.generated_data import DataSizes
 from tfcdr.systems.registry import SYSTEMS
 
 OURS = "tfcdr"
-_RECBOLE_MODELS = ("NextItNet", "SASRec")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,38 +127,78 @@ def _parse_release(ours: Plan, settings: dict[str, str]) -> Contender:
 
 
 def _parse_recbole(ours: Plan, settings: dict[str, str]) -> Contender:
-    _check_nextitnet(ours, "recbole")
-    model = settings.pop("model", _RECBOLE_MODELS[0])
-    if model not in _RECBOLE_MODELS:
-        raise ValueError(f"model must be one of {', '.join(_RECBOLE_MODELS)}.")
-
-    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
-        del folder
+    if (ours.system, ours.stage) == ("timirec", "pretrain"):
+        models = ("SASRec",)
         told = {
-            "model": model,
-            "items": ours.sizes.items,
-            "length": ours.sizes.length,
+            "channels": ours.config.embedding_size,
+            "layers": 1,
+            "heads": 1,
+            "loss": "BPR",
+            "batch_size": ours.config.pretrain_batch_size,
+        }
+    else:
+        _check_nextitnet(ours, "recbole")
+        models = ("NextItNet", "SASRec")
+        told = {
             "channels": ours.config.channels,
             "dilations": ours.config.dilations,
             "kernel_size": ours.config.kernel_size,
+            "layers": 2,
+            "heads": 2,
+            "loss": "CE",
             "batch_size": ours.config.pretrain_batch_size,
         }
-        return [peer_python, str(Path(__file__).with_name("recbole_peer.py"))], told, {}
+    told["model"] = settings.pop("model", models[0])
+    if told["model"] not in models:
+        raise ValueError(f"model must be one of {', '.join(models)}.")
+
+    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
+        del folder
+        sizes = {"items": ours.sizes.items, "length": ours.sizes.length}
+        return _peer(peer_python, "recbole_peer"), {**told, **sizes}, {}
 
     return Contender(start)
+
+
+def _parse_pytorch(ours: Plan, settings: dict[str, str]) -> Contender:
+    del settings
+    if ours.system != "timirec" or ours.config.variant != "timirec":
+        raise ValueError("pytorch does the work of --system=timirec --timirec.variant=timirec.")
+
+    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
+        del folder
+        items, length = ours.sizes.items, ours.sizes.length
+        domains = 2 if ours.config.history_domains == "all" else 1
+        told = {
+            "stage": ours.stage,
+            "config": dataclasses.asdict(ours.config),
+            "rows": domains * items + 1,
+            "items": items,
+            "length": length,
+            "batch_size": getattr(ours.config, f"{ours.stage}_batch_size"),
+        }
+        return _peer(peer_python, "timirec_pytorch"), told, {}
+
+    return Contender(start)
+
+
+def _peer(python: str, module: str) -> list[str]:
+    """The command of a peer: a script, since the package around it imports TensorFlow."""
+    return [python, str(Path(__file__).with_name(f"{module}.py"))]
 
 
 _PARSERS: dict[str, Callable[[Plan, dict[str, str]], Contender]] = {
     OURS: _parse_tfcdr,
     "release": _parse_release,
     "recbole": _parse_recbole,
+    "pytorch": _parse_pytorch,
 }
 NAMES = tuple(_PARSERS)
 
 
 def _check_nextitnet(ours: Plan, name: str) -> None:
     if (ours.system, ours.stage) != ("peterrec", "pretrain") or not ours.config.causal:
-        raise ValueError(f"{name} does the work of --system=peterrec --stage=pretrain, causal.")
+        raise ValueError(f"{name} does not do the work of this system, stage and configuration.")
 
 
 def _replaced(instance: Any, changes: Mapping[str, str]) -> Any:

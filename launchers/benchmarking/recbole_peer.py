@@ -1,8 +1,9 @@
 """The contender "recbole": a sequential model of RecBole, on PyTorch.
 
-RecBole's own model, loss and optimizer on batches in memory. It predicts the last item of a
-history by a full softmax, where NextItNet's pre-training here predicts every item by a sampled
-one: an example is one history in both. Needs the extra `tfcdr[benchmark]`, in this or in another
+RecBole's own model, loss and optimizer on batches in memory. For PeterRec it predicts the last item
+of a history by a full softmax, where NextItNet's pre-training here predicts every item by a sampled
+one; for TiMiRec it ranks that item before one negative (BPR), as TiMiRec does. An example is one
+history in all. Needs the extra `tfcdr[benchmark]`, in this or in another
 environment (`--peer_python`).
 """
 
@@ -20,8 +21,9 @@ def set_up(settings: dict[str, Any]) -> Workload:
     """Builds the model and makes one step.
 
     Args:
-      settings: "model" ("NextItNet" or "SASRec"), "channels", "dilations", "kernel_size",
-        "items", "length", "batch_size".
+      settings: "model" ("NextItNet" or "SASRec"), "channels", "layers" and "heads" of SASRec,
+        "dilations" and "kernel_size" of NextItNet, "loss" ("CE" or "BPR"), "items", "length",
+        "batch_size".
 
     Raises:
       Refusal: RecBole cannot be imported.
@@ -48,13 +50,13 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "hidden_size": channels,
             "inner_size": 4 * channels,
             "MAX_ITEM_LIST_LENGTH": length,
-            # RecBole repeats its dilations in every block, two of which make one of ours.
-            "dilations": settings["dilations"][:2],
-            "block_num": len(settings["dilations"]) // 2,
-            "kernel_size": settings["kernel_size"],
-            "loss_type": "CE",
-            "train_neg_sample_args": None,
+            "n_layers": settings["layers"],
+            "n_heads": settings["heads"],
+            **_nextitnet(settings),
+            "loss_type": settings["loss"],
             "reproducibility": False,
+            # The batches below bring their negatives.
+            **({"train_neg_sample_args": None} if settings["loss"] == "CE" else {}),
         },
     )
     # Of a data set the models read nothing but the number of items, padding included.
@@ -71,6 +73,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
                     "item_id_list": torch.randint(1, items + 1, (batch, length)),
                     "item_length": torch.full((batch,), length),
                     "item_id": torch.randint(1, items + 1, (batch,)),
+                    "neg_item_id": torch.randint(1, items + 1, (batch,)),
                 }
             ).to(config["device"])
             for _ in range(16)
@@ -96,6 +99,17 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "torch": torch.__version__,
         },
     )
+
+
+def _nextitnet(settings: dict[str, Any]) -> dict[str, Any]:
+    if settings["model"] != "NextItNet":
+        return {}
+    return {
+        # RecBole repeats its dilations in every block, two of which make one of ours.
+        "dilations": settings["dilations"][:2],
+        "block_num": len(settings["dilations"]) // 2,
+        "kernel_size": settings["kernel_size"],
+    }
 
 
 if __name__ == "__main__":
