@@ -165,6 +165,21 @@ def test_dropout_acts_in_training_alone():
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_replicas_that_share_a_batch_make_the_step_of_one(stage):
+    model, rows = make(stage), batch(HISTORIES, WEIGHTS)
+    parts = [
+        {key: values[part] for key, values in rows.items()} for part in (slice(2), slice(2, 5))
+    ]
+    whole, of_whole = losses_and_gradients(model, rows, jit_compile=False)
+    total = sum(WEIGHTS)
+    shares = [model.loss_and_gradients(part, model.batch_weight(part) / total) for part in parts]
+    assert float(sum(values["loss"] for values, _ in shares)) == pytest.approx(float(whole["loss"]))
+    for name, *slopes in zip(of_whole, *(slopes for _, slopes in shares), strict=True):
+        added = sum(tf.convert_to_tensor(slope).numpy() for slope in slopes)
+        np.testing.assert_allclose(added, of_whole[name], atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_all_ways_of_scoring_agree(stage):
     model = make(stage)
     user = model.encode_history(batch(HISTORIES)["history"])
