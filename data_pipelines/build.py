@@ -156,7 +156,7 @@ def assemble(
         )
     metadata = _describe(content, options, provenance)
     metadata["spaces"].update({space: words.size for space, words in vocabularies.items()})
-    with _whole_or_nothing(Path(data_dir)) as unfinished:
+    with whole_or_nothing(Path(data_dir)) as unfinished:
         directory = unfinished / VOCABULARY_FOLDER
         for space, words in vocabularies.items():
             words.save(directory, space)
@@ -196,7 +196,7 @@ def _describe(
 
 
 @contextlib.contextmanager
-def _whole_or_nothing(data_dir: Path) -> Iterator[Path]:
+def whole_or_nothing(data_dir: Path) -> Iterator[Path]:
     """Gives a new folder beside `data_dir` that takes its place in the end, or vanishes."""
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)

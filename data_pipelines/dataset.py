@@ -12,9 +12,8 @@ import tensorflow as tf
 
 from data_pipelines import vocabulary
 from data_pipelines.errors import DataError
-from data_pipelines.views import VIEWS
-from data_pipelines.views.record_batches import record_batches
-from data_pipelines.views.view import SplitRead
+from data_pipelines.views import STORED_VIEWS
+from data_pipelines.views.split_read import SplitRead
 from data_pipelines.vocabulary import Vocabulary
 
 METADATA_FILE = "prepared.json"
@@ -71,8 +70,8 @@ class PreparedData:
 
     @property
     def max_length(self) -> int:
-        """T, the number of items in a context."""
-        return self.metadata["options"]["examples"]["max_length"]
+        """T, the number of items in a context; 0 for impressions, which have none."""
+        return self.metadata["options"].get("examples", {"max_length": 0})["max_length"]
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -103,13 +102,34 @@ class PreparedData:
         self._check_space(space)
         return self.data_dir / VOCABULARY_FOLDER / f"{space}.txt"
 
-    def num_examples(self, view: str, split: str) -> int:
-        """Returns the number of records; 0 if the split is empty."""
-        return self._split(view, split)["examples"]
+    @property
+    def field_sizes(self) -> tuple[int, ...]:
+        """Of each categorical column of impressions, the number n of its values 0 .. n-1."""
+        return tuple(self._view("impression")["field_sizes"])
 
-    def num_shards(self, view: str, split: str) -> int:
-        """Returns the number of files of a split."""
-        return len(self._split_info(view, split).filepaths)
+    @property
+    def categorical_columns(self) -> tuple[str, ...]:
+        """Names of the categorical columns of impressions."""
+        return tuple(self._view("impression")["categorical"])
+
+    @property
+    def numerical_columns(self) -> tuple[str, ...]:
+        """Names of the numerical columns of impressions."""
+        return tuple(self._view("impression")["numerical"])
+
+    def num_examples(self, view: str, split: str, **options: Any) -> int:
+        """Returns the number of examples; 0 if the split is empty.
+
+        Args:
+          view: a name from `views`.
+          split: "train", "validation" or "test".
+          **options: fields of the view's `Batching`, which may choose among several.
+        """
+        return self._split(view, self._stored_split(view, split, options))["examples"]
+
+    def num_shards(self, view: str, split: str, **options: Any) -> int:
+        """Returns the number of files of a split that is not empty; see `num_examples`."""
+        return len(self._split_info(view, self._stored_split(view, split, options)).filepaths)
 
     def batches(
         self,
@@ -138,15 +158,16 @@ class PreparedData:
           DataError: the data set has no such view, the split is empty, a file is missing or
             truncated, an option is unknown or wrong, or the data cannot give what it asks for.
         """
-        examples = self.num_examples(view, split)
-        if not examples:
+        stored = self._stored_split(view, split, options)
+        counts = self._split(view, stored)
+        if not counts["examples"]:
             raise DataError(
-                f"{self.data_dir}: split {split} of view {view} is empty; check the --split.* "
-                "flags of the conversion."
+                f"{self.data_dir}: split {stored} of view {view} is empty; check how the "
+                "conversion splits the data."
             )
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1. Received: {batch_size}.")
-        batching = _batching(view, options)
+        described = self._view(view)
         read = SplitRead(
             view=view,
             split=split,
@@ -154,12 +175,13 @@ class PreparedData:
             rows=rows or (0, batch_size),
             max_length=self.max_length,
             vocabularies=self._vocabularies,
-            longest=self._split(view, split)["longest"],
-            empty=self._split(view, split)["empty"],
+            longest=counts["longest"],
+            empty=counts["empty"],
             seed=seed,
+            columns=(len(described.get("categorical", ())), len(described.get("numerical", ()))),
         )
-        files = self._checked_files(view, split)
-        return record_batches(VIEWS[view], files, read, batching, epoch)
+        files = self._checked_files(view, stored)
+        return STORED_VIEWS[view].batches(files, read, _batching(view, options), epoch)
 
     def corrupt_shard(self) -> str | None:
         """Reads every record of every view; returns the first shard that is damaged, or None."""
@@ -188,14 +210,21 @@ class PreparedData:
                 "--split.target when converting."
             )
 
-    def _split(self, view: str, split: str) -> Mapping[str, Any]:
+    def _view(self, view: str) -> Mapping[str, Any]:
         if view not in self.views:
             raise DataError(
                 f"{self.data_dir}: has no view {view}, only {', '.join(self.views)}; convert the "
                 f"data with --view={','.join((*self.views, view))}."
             )
-        empty = {"examples": 0, "longest": {}}
-        return self.metadata["views"][view]["splits"].get(split, empty)
+        return self.metadata["views"][view]
+
+    def _stored_split(self, view: str, split: str, options: Mapping[str, Any]) -> str:
+        self._view(view)
+        return STORED_VIEWS[view].stored_split(split, _batching(view, options))
+
+    def _split(self, view: str, stored: str) -> Mapping[str, Any]:
+        nothing = {"examples": 0, "longest": {}, "empty": {}}
+        return self._view(view)["splits"].get(stored, nothing)
 
     def _corrupt_shard_of(self, view: str, split: str) -> str | None:
         info = self._split_info(view, split)
@@ -236,7 +265,7 @@ def _damaged(path: str) -> str:
 
 
 def _batching(view: str, options: Mapping[str, Any]) -> Any:
-    kind = VIEWS[view].batching
+    kind = STORED_VIEWS[view].batching
     valid = [field.name for field in dataclasses.fields(kind)]
     for name in options:
         if name not in valid:

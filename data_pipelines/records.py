@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
@@ -17,7 +16,7 @@ from tensorflow_datasets.core.utils import shard_utils
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
 from data_pipelines.user_histories import UserHistory
-from data_pipelines.views.view import Example, ExampleOptions, View
+from data_pipelines.views.view import Example, ExampleOptions, StoredView, View
 
 # Several shards let files be interleaved and workers share them; tiny shards only cost time.
 _MANY_SHARDS = 16
@@ -152,7 +151,9 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     code_path = epath.Path(__file__)
     pkg_dir_path = epath.Path(__file__).parent
 
-    def __init__(self, view: View, splits: Mapping[str, Any], data_dir: epath.PathLike) -> None:
+    def __init__(
+        self, view: StoredView, splits: Mapping[str, Any], data_dir: epath.PathLike
+    ) -> None:
         """Remembers the splits: iterables of (key, example), or Beam transforms that make them."""
         self.name = view.name
         self.VERSION = tfds.core.Version(view.version)
@@ -172,12 +173,11 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features: dict[str, Any] = {}
         # `Tensor` encodes ten times faster than the equivalent `Scalar` and `Sequence`.
-        for name in self._view.scalars:
-            features[name] = tfds.features.Tensor(shape=(), dtype=np.int64)
-        for name in self._view.sequences:
-            features[name] = tfds.features.Tensor(shape=(None,), dtype=np.int64)
+        features = {
+            name: tfds.features.Tensor(shape=tuple(spec.shape), dtype=spec.dtype.as_numpy_dtype)
+            for name, spec in self._view.features.items()
+        }
         return tfds.core.DatasetInfo(
             builder=self,
             description=f"Examples of view {self._view.name}.",

@@ -121,24 +121,30 @@ def csv_columns(
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise not_text(text.open, text.at, text.name, "utf-8", error) from error
-    width = len(text.header)
     if malformed:
+        bad_lines.add(malformed, lambda: wrong_width(text))
+    return table.to_pandas(), row_locator(text)
 
-        def describe() -> str:
-            number, row = next((n, row) for n, row in _csv_rows(text) if len(row) != width)
-            return (
-                f"{text.at(number)}: {len(row)} fields, the header has {width}; "
-                "quote a field that holds the separator."
-            )
 
-        bad_lines.add(malformed, describe)
+def wrong_width(text: CsvText) -> str:
+    """Describes the first line with another number of fields than the header."""
+    width = len(text.header)
+    number, row = next((n, row) for n, row in _csv_rows(text) if len(row) != width)
+    return (
+        f"{text.at(number)}: {len(row)} fields, the header has {width}; "
+        "quote a field that holds the separator."
+    )
+
+
+def row_locator(text: CsvText) -> Callable[[int], str]:
+    """Says "FILE, line N" for a row (0-based) of those with as many fields as the header."""
 
     def locate(row: int) -> str:
         # Only messages need it, so the file is read again, up to that row.
-        good = (n for n, fields in _csv_rows(text) if len(fields) == width)
+        good = (n for n, fields in _csv_rows(text) if len(fields) == len(text.header))
         return text.at(next(n for k, n in enumerate(good) if k == row + text.header_rows))
 
-    return table.to_pandas(), locate
+    return locate
 
 
 def _csv_rows(text: CsvText) -> Iterator[tuple[int, list[str]]]:

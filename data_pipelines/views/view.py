@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from data_pipelines.split_log import DomainRoles
 from data_pipelines.user_histories import UserHistory
-from data_pipelines.vocabulary import Vocabulary
+from data_pipelines.views.record_batches import record_batches
+from data_pipelines.views.split_read import Assemble, SplitRead
 
 # One record before serialisation: an int for a scalar feature, int64 [n] for a sequence feature.
 Example = dict[str, Any]
@@ -46,74 +47,68 @@ class ExampleOptions:
             )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class SplitRead:
-    """What the read side knows about the split that it reads.
-
-    Attributes:
-      view: the view's name.
-      split: "train", "validation" or "test".
-      batch_size: B, examples of a batch in all processes of a run.
-      rows: [first, last) of them that this process reads; only these are parsed and assembled.
-      max_length: T of the prepared data.
-      vocabularies: by item space.
-      longest: for every sequence feature, its greatest length in this split.
-      empty: for every sequence feature, how many examples have it empty.
-      seed: the run's seed.
-    """
-
-    view: str
-    split: str
-    batch_size: int
-    rows: tuple[int, int]
-    max_length: int
-    vocabularies: Mapping[str, Vocabulary]
-    longest: Mapping[str, int]
-    empty: Mapping[str, int]
-    seed: int
-
-    @property
-    def training(self) -> bool:
-        """Whether the batches are for training rather than evaluation."""
-        return self.split == "train"
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of a batch in this process."""
-        return self.rows[1] - self.rows[0]
-
-    def own(self, drawn: tf.Tensor) -> tf.Tensor:
-        """Keeps this process' rows of what was drawn for a whole batch, [B, ...].
-
-        Draws are made for all rows, so that a row's do not depend on how processes share a batch.
-        """
-        return drawn[self.rows[0] : self.rows[1]]
-
-
-# Makes the view's own entries of a batch from parsed records (int64 [rows] tensors for scalars,
-# ragged int64 [rows, (n)] for sequences; empty rows where the batch is filled up) and an int64 [2]
-# seed that is new in every batch and the same in every process. If `example_weight`
-# is not among them, it is 1.
-Assemble = Callable[[Mapping[str, Any], tf.Tensor], dict[str, tf.Tensor]]
-
-
-class View(abc.ABC):
-    """One kind of training example.
+class StoredView(abc.ABC):
+    """One kind of training example as it lies on disk, and how it is read.
 
     Attributes:
       name: the name on the command line and of the folder of records.
       version: goes up when records of the old kind can no longer be read.
-      scalars, sequences: names of a record's int64 features.
-      joint_space: whether its batches hold ids of item space `joint`.
       batching: a frozen dataclass with the options of the read side.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = "1.0.0"
+    batching: ClassVar[type]
+
+    @property
+    @abc.abstractmethod
+    def features(self) -> Mapping[str, tf.TensorSpec]:
+        """The features of a record."""
+
+    def stored_split(self, split: str, batching: Any) -> str:
+        """Names the split on disk that holds the examples of a part of the data."""
+        del batching
+        return split
+
+    @abc.abstractmethod
+    def batches(
+        self, files: Sequence[str], split: SplitRead, batching: Any, epoch: int
+    ) -> tf.data.Dataset:
+        """Reads one epoch of a split's TFRecord files, in their order.
+
+        Everything random is a function of (`split.seed`, `epoch`) alone.
+
+        Raises:
+          DataError: the data cannot give what `batching` asks for.
+        """
+
+
+class View(StoredView):
+    """One kind of example that is cut from users' histories, a record each.
+
+    Attributes:
+      scalars, sequences: names of a record's int64 features.
+      joint_space: whether its batches hold ids of item space `joint`.
+    """
+
     scalars: ClassVar[tuple[str, ...]]
     sequences: ClassVar[tuple[str, ...]]
     joint_space: ClassVar[bool] = False
-    batching: ClassVar[type]
+
+    @property
+    def features(self) -> Mapping[str, tf.TensorSpec]:
+        """The features of a record."""
+        return {
+            **dict.fromkeys(self.scalars, tf.TensorSpec([], tf.int64)),
+            **dict.fromkeys(self.sequences, tf.TensorSpec([None], tf.int64)),
+        }
+
+    def batches(
+        self, files: Sequence[str], split: SplitRead, batching: Any, epoch: int
+    ) -> tf.data.Dataset:
+        """Reads one epoch; see `record_batches`."""
+        assemble = self.assembler(split, batching)
+        return record_batches(files, split, epoch, self.features, assemble)
 
     @abc.abstractmethod
     def check(self, roles: DomainRoles, options: ExampleOptions) -> None:

@@ -1,0 +1,270 @@
+"""Reader `aliexpress`: the AliExpress search logs as published, one archive a country.
+
+    --reader=aliexpress --input=RU=aliexpress_RU_datasets.zip,NL=aliexpress_NL_datasets.zip
+
+An archive holds `<cc>_user_train.zip`, `<cc>_item_train.zip`, `<cc>_user_test.zip` and
+`<cc>_item_test.zip` in a folder, each with one csv file without a header:
+
+- user, 33 columns, a row a result page: 1 search id; 2-8 and 32-33 categorical; 9-31 numerical;
+- item, 49 columns, a row a shown item: 1 search id; 19, 34, 35, 36, 40, 41 and 42 categorical;
+  the others up to 48 numerical; 49 label, 0 shown, 1 clicked, 2 bought.
+
+They are joined by search id; an id on one side only is counted and dropped. The columns are called
+categorical_1 to categorical_16 and numerical_1 to numerical_63, the user's before the item's, as
+in the processed files of MTReclib.
+"""
+
+import contextlib
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.impressions.archives import UnpackLimit, checked_archive, unpack
+from data_pipelines.impressions.joining import Matches, Pieces, match
+from data_pipelines.impressions.log import MAX_CATEGORY, Chunk, Columns, ImpressionLog
+from data_pipelines.impressions.number_tables import NumberColumns, Whole, csv_numbers
+from data_pipelines.impressions.options import ImpressionReadOptions
+from data_pipelines.logs import BadLines, check_domain_names
+from data_pipelines.readers.csv_text import CsvText
+from data_pipelines.readers.options import Input, parse_inputs
+
+_USED = ("field_sizes", "max_unpacked_gb", "max_bad_lines")
+# Names with a dot in front are what macOS adds.
+_MEMBER = re.compile(r"(?:.*/)?[^/.][^/]*_(user|item)_(train|test)\.zip", re.IGNORECASE)
+_CSV = re.compile(r"(?:.*/)?[^/.][^/]*\.csv", re.IGNORECASE)
+_PARTS = ("train", "test")
+_INT64 = np.iinfo(np.int64)
+# Bytes of csv text, of both sides together, behind one pair of pieces of the join.
+_PIECE_BYTES = 1 << 27
+_MAX_PIECES = 400  # files open at once
+
+
+class Side(NamedTuple):
+    """The columns of one of the two files, by number from 1; the first is the search id.
+
+    Attributes:
+      name: "user" or "item".
+      categorical, numerical: numbers of the columns, in the order of the log.
+      label: number of the column with the label, 0 for none.
+    """
+
+    name: str
+    categorical: tuple[int, ...]
+    numerical: tuple[int, ...]
+    label: int = 0
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return 1 + len(self.categorical) + len(self.numerical) + bool(self.label)
+
+    def row_type(self) -> np.dtype:
+        """The dtype of the file's rows; a user row's label is 0."""
+        return np.dtype(
+            [
+                ("key", np.int64),
+                ("categorical", np.int32, (len(self.categorical),)),
+                ("numerical", np.float32, (len(self.numerical),)),
+                ("label", np.uint8),
+            ]
+        )
+
+    def columns(self, sizes: Sequence[int]) -> NumberColumns:
+        """What to read, given the field sizes of the categorical columns; none for any size."""
+        whole = {"1": Whole(_INT64.min, _INT64.max, "is not a search id.")}
+        for place, number in enumerate(self.categorical):
+            most = sizes[place] - 1 if sizes else MAX_CATEGORY
+            whole[str(number)] = Whole(
+                0, most, f"is not in 0..{most}; check --impression_read.field_sizes."
+            )
+        if self.label:
+            whole[str(self.label)] = Whole(0, 2, "is not 0 (shown), 1 (clicked) or 2 (bought).")
+        return NumberColumns(whole, [str(number) for number in self.numerical])
+
+
+_ITEM_CATEGORICAL = (19, 34, 35, 36, 40, 41, 42)
+USER = Side("user", (*range(2, 9), 32, 33), tuple(range(9, 32)))
+ITEM = Side(
+    "item",
+    _ITEM_CATEGORICAL,
+    tuple(number for number in range(2, 49) if number not in _ITEM_CATEGORICAL),
+    label=49,
+)
+_FIELDS = len(USER.categorical) + len(ITEM.categorical)
+_NUMBERS = len(USER.numerical) + len(ITEM.numerical)
+COLUMNS = Columns(
+    tuple(f"categorical_{k + 1}" for k in range(_FIELDS)),
+    tuple(f"numerical_{k + 1}" for k in range(_NUMBERS)),
+)
+
+
+def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "AliExpressLog":
+    """Names the archives to read.
+
+    Args:
+      inputs: COUNTRY=ARCHIVE.
+      options: `--impression_read.*`.
+
+    Raises:
+      DataError: a flag is wrong.
+    """
+    options.require_only("aliexpress", _USED)
+    options.check_field_sizes(_FIELDS)
+    entries = parse_inputs(inputs, named=True)
+    for entry in entries:
+        if entry.part:
+            raise DataError(
+                f"--input={entry.domain}={entry.path}@{entry.part}: an archive has both parts; "
+                "leave the part out."
+            )
+        if not entry.path.is_file():
+            raise DataError(f"{entry.path}: no such file; check --input.")
+    check_domain_names([entry.domain for entry in entries])
+    return AliExpressLog(entries, options)
+
+
+class AliExpressLog(ImpressionLog):
+    """The archives of one or more countries."""
+
+    columns = COLUMNS
+
+    def __init__(self, entries: Sequence[Input], options: ImpressionReadOptions) -> None:
+        """Reads nothing yet."""
+        super().__init__(BadLines("--impression_read.max_bad_lines", options.max_bad_lines))
+        self.domains = tuple(entry.domain for entry in entries)
+        self._entries = entries
+        self._options = options
+
+    def chunks(self, scratch: Path) -> Iterator[Chunk]:
+        """Joins the archives' files, piece by piece."""
+        for entry in self._entries:
+            limit = UnpackLimit(self._options.max_unpacked_gb)
+            with checked_archive(entry.path, str(entry.path), limit) as archive:
+                members = _members(archive, entry.path)
+                for part in _PARTS:
+                    yield from self._joined(archive, entry, part, members, limit, scratch)
+
+    def _joined(
+        self,
+        archive: zipfile.ZipFile,
+        entry: Input,
+        part: str,
+        members: Mapping[tuple[str, str], zipfile.ZipInfo],
+        limit: UnpackLimit,
+        scratch: Path,
+    ) -> Iterator[Chunk]:
+        split = len(USER.categorical)
+        sizes = {"user": self._options.field_sizes[:split]}
+        sizes["item"] = self._options.field_sizes[split:]
+        with contextlib.ExitStack() as stack:
+            texts = []
+            for side in (USER, ITEM):
+                path = scratch / f"{side.name}.zip"
+                unpack(archive, members[side.name, part], path)
+                stack.callback(path.unlink)
+                name = f"{entry.path}/{members[side.name, part].filename}"
+                texts.append(stack.enter_context(_csv_text(path, name, side, limit)))
+            number = min(_MAX_PIECES, 1 + sum(size for _, size in texts) // _PIECE_BYTES)
+            pieces = [
+                Pieces(
+                    rows_of(side, text, sizes[side.name], self.bad_lines),
+                    side.row_type(),
+                    scratch / side.name,
+                    number,
+                )
+                for side, (text, _) in zip((USER, ITEM), texts, strict=True)
+            ]
+        for piece in range(number):
+            user_rows, item_rows = (side.take(piece) for side in pieces)
+            matches = match(user_rows["key"], item_rows["key"])
+            for side, count in (("user", matches.left_only), ("item", matches.right_only)):
+                if count:
+                    self.left_out[f"{entry.domain} {part}: search ids in the {side} file only"] += (
+                        count
+                    )
+            yield Chunk(entry.domain, part, impressions(user_rows, item_rows, matches))
+        for side in (USER, ITEM):
+            (scratch / side.name).rmdir()
+
+
+def rows_of(
+    side: Side, text: CsvText, sizes: Sequence[int], bad_lines: BadLines
+) -> Iterable[np.ndarray]:
+    """Yields the rows of a user or item file, in blocks of `side.row_type()`."""
+    for block in csv_numbers(text, side.columns(sizes), bad_lines):
+        rows = np.zeros(len(block.whole), side.row_type())
+        rows["key"] = block.whole[:, 0]
+        rows["categorical"] = block.whole[:, 1 : 1 + len(side.categorical)]
+        rows["numerical"] = block.real
+        if side.label:
+            rows["label"] = block.whole[:, -1]
+        yield rows
+
+
+def impressions(users: np.ndarray, items: np.ndarray, matches: Matches) -> np.ndarray:
+    """Puts the matched rows of both files side by side.
+
+    Args:
+      users: rows of `USER.row_type()`.
+      items: rows of `ITEM.row_type()`.
+      matches: of their keys.
+
+    Returns:
+      [matches] of `COLUMNS.row_type()`.
+    """
+    rows = np.empty(len(matches.left), COLUMNS.row_type())
+    for field in ("categorical", "numerical"):
+        split = users[field].shape[1]
+        rows[field][:, :split] = users[field][matches.left]
+        rows[field][:, split:] = items[field][matches.right]
+    label = items["label"][matches.right]
+    rows["click"] = label > 0
+    rows["conversion"] = label == 2
+    return rows
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> Mapping[tuple[str, str], zipfile.ZipInfo]:
+    """The four inner archives, by side and part."""
+    found: dict[tuple[str, str], zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        if named := _MEMBER.fullmatch(member.filename):
+            key = named[1].lower(), named[2].lower()
+            if key in found:
+                raise DataError(
+                    f"{path}: {found[key].filename!r} and {member.filename!r} are both the "
+                    f"{key[0]} file of {key[1]}; give one country an archive."
+                )
+            found[key] = member
+    for side in (USER, ITEM):
+        for part in _PARTS:
+            if (side.name, part) not in found:
+                raise DataError(
+                    f"{path}: has no member <cc>_{side.name}_{part}.zip; give the archive as "
+                    "published."
+                )
+    return found
+
+
+@contextlib.contextmanager
+def _csv_text(
+    path: Path, name: str, side: Side, limit: UnpackLimit
+) -> Iterator[tuple[CsvText, int]]:
+    """Opens the csv file in an inner archive and gives it with its size in bytes."""
+    with checked_archive(path, name, limit) as archive:
+        files = [member for member in archive.infolist() if _CSV.fullmatch(member.filename)]
+        if len(files) != 1:
+            raise DataError(f"{name}: holds {len(files)} csv files; it must hold one.")
+        text = CsvText(
+            open=lambda: archive.open(files[0]),
+            at=lambda line: f"{name}/{files[0].filename}, line {line}",
+            name=f"{name}/{files[0].filename}",
+            separator=",",
+            header=[str(k + 1) for k in range(side.width)],
+            header_rows=0,
+        )
+        yield text, files[0].file_size

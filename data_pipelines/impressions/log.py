@@ -1,0 +1,95 @@
+"""The canonical impression log: one row a shown item, in chunks, whatever the raw format was.
+
+A chunk is of one domain and one part (`train`, `validation` or `test`). Its rows are a structured
+array with the fields
+
+| field | dtype | meaning |
+| --- | --- | --- |
+| `categorical` | int32 [F] | values from 0 of the categorical columns |
+| `numerical` | float32 [M] | finite values of the numerical columns |
+| `click` | uint8 | 0 or 1 |
+| `conversion` | uint8 | 0 or 1, never 1 without a click |
+
+The columns, and their order, are the same in every chunk of a log.
+"""
+
+import abc
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.logs import BadLines
+
+# The greatest categorical value: one less than the number of rows that an int32 can count.
+MAX_CATEGORY = np.iinfo(np.int32).max - 1
+
+
+class Columns(NamedTuple):
+    """The columns of a log.
+
+    Attributes:
+      categorical: names of the F categorical columns.
+      numerical: names of the M numerical columns.
+    """
+
+    categorical: tuple[str, ...]
+    numerical: tuple[str, ...]
+
+    def row_type(self) -> np.dtype:
+        """The dtype of a chunk's rows."""
+        return np.dtype(
+            [
+                ("categorical", np.int32, (len(self.categorical),)),
+                ("numerical", np.float32, (len(self.numerical),)),
+                ("click", np.uint8),
+                ("conversion", np.uint8),
+            ]
+        )
+
+
+class Chunk(NamedTuple):
+    """Some rows of one domain and part.
+
+    Attributes:
+      domain: one of the log's domains.
+      part: `train`, `validation` or `test`, as the data came.
+      rows: [rows] of `Columns.row_type`, checked.
+    """
+
+    domain: str
+    part: str
+    rows: np.ndarray
+
+
+class ImpressionLog(abc.ABC):
+    """A log that is read while its chunks are taken, once.
+
+    Attributes:
+      domains: names of the domains, in the order in which the user named them; empty where only
+        the rows tell them.
+      columns: of every chunk.
+      bad_lines: the count of lines that were skipped, complete when the last chunk is taken.
+      left_out: reason -> number of what was left out on purpose; complete then, too.
+    """
+
+    domains: tuple[str, ...]
+    columns: Columns
+
+    def __init__(self, bad_lines: BadLines) -> None:
+        """Starts with nothing read."""
+        self.bad_lines = bad_lines
+        self.left_out: Counter[str] = Counter()
+
+    @abc.abstractmethod
+    def chunks(self, scratch: Path) -> Iterator[Chunk]:
+        """Reads the log.
+
+        Args:
+          scratch: a folder for temporary files.
+
+        Raises:
+          DataError: bad input; names the file, line and column, or the flag.
+        """

@@ -1,0 +1,246 @@
+"""Reader `csv` of impressions: csv, tsv and parquet tables with a header, columns by flags.
+
+    domain,part,categorical_1,categorical_2,numerical_1,click,conversion
+    RU,train,3,0,0.25,1,0
+
+or a table for each domain and part, `--input=RU=ru.csv@train,NL=nl.csv@train,NL=held.csv@test`.
+The processed AliExpress files, with a header, are read as they are.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from data_pipelines.errors import DataError
+from data_pipelines.impressions.log import MAX_CATEGORY, Chunk, Columns, ImpressionLog
+from data_pipelines.impressions.number_tables import (
+    NumberColumns,
+    Numbers,
+    Whole,
+    csv_numbers,
+    parquet_numbers,
+)
+from data_pipelines.impressions.options import ImpressionReadOptions
+from data_pipelines.logs import PARTS, BadLines, check_domain_names
+from data_pipelines.readers.csv_text import CsvText, csv_header
+from data_pipelines.readers.options import Input, parse_inputs
+from data_pipelines.readers.text_files import require_file
+
+_USED = tuple(
+    name for name in ImpressionReadOptions.__dataclass_fields__ if name != "max_unpacked_gb"
+)
+_LABEL = Whole(0, 1, "is not 0 or 1.")
+
+
+def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "TableLog":
+    """Opens tables and reads their headers.
+
+    Args:
+      inputs: DOMAIN=PATH, or PATH of a table with a column for the domain; optionally @PART.
+      options: `--impression_read.*`.
+
+    Raises:
+      DataError: a flag is wrong, or a table lacks a column or has others than the first.
+    """
+    options.require_only("csv", _USED)
+    named = {bool(re.match(r"[^/\\]+=", text)) for text in inputs}
+    if len(named) > 1:
+        raise DataError("--input: give DOMAIN=PATH for every table or for none.")
+    tables = [_Table(entry, options) for entry in parse_inputs(inputs, named=True in named)]
+    return TableLog(tables, options)
+
+
+class TableLog(ImpressionLog):
+    """Tables with the same columns."""
+
+    def __init__(self, tables: Sequence["_Table"], options: ImpressionReadOptions) -> None:
+        """Checks that the tables fit together."""
+        super().__init__(BadLines("--impression_read.max_bad_lines", options.max_bad_lines))
+        first = tables[0]
+        for table in tables[1:]:
+            # Compared as sets: a table may have its columns in another order.
+            odd = {*first.columns.categorical, *first.columns.numerical} ^ {
+                *table.columns.categorical,
+                *table.columns.numerical,
+            }
+            if odd:
+                raise DataError(
+                    f"{table.path}: only this table or {first.path} has column "
+                    f"{', '.join(sorted(odd))}; source and target need the same columns."
+                )
+        options.check_field_sizes(len(first.columns.categorical))
+        self.columns = first.columns
+        self._options = options
+        self._tables = tables
+        self.domains = tuple(dict.fromkeys(table.entry.domain for table in tables))
+        if first.entry.domain:
+            check_domain_names(self.domains)
+        else:
+            self.domains = ()  # The rows tell.
+
+    def chunks(self, scratch: Path) -> Iterator[Chunk]:
+        """Reads the tables, one after the other."""
+        del scratch
+        known = set(self.domains)
+        for table in self._tables:
+            for block in table.blocks(self.columns, self.bad_lines):
+                block = self._checked(block)
+                for chunk in table.chunks(block, self.columns):
+                    if chunk.domain not in known:
+                        _check_name(chunk.domain, table)
+                        known.add(chunk.domain)
+                    yield chunk
+
+    def _checked(self, block: Numbers) -> Numbers:
+        """Takes the rows with fields that contradict each other out of a block."""
+        click, conversion = block.whole[:, -2], block.whole[:, -1]
+        bad = conversion > click
+        if bad.any():
+            self.bad_lines.add(
+                int(bad.sum()),
+                lambda: (
+                    f"{block.locate(int(np.argmax(bad)))}: column "
+                    f"{self._options.conversion_column}: 1 in a row without a click; it needs a 1 "
+                    f"in column {self._options.click_column}."
+                ),
+            )
+        block = block.without(bad)
+        if "part" not in block.texts:
+            return block
+        parts = block.texts["part"]
+        unknown = ~np.isin(parts, PARTS)
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            self.bad_lines.add(
+                int(unknown.sum()),
+                lambda: (
+                    f"{block.locate(row)}: column {self._options.part_column}: {parts[row]!r} is "
+                    f"not one of {', '.join(PARTS)}."
+                ),
+            )
+        return block.without(unknown)
+
+
+class _Table:
+    """One file.
+
+    Attributes:
+      entry: its entry of --input.
+      path: the file.
+      columns: of impressions.
+    """
+
+    def __init__(self, entry: Input, options: ImpressionReadOptions) -> None:
+        """Reads the header.
+
+        Raises:
+          DataError: the file is missing, or lacks a column or has one twice.
+        """
+        self.entry = entry
+        self.path = entry.path
+        require_file(entry.path)
+        self._options = options
+        self._text = None if self._is_parquet() else self._csv_text()
+        self._header = self._parquet_header() if self._text is None else self._text.header
+        self.columns = Columns(
+            options.categorical_columns or self._numbered("categorical"),
+            options.numerical_columns or self._numbered("numerical"),
+        )
+        if not self.columns.categorical or not self.columns.numerical:
+            raise DataError(
+                f"{self.path}: has no columns categorical_1 and numerical_1; name the columns by "
+                "--impression_read.categorical_columns and --impression_read.numerical_columns."
+            )
+        # The file's name of a column of texts, by its canonical name.
+        self._texts: dict[str, str] = {}
+        if not entry.domain:
+            self._texts["domain"] = options.domain_column
+        if not entry.part and options.part_column in self._header:
+            self._texts["part"] = options.part_column
+        wanted = [*self.columns.categorical, *self.columns.numerical, *self._texts.values()]
+        wanted += [options.click_column, options.conversion_column]
+        for name in wanted:
+            if wanted.count(name) > 1 or self._header.count(name) != 1:
+                raise DataError(
+                    f"{self.path}: column {name!r} is missing, comes twice or is named by two "
+                    f"flags; the header is {', '.join(self._header)}."
+                )
+
+    def blocks(self, columns: Columns, bad_lines: BadLines) -> Iterator[Numbers]:
+        """Reads the table; whole numbers are the categorical columns, click and conversion."""
+        options, whole = self._options, {}
+        for place, name in enumerate(columns.categorical):
+            most = options.field_sizes[place] - 1 if options.field_sizes else MAX_CATEGORY
+            whole[name] = Whole(
+                0, most, f"is not in 0..{most}; check --impression_read.field_sizes."
+            )
+        whole[options.click_column] = whole[options.conversion_column] = _LABEL
+        wanted = NumberColumns(whole, columns.numerical, tuple(self._texts.values()))
+        if self._text is None:
+            blocks = parquet_numbers(self.path, wanted, bad_lines)
+        else:
+            blocks = csv_numbers(self._text, wanted, bad_lines)
+        canonical = {name: role for role, name in self._texts.items()}
+        for block in blocks:
+            texts = {canonical[name]: values for name, values in block.texts.items()}
+            yield block._replace(texts=texts)
+
+    def chunks(self, block: Numbers, columns: Columns) -> Iterator[Chunk]:
+        """Divides a block into chunks of one domain and part, which keep the order of rows."""
+        fields = len(columns.categorical)
+        rows = np.empty(len(block.whole), columns.row_type())
+        rows["categorical"] = block.whole[:, :fields]
+        rows["numerical"] = block.real
+        rows["click"], rows["conversion"] = block.whole[:, fields], block.whole[:, fields + 1]
+        domains = block.texts.get("domain", np.full(len(rows), self.entry.domain))
+        parts = block.texts.get("part", np.full(len(rows), self.entry.part or "train"))
+        for domain in dict.fromkeys(domains):
+            for part in PARTS:
+                chosen = (domains == domain) & (parts == part)
+                if chosen.any():
+                    yield Chunk(str(domain), part, rows[chosen])
+
+    def _is_parquet(self) -> bool:
+        return self.path.suffix.lower() in (".parquet", ".pq")
+
+    def _csv_text(self) -> CsvText:
+        path = self.path
+        plain = path.with_suffix("") if path.suffix in (".gz", ".bz2", ".zst") else path
+        separator = self._options.separator or ("," if plain.suffix.lower() == ".csv" else "\t")
+        if len(separator) != 1:
+            raise DataError(f"--impression_read.separator={separator!r}: it is one sign.")
+        text = CsvText(
+            open=lambda: pa.input_stream(str(path)),
+            at=lambda number: f"{path}, line {number}",
+            name=str(path),
+            separator=separator,
+            header=[],
+            header_rows=1,
+        )
+        return text._replace(header=csv_header(text))
+
+    def _parquet_header(self) -> list[str]:
+        try:
+            with pa.parquet.ParquetFile(self.path) as file:
+                return list(file.schema_arrow.names)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{self.path}: cannot be read: {' '.join(str(error).split())}"
+            ) from error
+
+    def _numbered(self, kind: str) -> tuple[str, ...]:
+        """The columns `kind`_1, `kind`_2 and so on, by number."""
+        pattern = re.compile(rf"{kind}_(\d+)")
+        found = [(int(m[1]), name) for name in self._header if (m := pattern.fullmatch(name))]
+        return tuple(name for _, name in sorted(found))
+
+
+def _check_name(domain: str, table: _Table) -> None:
+    try:
+        check_domain_names([domain])
+    except DataError as error:
+        raise DataError(f"{table.path}: {error}") from error
