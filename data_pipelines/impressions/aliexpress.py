@@ -17,6 +17,7 @@ in the processed files of MTReclib.
 import contextlib
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -182,11 +183,7 @@ class AliExpressLog(ImpressionLog):
         for piece in range(number):
             user_rows, item_rows = (side.take(piece) for side in pieces)
             matches = match(user_rows["key"], item_rows["key"])
-            for side, count in (("user", matches.left_only), ("item", matches.right_only)):
-                if count:
-                    self.left_out[f"{entry.domain} {part}: search ids in the {side} file only"] += (
-                        count
-                    )
+            count_unmatched(self.left_out, entry.domain, part, matches)
             yield Chunk(entry.domain, part, impressions(user_rows, item_rows, matches))
         for side in (USER, ITEM):
             (scratch / side.name).rmdir()
@@ -226,6 +223,13 @@ def impressions(users: np.ndarray, items: np.ndarray, matches: Matches) -> np.nd
     rows["click"] = label > 0
     rows["conversion"] = label == 2
     return rows
+
+
+def count_unmatched(left_out: Counter[str], domain: str, part: str, matches: Matches) -> None:
+    """Adds the search ids that stand in one of a part's files only."""
+    for side, count in (("user", matches.left_only), ("item", matches.right_only)):
+        if count:
+            left_out[f"{domain} {part}: search ids in the {side} file only"] += count
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> Mapping[tuple[str, str], zipfile.ZipInfo]:
