@@ -49,6 +49,12 @@ _COMPARE = flags.DEFINE_bool(
     "Also trains the same model on the target alone, in WORKDIR/no_transfer, and says whether the "
     "transfer helped.",
 )
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    "",
+    "Folder of a run of the same system on the same data: its best epochs stand for all stages but "
+    "the last, which alone is trained.",
+)
 _EXPORT = flags.DEFINE_bool(
     "export",
     False,
@@ -136,7 +142,9 @@ def _train(
     for line in data_flags.few_shards(data, system.views(config), distribution.num_workers):
         print(line)
 
-    def experiment(config: Any, folder: RunFolder) -> Experiment:
+    def experiment(
+        config: Any, folder: RunFolder, pretrained: RunFolder | None = None
+    ) -> Experiment:
         new = Experiment(
             system,
             config,
@@ -147,15 +155,19 @@ def _train(
             _JIT_COMPILE.value,
             distribution,
             _MIXED_PRECISION.value,
+            pretrained,
         )
         new.check_data()
         with distribution.chief_first():
-            folder.claim(_run_config(config, options, data.fingerprint, data_dir, distribution))
+            settings = _run_config(config, options, data.fingerprint, data_dir, distribution)
+            settings["pretrained"] = str(pretrained.path.absolute()) if pretrained else ""
+            folder.claim(settings)
         return new
 
     folder = RunFolder(workdir, distribution.is_chief)
+    pretrained = RunFolder(pathlib.Path(_PRETRAINED.value), False) if _PRETRAINED.value else None
     with data.naming_corrupt_shards():
-        main_run = experiment(config, folder)
+        main_run = experiment(config, folder, pretrained)
         metrics = _finish(main_run, folder)
         if baseline_config is not None:
             baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfcdr import evaluation
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution, own_rows
+from tfcdr.errors import RunError
 from tfcdr.evaluation import EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.report_section import Names, Section
 from tfcdr.run_folder import RunFolder
@@ -35,6 +36,7 @@ class Experiment:
         jit_compile: bool,
         distribution: Distribution = ONE_DEVICE,
         mixed_precision: bool = False,
+        pretrained: RunFolder | None = None,
     ) -> None:
         """Creates the experiment.
 
@@ -48,6 +50,8 @@ class Experiment:
           jit_compile: whether train steps are compiled by XLA.
           distribution: the devices and processes that train.
           mixed_precision: whether layers compute in float16; weights are float32 in any case.
+          pretrained: a run whose best epochs stand for all stages but the last, which alone is
+            trained then.
         """
         self._system = system
         self._config = config
@@ -58,6 +62,7 @@ class Experiment:
         self._jit_compile = jit_compile
         self._distribution = distribution
         self._mixed_precision = mixed_precision
+        self._pretrained = pretrained
         self._stages = system.stages(config)
         # By the model's identity; each keeps its model, so that an identity is not used again.
         self._rankers: dict[int, HeldOutRanker] = {}
@@ -66,10 +71,13 @@ class Experiment:
         """Opens every split of every stage, so that what the data lacks is known at once.
 
         Raises:
-          RunError: a batch size that the replicas cannot share.
+          RunError: a batch size that the replicas cannot share, or a pre-trained run of other data
+            or another system.
           ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
             the data cannot give what the configuration asks for.
         """
+        if self._pretrained is not None:
+            self._check_pretrained(self._pretrained)
         for stage in self._stages:
             self._distribution.check_batch_size(stage.name, stage.batch_size)
             self._training_batches(stage)
@@ -87,7 +95,11 @@ class Experiment:
         """
         previous, trained = None, {}
         for stage in self._stages:
-            stage_run = self._stage_run(stage)
+            if self._pretrained is not None and stage != self._stages[-1]:
+                previous = self._model_of(stage, self._pretrained)
+                print(f"{stage.name}: taken from {self._pretrained.path}")
+                continue
+            stage_run = self._stage_run(stage, self._folder)
             if previous is not None:
                 self._system.warm_start(stage_run.model, previous)
             print(f"{stage.name}: {_describe_parameters(stage_run.model)}")
@@ -104,9 +116,7 @@ class Experiment:
         Raises:
           RunError: the run has no such checkpoint, or it does not fit.
         """
-        stage_run = self._stage_run(self._stages[-1])
-        stage_run.restore_best()
-        return stage_run.model
+        return self._model_of(self._stages[-1], self._folder)
 
     def evaluate(self, model: StageModel) -> dict[str, Any]:
         """Ranks the validation and the test interactions of the last stage.
@@ -139,7 +149,27 @@ class Experiment:
         """Returns what the system adds to the run's page; see `System.report_sections`."""
         return self._system.report_sections(self._config, model, self._data, names)
 
-    def _stage_run(self, stage: Stage) -> StageRun:
+    def _check_pretrained(self, pretrained: RunFolder) -> None:
+        settings = pretrained.config()
+        if len(self._stages) == 1:
+            raise RunError(
+                f"{pretrained.path}: the configuration has the stage {self._stages[0].name} alone, "
+                "which takes nothing over from a pre-trained run."
+            )
+        if settings["system"] != self._system.name:
+            raise RunError(
+                f"{pretrained.path}: a run of {settings['system']}, not of {self._system.name}."
+            )
+        if settings["data_fingerprint"] != self._data.fingerprint:
+            raise RunError(f"{pretrained.path}: a run on other data, so that its ids differ.")
+
+    def _model_of(self, stage: Stage, folder: RunFolder) -> StageModel:
+        """Rebuilds the model of a stage with the weights of its best epoch in a run."""
+        stage_run = self._stage_run(stage, folder)
+        stage_run.restore_best()
+        return stage_run.model
+
+    def _stage_run(self, stage: Stage, folder: RunFolder) -> StageRun:
         # Each stage starts from a seed of its own, so that a resumed run, which skips the stages
         # before, draws the same initial weights.
         tf.keras.utils.set_random_seed(self._seed + 1000 * self._stages.index(stage))
@@ -151,7 +181,7 @@ class Experiment:
             stage,
             model,
             self._data,
-            self._folder,
+            folder,
             self._seed,
             self._options.monitor,
             self._distribution,

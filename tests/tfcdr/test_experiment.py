@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tfcdr.memory_data import MemoryData
+from tfcdr.errors import RunError
 from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment
 from tfcdr.run_folder import RunFolder
@@ -27,10 +28,15 @@ CONFIG = PeterRecConfig(
 OPTIONS = EvaluationOptions(ks=(1, 3), monitor="NDCG@3", negatives=4, batch_size=8)
 
 
-def experiment(path, *, config=CONFIG, options=OPTIONS, jit_compile=False, seed=0, data=None):
-    folder = RunFolder(path)
-    folder.claim(dataclasses.asdict(config))
-    return Experiment(PeterRec(), config, data or MemoryData(), folder, options, seed, jit_compile)
+def experiment(
+    path, *, config=CONFIG, options=OPTIONS, jit_compile=False, seed=0, data=None, pretrained=None
+):
+    folder, data = RunFolder(path), data or MemoryData()
+    settings = {"system": "peterrec", "data_fingerprint": data.fingerprint}
+    folder.claim({**dataclasses.asdict(config), **settings})
+    return Experiment(
+        PeterRec(), config, data, folder, options, seed, jit_compile, pretrained=pretrained
+    )
 
 
 def without_clock(figures):
@@ -133,12 +139,11 @@ def test_only_the_ranked_stage_asks_for_candidates(finished):
 
 def test_finetuning_starts_from_the_best_pretrained_trunk(finished):
     _, run, _, _ = finished
-    pretraining = run._stage_run(run._stages[0])
-    pretraining.restore_best()
+    pretraining = run._model_of(run._stages[0], run._folder)
     # The item table is frozen while fine-tuning.
     np.testing.assert_array_equal(
         run.best_model().trunk.item_embedding.embeddings,
-        pretraining.model.trunk.item_embedding.embeddings,
+        pretraining.trunk.item_embedding.embeddings,
     )
 
 
@@ -175,3 +180,41 @@ def test_seed_decides_the_outcome(tmp_path, stages):
     first, again, other = weights("a", 1), weights("b", 1), weights("c", 2)
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
+
+
+def test_takes_earlier_stages_over_from_a_pretrained_run(tmp_path):
+    whole = experiment(tmp_path / "whole")
+    expected = whole.run()
+    last = experiment(tmp_path / "last", pretrained=RunFolder(tmp_path / "whole", writable=False))
+    last.check_data()
+    metrics = last.run()
+    assert list(metrics["stages"]) == ["finetune"]
+    assert without_clock(metrics["tables"]) == without_clock(expected["tables"])
+    assert {line["stage"] for line in epochs(tmp_path / "last")} == {"finetune"}
+
+
+def _other_data():
+    data = MemoryData()
+    data.fingerprint = "another"
+    return data
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"data": _other_data()}, "other data"),
+        ({"config": dataclasses.replace(CONFIG, adaptation="from_scratch")}, "finetune alone"),
+    ],
+)
+def test_a_pretrained_run_must_fit(tmp_path, changes, named):
+    experiment(tmp_path / "whole")
+    pretrained = RunFolder(tmp_path / "whole", writable=False)
+    with pytest.raises(RunError, match=named):
+        experiment(tmp_path / "run", pretrained=pretrained, **changes).check_data()
+
+
+def test_a_pretrained_run_without_a_checkpoint_is_refused(tmp_path):
+    experiment(tmp_path / "whole")
+    pretrained = RunFolder(tmp_path / "whole", writable=False)
+    with pytest.raises(RunError, match="no checkpoint of stage pretrain; train first"):
+        experiment(tmp_path / "run", pretrained=pretrained).run()
