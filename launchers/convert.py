@@ -1,6 +1,8 @@
-"""Converts raw interaction logs to TFRecords that models read.
+"""Converts raw logs, of interactions or of impressions, to TFRecords that models read.
 
     python launchers/convert.py --reader=csv --input=log.csv --split.target=toys --data_dir=mine
+    python launchers/convert.py --reader=aliexpress --view=impression --impression_split.target=NL \
+        --input=RU=aliexpress_RU_datasets.zip,NL=aliexpress_NL_datasets.zip --data_dir=theirs
 
 The data set appears under `--data_dir` in one rename, whole or not at all.
 """

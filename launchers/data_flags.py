@@ -2,7 +2,7 @@
 
 Importing this module defines `--reader`, `--input`, `--raw_dir`, `--data_dir`, `--num_shards`,
 `--engine`, `--beam_options`, and the groups `--read.*`, `--split.*`, `--synthetic.*`,
-`--examples.*`.
+`--examples.*`; `impression_flags` has those for impressions.
 """
 
 import dataclasses
@@ -14,20 +14,21 @@ from typing import Any
 
 from absl import flags
 
-from data_pipelines import build, distributed, readers, splits
+from data_pipelines import build, distributed, impressions, readers, splits
 from data_pipelines.dataset import PreparedData, open_prepared
 from data_pipelines.errors import DataError
 from data_pipelines.readers import ReadOptions
 from data_pipelines.splits import SplitOptions
 from data_pipelines.synthetic import SyntheticOptions
-from data_pipelines.views import VIEWS
+from data_pipelines.views import STORED_VIEWS
 from data_pipelines.views.view import ExampleOptions
-from launchers import config_flags, program
+from launchers import config_flags, impression_flags, program
 
-VIEW_NAMES = tuple(VIEWS)
+VIEW_NAMES = tuple(STORED_VIEWS)
+_READER_NAMES = tuple(sorted({*readers.READER_NAMES, *impressions.READER_NAMES}))
 
 _READER = flags.DEFINE_enum(
-    "reader", None, readers.READER_NAMES, "Format of the raw logs; synthetic draws demo data."
+    "reader", None, _READER_NAMES, "Format of the raw logs; synthetic draws demo data."
 )
 _INPUT = flags.DEFINE_list(
     "input",
@@ -60,6 +61,8 @@ _READ = config_flags.define("read", ReadOptions)
 _SPLIT = config_flags.define("split", SplitOptions)
 _SYNTHETIC = config_flags.define("synthetic", SyntheticOptions)
 _EXAMPLES = config_flags.define("examples", ExampleOptions)
+flags.adopt_module_key_flags(impression_flags)
+_INTERACTION_GROUPS = ("read", "split", "synthetic", "examples")
 
 
 def reader_given() -> bool:
@@ -102,14 +105,21 @@ def build_data(
       DataError: bad input or an unwilling folder; nothing has been written.
     """
     if not reader_given():
-        raise program.FlagError(f"--reader is missing: it takes {', '.join(readers.READER_NAMES)}.")
+        raise program.FlagError(f"--reader is missing: it takes {', '.join(_READER_NAMES)}.")
+    if impression_flags.VIEW in views:
+        return _build_impressions(folder, views, overwrite=overwrite, progress=progress)
+    impression_flags.refuse()
+    if _READER.value not in readers.READER_NAMES:
+        raise program.FlagError(
+            f"--reader={_READER.value} reads impressions: use --view={impression_flags.VIEW}."
+        )
     read, split, examples, synthetic = _READ(), _SPLIT(), _EXAMPLES(), _SYNTHETIC()
     build.check_destination(folder, overwrite)
     beam_options = _beam_options()
     common = {
         "overwrite": overwrite,
         "num_shards": _NUM_SHARDS.value,
-        "provenance": _provenance(),
+        "provenance": _provenance(views),
         "progress": progress,
     }
     source = (_READER.value, _rooted_inputs(), read, synthetic)
@@ -118,6 +128,34 @@ def build_data(
         return convert(*source, split, views, folder, examples, beam_options=beam_options, **common)
     return build.build(
         splits.split(readers.read(*source), split), views, folder, examples, **common
+    )
+
+
+def _build_impressions(
+    folder: Path, views: Sequence[str], *, overwrite: bool, progress: bool
+) -> dict[str, Any]:
+    """`build_data` for impressions, which the flags for interactions say nothing about."""
+    if len(views) > 1:
+        raise program.FlagError(
+            f"--view={','.join(views)}: impressions are a data set of their own; name "
+            f"{impression_flags.VIEW} alone."
+        )
+    for name in flags.FLAGS:
+        if name.partition(".")[0] in _INTERACTION_GROUPS and flags.FLAGS[name].present:
+            raise program.FlagError(f"--{name} has no meaning for view {impression_flags.VIEW}.")
+    if _ENGINE.value != "local":
+        raise program.FlagError(
+            f"--engine={_ENGINE.value} has no meaning for view {impression_flags.VIEW}: "
+            "impressions are streamed by this process."
+        )
+    return impression_flags.build(
+        folder,
+        _READER.value,
+        _rooted_inputs(),
+        overwrite=overwrite,
+        num_shards=_NUM_SHARDS.value,
+        provenance=_provenance(views),
+        progress=progress,
     )
 
 
@@ -146,6 +184,8 @@ def open_or_build(folder: Path, views: Sequence[str], *, progress: bool = True) 
 
 def describe(metadata: Mapping[str, Any]) -> str:
     """Returns the summary of a prepared data set as text of several lines."""
+    if impression_flags.VIEW in metadata["views"]:
+        return "\n".join(metadata["summary"])  # It has a line for each split.
     lines = [*metadata["summary"], ""]
     lines.append(f"{'view':<14}{'split':<12}{'examples':>12}{'longest history':>18}{'empty':>10}")
     for view, description in metadata["views"].items():
@@ -208,18 +248,19 @@ def _rooted_inputs() -> list[str]:
     return rooted
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance(views: Sequence[str]) -> dict[str, Any]:
+    source = {"reader": _READER.value, "input": list(_INPUT.value)}
+    if impression_flags.VIEW in views:
+        return {**source, **impression_flags.provenance()}
     groups = {"read": _READ(), "split": _SPLIT(), "synthetic": _SYNTHETIC()}
-    return {
-        "reader": _READER.value,
-        "input": list(_INPUT.value),
-        **{name: dataclasses.asdict(options) for name, options in groups.items()},
-    }
+    return {**source, **{name: dataclasses.asdict(options) for name, options in groups.items()}}
 
 
 def _check_same(prepared: PreparedData) -> None:
     """Raises DataError if the data set was prepared with other flags than today's."""
-    wanted = {**_provenance(), "examples": dataclasses.asdict(_EXAMPLES())}
+    wanted = _provenance(prepared.views)
+    if impression_flags.VIEW not in prepared.views:
+        wanted["examples"] = dataclasses.asdict(_EXAMPLES())
     wanted = json.loads(json.dumps(wanted))  # As in the file: tuples become lists.
     found = prepared.metadata["options"]
     for name, value in _flat(wanted).items():
