@@ -83,18 +83,19 @@ class Backbone(tf.keras.layers.Layer, abc.ABC):
 
 
 def predict(logits: tf.Tensor, features: tf.Tensor) -> Prediction:
-    """Returns logits, float [tasks, batch], and features as a prediction in full precision."""
-    return Prediction(tf.cast(tf.transpose(logits), tf.float32), tf.cast(features, tf.float32))
+    """Returns a prediction in full precision.
+
+    Args:
+      logits: float [batch, tasks].
+      features: float [batch, width], or [batch, tasks, width], which go side by side.
+    """
+    features = flatten(features) if features.shape.rank == 3 else features
+    return Prediction(tf.cast(logits, tf.float32), tf.cast(features, tf.float32))
 
 
 def flatten(embedded: tf.Tensor) -> tf.Tensor:
     """Puts the vectors of an impression side by side: [batch, n, width] to [batch, n * width]."""
     return tf.reshape(embedded, (-1, embedded.shape[1] * embedded.shape[2]))
-
-
-def side_by_side(features: tf.Tensor) -> tf.Tensor:
-    """Concatenates the tasks' features: [tasks, batch, width] to [batch, tasks * width]."""
-    return flatten(tf.transpose(features, (1, 0, 2)))
 
 
 def mix(gates: tf.Tensor, experts: tf.Tensor) -> tf.Tensor:
@@ -103,14 +104,13 @@ def mix(gates: tf.Tensor, experts: tf.Tensor) -> tf.Tensor:
     A sum of products, not a matrix product for each row: XLA fuses it into one pass.
 
     Args:
-      gates: float [mixtures, batch, experts], weights.
-      experts: float [experts, batch, width].
+      gates: float [batch, mixtures, experts], weights.
+      experts: float [batch, experts, width].
 
     Returns:
-      Float [mixtures, batch, width].
+      Float [batch, mixtures, width].
     """
-    weights = tf.transpose(gates, (0, 2, 1))[..., tf.newaxis]
-    return tf.reduce_sum(weights * experts, 1)
+    return tf.reduce_sum(gates[..., tf.newaxis] * experts[:, tf.newaxis], 2)
 
 
 def split_seed(seed: tf.Tensor | None, parts: int) -> list[tf.Tensor | None]:

@@ -8,7 +8,6 @@ from tfcdr.systems.daa.backbone import (
     Prediction,
     flatten,
     predict,
-    side_by_side,
     split_seed,
 )
 from tfcdr.systems.daa.mlp_bank import LinearBank
@@ -19,7 +18,7 @@ class SingleTask(Backbone):
 
     def _create_layers(self) -> None:
         self.embeddings = [self._embedding(f"embedding{task}") for task in range(len(TASKS))]
-        self.bottom = self._bottoms(len(TASKS), "bottom")
+        self.bottoms = [self._bottoms(1, f"bottom{task}") for task in range(len(TASKS))]
         self.tower = self._towers(len(TASKS), "tower")
 
     def call(
@@ -29,11 +28,16 @@ class SingleTask(Backbone):
         training: bool = False,
         seed: tf.Tensor | None = None,
     ) -> Prediction:
-        of_bottom, of_tower = split_seed(seed, 2)
-        inputs = tf.stack([flatten(layer(categorical, numerical)) for layer in self.embeddings])
-        hidden = self.bottom(inputs, training=training, seed=of_bottom)
+        *of_bottoms, of_tower = split_seed(seed, len(TASKS) + 1)
+        features = []
+        for embedding, bottom, of_bottom in zip(
+            self.embeddings, self.bottoms, of_bottoms, strict=True
+        ):
+            inputs = flatten(embedding(categorical, numerical))
+            features.append(bottom(inputs, training=training, seed=of_bottom))
+        hidden = tf.concat(features, 1)
         logits = self.tower(hidden, training=training, seed=of_tower)
-        return predict(logits, side_by_side(hidden))
+        return predict(logits, hidden)
 
 
 class SharedBottom(Backbone):
@@ -53,7 +57,7 @@ class SharedBottom(Backbone):
     ) -> Prediction:
         of_bottom, of_tower = split_seed(seed, 2)
         inputs = flatten(self.embedding(categorical, numerical))
-        hidden = self.bottom(inputs, training=training, seed=of_bottom)[0]
+        hidden = self.bottom(inputs, training=training, seed=of_bottom)[:, 0]
         logits = self.tower(hidden, training=training, seed=of_tower)
         return predict(logits, hidden)
 
@@ -79,17 +83,18 @@ class Aitm(Backbone):
     ) -> Prediction:
         of_bottom, of_tower = split_seed(seed, 2)
         inputs = flatten(self.embedding(categorical, numerical))
-        features = tf.unstack(self.bottom(inputs, training=training, seed=of_bottom))
+        features = tf.unstack(self.bottom(inputs, training=training, seed=of_bottom), axis=1)
         for task, transfer in enumerate(self.transfers, start=1):
-            features[task] = self._attend(transfer(features[task - 1])[0], features[task])
-        hidden = tf.stack(features)
+            features[task] = self._attend(transfer(features[task - 1])[:, 0], features[task])
+        hidden = tf.stack(features, 1)
         logits = self.tower(hidden, training=training, seed=of_tower)
-        return predict(logits, side_by_side(hidden))
+        return predict(logits, hidden)
 
     def _attend(self, handed_on: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
         """Mixes two features, float [batch, width] each, by their attention weights."""
         width = own.shape[1]
         pair = tf.concat([handed_on, own], 0)
-        value, key, query = tf.unstack(tf.reshape(self.attention(pair), (3, 2, -1, width)), axis=0)
+        members = tf.unstack(self.attention(pair), axis=1)
+        value, key, query = (tf.reshape(member, (2, -1, width)) for member in members)
         scores = tf.reduce_sum(key * query, -1, keepdims=True) / width**0.5
         return tf.reduce_sum(tf.nn.softmax(scores, 0) * value, 0)

@@ -9,7 +9,6 @@ from tfcdr.systems.daa.backbone import (
     flatten,
     mix,
     predict,
-    side_by_side,
     split_seed,
 )
 from tfcdr.systems.daa.mlp_bank import LinearBank, MlpBank
@@ -34,7 +33,7 @@ class OneGateMixture(Backbone):
         of_expert, of_tower = split_seed(seed, 2)
         inputs = flatten(self.embedding(categorical, numerical))
         experts = self.expert(inputs, training=training, seed=of_expert)
-        hidden = mix(tf.nn.softmax(self.gate(inputs)), experts)[0]
+        hidden = mix(tf.nn.softmax(self.gate(inputs)), experts)[:, 0]
         logits = self.tower(hidden, training=training, seed=of_tower)
         return predict(logits, hidden)
 
@@ -60,7 +59,7 @@ class MultiGateMixture(Backbone):
         experts = self.expert(inputs, training=training, seed=of_expert)
         hidden = mix(tf.nn.softmax(self.gate(inputs)), experts)
         logits = self.tower(hidden, training=training, seed=of_tower)
-        return predict(logits, side_by_side(hidden))
+        return predict(logits, hidden)
 
 
 class ExtractionLevel(tf.keras.layers.Layer):
@@ -99,27 +98,28 @@ class ExtractionLevel(tf.keras.layers.Layer):
         """Mixes new states from the old.
 
         Args:
-          states: float [batch, in], which all groups read, or [groups, batch, in].
+          states: float [batch, in], which all groups read, or [batch, groups, in].
           training: see `MlpBank`.
           seed: see `MlpBank`.
 
         Returns:
-          Float [groups, batch, width], or [tasks, batch, width] without a shared state.
+          Float [batch, groups, width], or [batch, tasks, width] without a shared state.
         """
         experts = self.experts(states, training=training, seed=seed)
-        parts = tf.split(experts, self.num_experts, axis=-1)
-        experts = tf.stack(parts, 1)  # [groups, experts, batch, width]
-        of_tasks, of_shared = (
-            (states, states) if states.shape.rank == 2 else (states[:-1], states[-1])
-        )
+        groups = len(TASKS) + 1
+        experts = tf.reshape(experts, (-1, groups, self.num_experts, self.width))
+        of_tasks, of_shared = states, states
+        if states.shape.rank == 3:
+            of_tasks, of_shared = states[:, :-1], states[:, -1]
         gates = tf.nn.softmax(self.task_gates(of_tasks))
         own, shared = tf.split(gates, 2, axis=-1)  # the task's own experts come first
-        own = tf.transpose(own, (0, 2, 1))[..., tf.newaxis]
-        mixed = tf.reduce_sum(own * experts[:-1], 1) + mix(shared, experts[-1])
+        mixed = tf.reduce_sum(own[..., tf.newaxis] * experts[:, :-1], 2)
+        mixed += mix(shared, experts[:, -1])
         if self.shared_gate is None:
             return mixed
-        everyone = tf.reshape(experts, (-1, *tf.unstack(tf.shape(experts)[2:])))
-        return tf.concat([mixed, mix(tf.nn.softmax(self.shared_gate(of_shared)), everyone)], 0)
+        everyone = tf.reshape(experts, (-1, groups * self.num_experts, self.width))
+        of_everyone = mix(tf.nn.softmax(self.shared_gate(of_shared)), everyone)
+        return tf.concat([mixed, of_everyone], 1)
 
 
 class LayeredExtraction(Backbone):
@@ -153,4 +153,4 @@ class LayeredExtraction(Backbone):
         for level, of_level in zip(self.levels, of_levels, strict=True):
             states = level(states, training=training, seed=of_level)
         logits = self.tower(states, training=training, seed=of_tower)
-        return predict(logits, side_by_side(states))
+        return predict(logits, states)

@@ -44,5 +44,4 @@ class FieldEmbedding(tf.keras.layers.Layer):
         """
         offsets = tf.cumsum(tf.constant(self.field_sizes, categorical.dtype), exclusive=True)
         of_values = tf.gather(self.table, categorical + offsets)
-        of_numerical = tf.transpose(self.numerical_layer(numerical), (1, 0, 2))
-        return tf.concat([of_values, of_numerical], 1)
+        return tf.concat([of_values, self.numerical_layer(numerical)], 1)

@@ -1,7 +1,6 @@
 """MetaHeac's network: experts and towers, mixed by gates that read a task's embedding."""
 
 import math
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -12,7 +11,6 @@ from tfcdr.systems.daa.backbone import (
     flatten,
     mix,
     predict,
-    side_by_side,
     split_seed,
 )
 from tfcdr.systems.daa.mlp_bank import LinearBank
@@ -58,42 +56,39 @@ class MetaHeac(Backbone):
         embedded = self.embedding(categorical, numerical)
         experts = self.expert(flatten(embedded), training=training, seed=of_expert)
         gate_inputs = self._gate_inputs(embedded, task_embedding)
-        hidden = mix(self._gates(self.expert_gate, gate_inputs, tf.nn.softmax), experts)
-        gates = self._gates(self.critic_gate, gate_inputs, tf.nn.log_softmax)
+        hidden = mix(tf.nn.softmax(self._gates(self.expert_gate, gate_inputs)), experts)
+        log_gates = tf.nn.log_softmax(self._gates(self.critic_gate, gate_inputs))
         # Each task's features are a batch of their own to the towers' batch norms.
         logits = [
             self._mixed_logit(
-                self.critic(hidden[task], training=training, seed=of_task), gates[task]
+                self.critic(hidden[:, task], training=training, seed=of_task), log_gates[:, task]
             )
             for task, of_task in enumerate(of_critics)
         ]
-        return predict(tf.stack(logits), side_by_side(hidden))
+        return predict(tf.stack(logits, 1), hidden)
 
     def _gate_inputs(self, embedded: tf.Tensor, task_embedding: tf.Tensor) -> tf.Tensor:
-        """Returns [task embedding; mean of the impression's vectors], float [tasks * batch, 2e]."""
+        """Returns [task embedding; mean of the impression's vectors], float [batch * tasks, 2e]."""
         mean = tf.reduce_mean(embedded, 1)
-        of_tasks = tf.repeat(tf.cast(task_embedding, mean.dtype), tf.shape(mean)[0], axis=0)
-        return tf.concat([of_tasks, tf.tile(mean, (len(TASKS), 1))], 1)
+        of_tasks = tf.tile(tf.cast(task_embedding, mean.dtype), (tf.shape(mean)[0], 1))
+        return tf.concat([of_tasks, tf.repeat(mean, len(TASKS), axis=0)], 1)
 
-    def _gates(
-        self, gate: LinearBank, inputs: tf.Tensor, normalise: Callable[[tf.Tensor], tf.Tensor]
-    ) -> tf.Tensor:
-        """Returns normalised gates, float [tasks, batch, gate's width]."""
-        return tf.reshape(normalise(gate(inputs)), (len(TASKS), -1, gate.width))
+    def _gates(self, gate: LinearBank, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns a gate's logits, float [batch, tasks, gate's width]."""
+        return tf.reshape(gate(inputs), (-1, len(TASKS), gate.width))
 
     def _mixed_logit(self, logits: tf.Tensor, log_gates: tf.Tensor) -> tf.Tensor:
         """Returns the logit of the mixed probability, computed from logarithms.
 
         Args:
-          logits: float [critics, batch].
+          logits: float [batch, critics].
           log_gates: float [batch, critics], logarithms of weights that sum to 1.
 
         Returns:
           Float [batch].
         """
-        log_gates = tf.transpose(log_gates)
-        log_yes = tf.reduce_logsumexp(log_gates + tf.math.log_sigmoid(logits), 0)
+        log_yes = tf.reduce_logsumexp(log_gates + tf.math.log_sigmoid(logits), 1)
         if self.config.critic_mixture == "convex":
-            return log_yes - tf.reduce_logsumexp(log_gates + tf.math.log_sigmoid(-logits), 0)
+            return log_yes - tf.reduce_logsumexp(log_gates + tf.math.log_sigmoid(-logits), 1)
         log_yes -= math.log(self.config.mixture_critics)
         return log_yes - tf.math.log1p(-tf.exp(log_yes))

@@ -8,9 +8,9 @@ from tfcdr.errors import RunError
 class LinearBank(tf.keras.layers.Layer):
     """Affine maps of one shape with weights of their own.
 
-    Input [batch, in], which all maps read, or [count, batch, in], one for each map. Output
-    [count, batch, width]. Where all read the same, their kernels are columns of one matrix:
-    a product of two dimensions is what XLA and the GPU are fastest at.
+    Input [batch, in], which all maps read, or [batch, count, in], one for each map. Output
+    [batch, count, width]. Where all read the same, their kernels are columns of one matrix:
+    a product of two dimensions is what a CPU's kernels, a GPU and XLA are fastest at.
 
     Weights and biases start from U(-b, b), b = 1 / sqrt(in), as PyTorch's do.
     """
@@ -33,7 +33,7 @@ class LinearBank(tf.keras.layers.Layer):
         shared = len(input_shape) == 2
         shape = (inputs, self.count * self.width) if shared else (self.count, inputs, self.width)
         self.kernel = self._weight("kernel", shape, inputs)
-        self.bias = self._weight("bias", (self.count, 1, self.width), inputs)
+        self.bias = self._weight("bias", (self.count * self.width,), inputs)
 
     def _weight(self, name: str, shape: tuple[int, ...], inputs: int) -> tf.Variable:
         bound = inputs**-0.5
@@ -41,26 +41,30 @@ class LinearBank(tf.keras.layers.Layer):
         return self.add_weight(name, shape, initializer=start)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        product = tf.matmul(inputs, self.kernel)
         if inputs.shape.rank == 2:
-            product = tf.reshape(product, (-1, self.count, self.width))
+            product = tf.matmul(inputs, self.kernel)
+        else:
+            product = tf.matmul(tf.transpose(inputs, (1, 0, 2)), self.kernel)
             product = tf.transpose(product, (1, 0, 2))
-        return product + self.bias
+            product = tf.reshape(product, (-1, self.count * self.width))
+        # `bias_add` is what TensorFlow fuses with a product.
+        return tf.reshape(tf.nn.bias_add(product, self.bias), (-1, self.count, self.width))
 
 
 class BatchNorm(tf.keras.layers.Layer):
-    """Batch normalisation over axis 1 of [count, batch, width] as PyTorch computes it.
+    """Batch normalisation of [batch, count, width] over the batch as PyTorch computes it.
 
     Training normalises by the batch's mean and biased variance, and moves the running values,
-    by which evaluation normalises, towards the mean and the unbiased variance. Keras' own layer
-    keeps the biased one, and has other constants.
+    by which evaluation normalises, towards the mean and the unbiased variance. Keras' layer
+    normalises two dimensions by the slower of its kernels, keeps the biased variance there, and
+    has other constants.
     """
 
     EPSILON = 1e-5
     MOMENTUM = 0.1
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        shape = (input_shape[0], 1, input_shape[2])
+        shape = (input_shape[1] * input_shape[2],)
         self.gamma = self._weight("gamma", shape, "ones")
         self.beta = self._weight("beta", shape, "zeros")
         # Replicas move their own values; who reads them gets the mean.
@@ -84,40 +88,43 @@ class BatchNorm(tf.keras.layers.Layer):
         """Normalises.
 
         Args:
-          inputs: float [count, batch, width].
+          inputs: float [batch, count, width].
           training: whether by the batch's own statistics.
 
         Raises:
           RunError: a training batch of one row.
         """
-        values = tf.cast(inputs, tf.float32)
-        mean, variance = self.running_mean, self.running_variance
+        if training and inputs.shape[0] == 1:
+            raise RunError(
+                "a training batch of one row has no variance to normalise by; make the batch "
+                "size at least 2."
+            )
+        units = self.gamma.shape[0]
+        nothing = tf.constant([], tf.float32)
+        normalised = tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(inputs, (-1, 1, 1, units)),
+            scale=self.gamma,
+            offset=self.beta,
+            mean=nothing if training else self.running_mean,
+            variance=nothing if training else self.running_variance,
+            epsilon=self.EPSILON,
+            is_training=training,
+        )
         if training:
-            if values.shape[1] == 1:
-                raise RunError(
-                    "a training batch of one row has no variance to normalise by; make the batch "
-                    "size at least 2."
-                )
-            mean = tf.reduce_mean(values, 1, keepdims=True)
-            # Not `tf.nn.moments`, which holds the mean constant and so gets wrong second
-            # derivatives.
-            variance = tf.reduce_mean(tf.square(values - mean), 1, keepdims=True)
-            self._move_running_values(mean, variance, tf.shape(values)[1])
-        scale = self.gamma * tf.math.rsqrt(variance + self.EPSILON)
-        return tf.cast((values - mean) * scale + self.beta, inputs.dtype)
+            self._move(self.running_mean, normalised.batch_mean)
+            # The kernel normalises by the biased variance and returns the unbiased one.
+            self._move(self.running_variance, normalised.batch_variance)
+        return tf.reshape(normalised.y, tf.shape(inputs))
 
-    def _move_running_values(self, mean: tf.Tensor, variance: tf.Tensor, rows: tf.Tensor) -> None:
-        rows = tf.cast(rows, tf.float32)
-        unbiased = variance * rows / (rows - 1)
-        for running, value in ((self.running_mean, mean), (self.running_variance, unbiased)):
-            running.assign_add(self.MOMENTUM * (value - running))
+    def _move(self, running: tf.Variable, value: tf.Tensor) -> None:
+        running.assign_add(self.MOMENTUM * (tf.stop_gradient(value) - running))
 
 
 class MlpBank(tf.keras.layers.Layer):
     """Multi-layer perceptrons: per width affine map, batch norm, relu, dropout (SPEC section 1).
 
-    Input [batch, in], which all read, or [count, batch, in]. Output [count, batch, last width],
-    or logits [count, batch] with an output unit.
+    Input [batch, in], which all read, or [batch, count, in]. Output [batch, count, last width],
+    or logits [batch, count] with an output unit.
     """
 
     def __init__(
@@ -152,7 +159,7 @@ class MlpBank(tf.keras.layers.Layer):
         """Computes all perceptrons.
 
         Args:
-          inputs: float [batch, in] or [count, batch, in].
+          inputs: float [batch, in] or [batch, count, in].
           training: whether units are dropped and batches normalised by themselves.
           seed: int [2], of the dropout; needed in training.
         """

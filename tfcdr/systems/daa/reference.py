@@ -1,11 +1,8 @@
 """Weights of the released PyTorch code: its names and its layouts."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-import numpy as np
-import tensorflow as tf
-
+from tfcdr.reference_weights import ReferenceWeight
 from tfcdr.systems.daa.backbone import TASKS, Backbone
 from tfcdr.systems.daa.bottom_networks import Aitm, SharedBottom, SingleTask
 from tfcdr.systems.daa.critic import Critic
@@ -14,32 +11,7 @@ from tfcdr.systems.daa.field_embedding import FieldEmbedding
 from tfcdr.systems.daa.metaheac import MetaHeac
 from tfcdr.systems.daa.mlp_bank import LinearBank, MlpBank
 
-Weights = Iterator[tuple[str, "ReferenceWeight"]]
-
-
-class ReferenceWeight(NamedTuple):
-    """Where a weight of the release lives in our model.
-
-    Attributes:
-      variable: our variable.
-      index: the part of it that the release keeps as a parameter of its own.
-      transposed: whether the release stores the transpose.
-    """
-
-    variable: tf.Variable
-    index: tuple[slice | int, ...] = ()
-    transposed: bool = False
-
-    def to_reference(self, ours: np.ndarray) -> np.ndarray:
-        """Cuts an array shaped like our variable (a value, a gradient) in the release's layout."""
-        part = ours[self.index]
-        return part.T if self.transposed else part
-
-    def assign(self, reference: np.ndarray) -> None:
-        """Writes a weight of the release into our variable."""
-        ours = self.variable.numpy()
-        ours[self.index] = reference.T if self.transposed else reference
-        self.variable.assign(ours)
+Weights = Iterator[tuple[str, ReferenceWeight]]
 
 
 def reference_weights(network: Backbone) -> dict[str, ReferenceWeight]:
@@ -79,7 +51,8 @@ def _hidden(network: Backbone) -> Weights:
     if isinstance(network, SharedBottom):
         yield from _mlp(network.bottom, "bottom")
     elif isinstance(network, SingleTask):
-        yield from _mlps(network.bottom, "bottom")
+        for task, bottom in enumerate(network.bottoms):
+            yield from _mlp(bottom, f"bottom.{task}")
     elif isinstance(network, Aitm):
         yield from _mlps(network.bottom, "bottom")
         for number, transfer in enumerate(network.transfers):
@@ -132,23 +105,28 @@ def _mlp(bank: MlpBank, scope: str, member: int = 0, columns: slice = slice(None
     """Yields one perceptron's weights; `columns` are its units where a member holds several."""
     for number, (linear, norm) in enumerate(zip(bank.linears, bank.norms, strict=True)):
         yield from _linear(linear, f"{scope}.mlp.{4 * number}", member, columns)
+        units = _units(linear, member, columns)
         for name, variable in {
             "weight": norm.gamma,
             "bias": norm.beta,
             "running_mean": norm.running_mean,
             "running_var": norm.running_variance,
         }.items():
-            name = f"{scope}.mlp.{4 * number + 1}.{name}"
-            yield name, ReferenceWeight(variable, (member, 0, columns))
+            yield f"{scope}.mlp.{4 * number + 1}.{name}", ReferenceWeight(variable, (units,))
     if bank.output_layer is not None:
         yield from _linear(bank.output_layer, f"{scope}.mlp.{4 * len(bank.linears)}", member)
 
 
 def _linear(bank: LinearBank, name: str, member: int = 0, columns: slice = slice(None)) -> Weights:
-    start, stop, _ = columns.indices(bank.width)
+    units = _units(bank, member, columns)
     index: tuple[slice | int, ...] = (member, slice(None), columns)
     if bank.kernel.shape.rank == 2:  # the members' kernels side by side
-        before = member * bank.width
-        index = (slice(None), slice(before + start, before + stop))
+        index = (slice(None), units)
     yield f"{name}.weight", ReferenceWeight(bank.kernel, index, transposed=True)
-    yield f"{name}.bias", ReferenceWeight(bank.bias, (member, 0, columns))
+    yield f"{name}.bias", ReferenceWeight(bank.bias, (units,))
+
+
+def _units(bank: LinearBank, member: int, columns: slice) -> slice:
+    """Returns the places of a member's columns among the units of all members."""
+    start, stop, _ = columns.indices(bank.width)
+    return slice(member * bank.width + start, member * bank.width + stop)
