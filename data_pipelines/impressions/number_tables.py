@@ -117,20 +117,17 @@ def csv_numbers(text: CsvText, columns: NumberColumns, bad_lines: BadLines) -> I
         malformed += 1
         return "skip"
 
-    counted = first = 0
+    first = 0
     try:
         for batch in _csv_batches(text, dict.fromkeys(columns.names, pa.string()), skip):
-            if malformed > counted:
-                bad_lines.add(malformed - counted, lambda: wrong_width(text))
-                counted = malformed
             start, first = first, first + batch.num_rows
             if first > done:
                 batch = batch.slice(max(0, done - start))
                 yield _checked(batch, columns, _shifted(locate, max(done, start)), bad_lines)
     except pa.ArrowInvalid as error:
         raise _unreadable(text.name, error) from error
-    if malformed > counted:
-        bad_lines.add(malformed - counted, lambda: wrong_width(text))
+    if malformed:  # Told last, for Arrow meets them ahead of the blocks that it gives.
+        bad_lines.add(malformed, lambda: wrong_width(text))
 
 
 def parquet_numbers(path: Path, columns: NumberColumns, bad_lines: BadLines) -> Iterator[Numbers]:

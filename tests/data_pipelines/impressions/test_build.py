@@ -1,0 +1,241 @@
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines import dataset, impressions
+from data_pipelines.errors import DataError
+from data_pipelines.impressions import (
+    ImpressionSplitOptions,
+    SyntheticImpressionOptions,
+    build,
+    draws,
+)
+from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
+from data_pipelines.logs import BadLines
+from data_pipelines.views import block_batches
+from tests.data_pipelines.impressions.raw_files import rows_by_part
+
+DEMO = SyntheticImpressionOptions(source_pages=120, target_pages=90, test_pages=20)
+SPLIT = ImpressionSplitOptions("target", 0.5, 0.25)
+
+
+def demo_log():
+    return impressions.read("synthetic", synthetic=DEMO)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    build.build(demo_log(), SPLIT, folder, provenance={"reader": "synthetic"})
+    return dataset.open_prepared(folder)
+
+
+def read_rows(data, split, domain="target", batch_size=64, **others):
+    """All rows of a split but those that fill the last batch up, by entry."""
+    batches = data.batches(
+        "impression", split, batch_size=batch_size, seed=3, domain=domain, **others
+    )
+    read = [{name: value.numpy() for name, value in batch.items()} for batch in batches]
+    joined = {name: np.concatenate([batch[name] for batch in read]) for name in read[0]}
+    present = joined.pop("example_weight") == 1
+    for name, values in joined.items():
+        assert not values[~present].any(), name
+    return {name: values[present] for name, values in joined.items()}
+
+
+def as_set(rows):
+    """Rows as sorted bytes; equal rows stay twice."""
+    entries = ("categorical", "numerical", "click", "conversion")
+    columns = np.concatenate(
+        [np.reshape(rows[name], [len(rows["click"]), -1]).astype(np.float64) for name in entries],
+        axis=1,
+    )
+    return sorted(row.tobytes() for row in columns)
+
+
+def test_every_row_is_in_one_split(prepared, tmp_path):
+    raw = rows_by_part(demo_log(), tmp_path / "scratch")
+    for domain in ("source", "target"):
+        assert as_set(read_rows(prepared, "test", domain)) == as_set(raw[domain, "test"])
+    trained = [read_rows(prepared, part, "source") for part in ("train", "validation")]
+    assert as_set(raw["source", "train"]) == sorted(as_set(trained[0]) + as_set(trained[1]))
+    share = len(trained[1]["click"]) / len(raw["source", "train"])
+    assert share == pytest.approx(0.1, abs=0.03)
+    kept = [read_rows(prepared, part) for part in ("train", "validation")]
+    assert set(as_set(kept[0]) + as_set(kept[1])) < set(as_set(raw["target", "train"]))
+
+
+def test_metadata(prepared):
+    metadata = prepared.metadata
+    assert (metadata["sources"], metadata["target"]) == (["source"], "target")
+    assert metadata["options"] == {"reader": "synthetic"}
+    assert metadata["dropped"]["target: training rows without a click"] > 200
+    assert metadata["dropped"]["source train: search ids in the item file only"] > 0
+    described = metadata["views"]["impression"]
+    for name, counts in described["splits"].items():
+        role, part = name.split("_")
+        rows = read_rows(prepared, part, role)
+        assert counts["examples"] == len(rows["click"])
+        assert counts["clicks"] == rows["click"].sum()
+        assert counts["conversions"] == rows["conversion"].sum()
+        assert prepared.num_examples("impression", part, domain=role) == counts["examples"]
+        assert prepared.num_shards("impression", part, domain=role) == 1
+    assert (
+        prepared.num_examples("impression", "train")
+        == described["splits"]["target_train"]["examples"]
+    )
+    assert len(prepared.field_sizes) == len(prepared.categorical_columns) == 16
+    assert prepared.field_sizes[6] == 50
+    assert len(prepared.numerical_columns) == 63
+    assert prepared.max_length == 0
+    assert any("target_train" in line for line in metadata["summary"])
+    assert prepared.corrupt_shard() is None
+
+
+def test_batches_are_static_and_typed(prepared):
+    batches = prepared.batches("impression", "train", batch_size=48, seed=0, domain="source")
+    shapes = {name: (spec.shape.as_list(), spec.dtype.name) for name, spec in
+              batches.element_spec.items()}  # fmt: skip
+    assert shapes == {
+        "categorical": ([48, 16], "int32"),
+        "numerical": ([48, 63], "float32"),
+        "click": ([48], "float32"),
+        "conversion": ([48], "float32"),
+        "example_weight": ([48], "float32"),
+    }
+
+
+def test_epochs_differ_in_order_only_and_resume(prepared):
+    first, again, second = (
+        read_rows(prepared, "train", "source", epoch=epoch) for epoch in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first["numerical"], again["numerical"])
+    assert not np.array_equal(first["numerical"], second["numerical"])
+    assert as_set(first) == as_set(second)
+    tests = [read_rows(prepared, "test", epoch=epoch, batch_size=size) for epoch, size in
+             ((0, 7), (1, 64))]  # fmt: skip
+    np.testing.assert_array_equal(tests[0]["numerical"], tests[1]["numerical"])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_processes_share_batches(prepared, split):
+    def batches(rows):
+        read = prepared.batches(
+            "impression", split, batch_size=50, seed=1, rows=rows, domain="source"
+        )
+        return [{name: value.numpy() for name, value in batch.items()} for batch in read]
+
+    whole, parts = batches(None), [batches(rows) for rows in ((0, 20), (20, 50))]
+    assert len(whole) == len(parts[0]) == len(parts[1])
+    for batch, *own in zip(whole, *parts, strict=True):
+        for name, values in batch.items():
+            np.testing.assert_array_equal(values, np.concatenate([part[name] for part in own]))
+
+
+def test_training_mixes_windows(tmp_path, monkeypatch):
+    """Rows that arrive together are spread; a small window still gives each row once."""
+    monkeypatch.setattr(block_batches, "SHUFFLE_BLOCK", 2 * block_batches.ROWS_PER_BLOCK)
+    build.build(demo_log(), SPLIT, tmp_path / "data", num_shards=2)
+    data = dataset.open_prepared(tmp_path / "data")
+    assert data.num_shards("impression", "train", domain="source") == 2
+    rows = read_rows(data, "train", "source", batch_size=96)
+    assert len(set(as_set(rows))) > 0.99 * data.num_examples("impression", "train", domain="source")
+
+
+def test_a_build_repeats(prepared, tmp_path):
+    build.build(demo_log(), SPLIT, tmp_path / "data", provenance={"reader": "synthetic"})
+    again = dataset.open_prepared(tmp_path / "data")
+    assert json.dumps(again.metadata) == json.dumps(prepared.metadata)
+    np.testing.assert_array_equal(
+        read_rows(again, "train")["numerical"], read_rows(prepared, "train")["numerical"]
+    )
+    build.build(demo_log(), ImpressionSplitOptions("target", 0.5, 0.25, seed=1), tmp_path / "other")
+    assert dataset.open_prepared(tmp_path / "other").fingerprint != prepared.fingerprint
+
+
+class SmallLog(ImpressionLog):
+    """Chunks made by hand."""
+
+    columns = Columns(("shop",), ("price",))
+
+    def __init__(self, chunks, domains=()):
+        super().__init__(BadLines("", 0))
+        self._chunks, self.domains = chunks, domains
+
+    def chunks(self, scratch):
+        for domain, part, number in self._chunks:
+            rows = np.zeros(number, self.columns.row_type())
+            rows["categorical"][:, 0] = np.arange(number) % 5
+            rows["click"] = np.arange(number) % 2
+            yield Chunk(domain, part, rows)
+
+
+def test_several_source_domains_are_one_source(tmp_path):
+    log = SmallLog([("a", "train", 30), ("b", "train", 20), ("t", "train", 10), ("t", "test", 4)])
+    split = ImpressionSplitOptions("t", validation_share=0)
+    metadata = build.build(log, split, tmp_path / "data", field_sizes=(9,))
+    assert metadata["domains"] == ["a", "b", "t"] and metadata["sources"] == ["a", "b"]
+    data = dataset.open_prepared(tmp_path / "data")
+    assert data.num_examples("impression", "train", domain="source") == 50
+    assert data.num_examples("impression", "validation", domain="source") == 0
+    assert data.field_sizes == (9,)
+    with pytest.raises(DataError, match="split source_validation of view impression is empty"):
+        data.batches("impression", "validation", batch_size=2, seed=0, domain="source")
+    with pytest.raises(DataError, match=r"domain must be one of source, target\. Received: 'a'"):
+        data.batches("impression", "train", batch_size=2, seed=0, domain="a")
+
+
+@pytest.mark.parametrize("domains", [(), ("a",)])
+def test_mistakes_leave_nothing_behind(tmp_path, domains):
+    log = SmallLog([("a", "test", 30)], domains)
+    with pytest.raises(DataError, match=r"--impression_split\.target=t: the log has no"):
+        build.build(log, ImpressionSplitOptions("t"), tmp_path / "data")
+    with pytest.raises(DataError, match="the input leaves no row to train on"):
+        build.build(log, ImpressionSplitOptions(), tmp_path / "data")
+    assert not list(tmp_path.iterdir())
+
+
+def test_draws_are_by_row_and_not_by_chunk():
+    columns = SmallLog.columns
+    rows = np.zeros(2000, columns.row_type())
+    rows["numerical"][:, 0] = np.arange(2000)
+    rows["click"] = np.arange(2000) % 4 == 0
+    options = ImpressionSplitOptions("t", 0.5, 0.1, 0.2, seed=5)
+
+    def parts(cuts):
+        found = {"train": [], "validation": []}
+        drawn = draws.RowDraws(options)
+        for piece in np.split(rows, cuts):
+            for part, kept in drawn.parts(Chunk("t", "train", piece)):
+                found[part] += kept["numerical"][:, 0].tolist()
+        return found, drawn.left_out
+
+    whole, left_out = parts([])
+    assert parts([1, 70, 71, 1500]) == (whole, left_out)
+    kept = np.array(sorted(whole["train"] + whole["validation"]), int)
+    assert (kept % 4 == 0).sum() == pytest.approx(250, abs=45)
+    assert (kept % 4 != 0).sum() == pytest.approx(150, abs=45)
+    assert len(whole["validation"]) / len(kept) == pytest.approx(0.2, abs=0.06)
+    assert sum(left_out.values()) == 2000 - len(kept)
+    # The source and other parts lose no row.
+    drawn = draws.RowDraws(options)
+    assert sum(len(kept) for _, kept in drawn.parts(Chunk("s", "train", rows))) == 2000
+    assert [(part, len(kept)) for part, kept in drawn.parts(Chunk("t", "test", rows))] == [
+        ("test", 2000)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "t", "positive_rate": 0.0}, "positive_rate is 0.0: it must be in (0, 1]"),
+        ({"negative_rate": 0.5}, "negative_rate is of the target's rows: name the target"),
+        ({"validation_share": 1.0}, "validation_share is 1.0: it must be in [0, 1)"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(DataError) as error:
+        ImpressionSplitOptions(**options)
+    assert message in str(error.value)
