@@ -5,7 +5,8 @@ is also given for cold users (without training interactions in the ranked domain
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -121,16 +122,26 @@ class HeldOutRanker:
         self._model = model
         self._popularity = tf.concat([[0.0], tf.cast(counts, tf.float32)], 0)
         self._ascending_popularity = tf.sort(self._popularity[1:])
-        self._rank_batch = tf.function(self._ranks_of_batch)
+        self._rank_batch = {
+            protocols: tf.function(functools.partial(self._ranks_of_batch, protocols))
+            for protocols in map(frozenset, (PROTOCOLS, *([protocol] for protocol in PROTOCOLS)))
+        }
 
-    def __call__(self, batches: tf.data.Dataset) -> dict[tuple[str, str], Ranks]:
+    def __call__(
+        self, batches: tf.data.Dataset, protocols: Collection[str] = PROTOCOLS
+    ) -> dict[tuple[str, str], Ranks]:
         """Ranks the interactions of evaluation batches; rows of weight 0 are left out.
+
+        Args:
+          batches: of an evaluation view.
+          protocols: those that are wanted; the full one costs the most by far.
 
         Returns:
           Ranks by (protocol, scorer); "sampled" is there if the batches hold candidates.
         """
         # Traced on purpose for each kind of batch; a plain call would warn of many traces.
-        rank_batch = self._rank_batch.get_concrete_function(batches.element_spec)
+        rank_batch = self._rank_batch[frozenset(protocols)]
+        rank_batch = rank_batch.get_concrete_function(batches.element_spec)
         collected = []
         for batch in batches:
             ranks = rank_batch(batch)
@@ -147,10 +158,14 @@ class HeldOutRanker:
             for scorer in (MODEL, MOST_POPULAR)
         }
 
-    def _ranks_of_batch(self, batch: Batch) -> dict[str, dict[str, tf.Tensor]]:
+    def _ranks_of_batch(
+        self, protocols: Collection[str], batch: Batch
+    ) -> dict[str, dict[str, tf.Tensor]]:
         query = self._model.query(batch)
-        ranks = {"about": {"cold": query.cold}, "full": self._full_ranks(query)}
-        if query.candidates is not None:
+        ranks = {"about": {"cold": query.cold}}
+        if "full" in protocols:
+            ranks["full"] = self._full_ranks(query)
+        if "sampled" in protocols and query.candidates is not None:
             ranks["sampled"] = self._sampled_ranks(query)
         return ranks
 

@@ -1,7 +1,7 @@
 """A run from prepared data to final figures: every stage of a system, then the test."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfcdr import evaluation
 from tfcdr.data_source import DataSource
-from tfcdr.distribution.one_device import ONE_DEVICE, Distribution, own_rows
+from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluation import EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.report_section import Names, Section
@@ -143,7 +143,7 @@ class Experiment:
 
     def held_out_ranks(self, model: StageModel, split: str) -> dict[tuple[str, str], Ranks]:
         """Ranks the interactions of a split by the last stage's model and by popularity."""
-        return self._ranks(self._stages[-1], model, split, sampled=True)
+        return self._ranks(self._stages[-1], model, split, evaluation.PROTOCOLS)
 
     def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:
         """Returns what the system adds to the run's page; see `System.report_sections`."""
@@ -192,26 +192,29 @@ class Experiment:
         protocol = "sampled" if sampled else "full"
 
         def validate(model: StageModel) -> dict[str, float]:
-            ranks = self._ranks(stage, model, "validation", sampled)
+            ranks = self._ranks(stage, model, "validation", [protocol])
             return ranks[protocol, evaluation.MODEL].summary(self._options.ks)
 
         return validate
 
     def _ranks(
-        self, stage: Stage, model: StageModel, split: str, sampled: bool
+        self, stage: Stage, model: StageModel, split: str, protocols: Collection[str]
     ) -> dict[tuple[str, str], Ranks]:
         """Ranks a split; processes share its rows, and each gets the ranks of all."""
-        own = self._ranker(stage, model)(self._evaluation_batches(stage, split, sampled))
+        batches = self._evaluation_batches(stage, split, "sampled" in protocols)
+        own = self._ranker(stage, model)(batches, protocols)
         if self._distribution.num_workers == 1:
             return own
         size = self._evaluation_batch_size
-        examples = self._data.num_examples(stage.evaluation.view, split)
-        places = own_rows(self._distribution.rows(size), size, examples)
+        weights = np.stack([batch["example_weight"] for batch in batches])
+        places = np.arange(len(weights))[:, np.newaxis] * size
+        places = (places + np.arange(*self._distribution.rows(size)))[weights > 0]
         whole = {}
         for scorer, ranks in own.items():
-            columns = np.zeros((len(ranks), examples))
+            columns = np.zeros((len(ranks), len(weights) * size))
             columns[:, places] = ranks
-            user, cold, *others = self._distribution.add_up(columns).astype(np.int64)
+            total = self._distribution.add_up(columns).astype(np.int64)
+            user, cold, *others = total[:, total[0] > 0]
             whole[scorer] = Ranks(user, cold > 0, *others)
         return whole
 

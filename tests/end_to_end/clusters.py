@@ -126,7 +126,7 @@ class Processes:
     def kill(self, name):
         self._processes[name].kill()
 
-    def wait_for_steps(self, workdir, count, seconds=120):
+    def wait_for_steps(self, workdir, count, seconds=300):
         """Waits until the chief has made so many steps."""
         path = workdir / "steps.jsonl"
         deadline = time.monotonic() + seconds
@@ -136,13 +136,13 @@ class Processes:
             assert time.monotonic() < deadline, "no step in time"
             time.sleep(0.01)
 
-    def outcome(self, name, seconds=120):
+    def outcome(self, name, seconds=300):
         """Waits for the end of one process."""
         process = self._processes[name]
         out, err = process.communicate(timeout=seconds)
         return Outcome(process.returncode, out, err)
 
-    def outcomes(self, seconds=120):
+    def outcomes(self, seconds=300):
         return {name: self.outcome(name, seconds) for name in self._processes}
 
 

@@ -8,7 +8,7 @@ from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
 def small_data(tmp_path_factory):
     """Folder of the small demo data with every view."""
     folder = tmp_path_factory.mktemp("small") / "data"
-    views = "--view=next_item,masked_item,transfer"
+    views = "--view=next_item,masked_item,transfer,leave_one_out"
     outcome = launching.call("convert", *SMALL_DATA, views, f"--data_dir={folder}")
     assert outcome.status == 0, outcome.err
     return folder

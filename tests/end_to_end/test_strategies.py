@@ -18,7 +18,19 @@ SYSTEMS = {
         "--peterrec.pretrain_epochs=2",
         "--peterrec.finetune_batch_size=28",
         "--peterrec.finetune_epochs=2",
-    )
+    ),
+    # Histories of the target alone: users new in it have none, and their rows no weight.
+    "timirec": (
+        "--timirec.history_domains=target",
+        "--timirec.embedding_size=8",
+        "--timirec.l2=1e-3",
+        "--timirec.layers=2",
+        "--nojit_compile",  # XLA and replicas are tested together by peterrec
+        "--timirec.pretrain_batch_size=24",
+        "--timirec.pretrain_epochs=2",
+        "--timirec.finetune_batch_size=28",
+        "--timirec.finetune_epochs=2",
+    ),
 }
 # Processes and flags of a strategy that has two replicas.
 STRATEGIES = {

@@ -237,7 +237,7 @@ def test_no_tensor_holds_a_score_for_every_item():
     spec = {key: tf.TensorSpec([512], tf.int32) for key in ("kind", "positive", "cold")} | {
         "excluded": tf.TensorSpec([512, 40], tf.int32)
     }
-    function = tf.function(ranker._ranks_of_batch).get_concrete_function(spec)
+    function = ranker._rank_batch[frozenset(["full"])].get_concrete_function(spec)
     sizes = tensor_sizes(function)
     # A piece of scores, and the popularity of every item, but never their product.
     assert 512 * 8192 in sizes

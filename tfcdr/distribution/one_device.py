@@ -94,10 +94,3 @@ class Distribution:
 
 
 ONE_DEVICE = Distribution()
-
-
-def own_rows(rows: tuple[int, int], batch_size: int, examples: int) -> np.ndarray:
-    """Returns which of all examples, in order, are a process' rows of the batches; int [n]."""
-    every = np.arange(examples)
-    place = every % batch_size
-    return every[(rows[0] <= place) & (place < rows[1])]

@@ -1,9 +1,8 @@
 """How processes share rows."""
 
-import numpy as np
 import pytest
 
-from tfcdr.distribution.one_device import ONE_DEVICE, Distribution, own_rows
+from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
 
 
@@ -22,11 +21,3 @@ def test_a_batch_that_replicas_cannot_share_is_refused():
     worker(0, 3).check_batch_size("pretrain", 12)
     with pytest.raises(RunError, match=r"stage pretrain: a batch of 13 .* a multiple of 3"):
         worker(0, 3).check_batch_size("pretrain", 13)
-
-
-def test_own_rows_are_places_among_all_examples():
-    # Batches of 4, the last one with a single example: rows 2 and 3 of it only fill it up.
-    assert own_rows((0, 2), 4, 9).tolist() == [0, 1, 4, 5, 8]
-    assert own_rows((2, 4), 4, 9).tolist() == [2, 3, 6, 7]
-    shares = [own_rows(rows, 6, 100) for rows in ((0, 1), (1, 4), (4, 6))]
-    assert sorted(np.concatenate(shares)) == list(range(100))
