@@ -18,9 +18,6 @@ from data_pipelines.logs import PARTS
 from data_pipelines.user_histories import UserHistory
 from data_pipelines.views.view import Example, ExampleOptions, StoredView, View
 
-# Several shards let files be interleaved and workers share them; tiny shards only cost time.
-_MANY_SHARDS = 16
-_EXAMPLES_PER_SHARD = 4096
 # Apache Beam sorts a shard in the memory of one worker.
 _MAX_SHARD_BYTES = 1 << 28
 
@@ -164,9 +161,13 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def write(self, num_shards: int, **download_config: Any) -> None:
         """Writes all splits; further arguments go to `tfds.download.DownloadConfig`."""
-        config = _DownloadConfig(
-            num_shards=num_shards or None, try_download_gcs=False, **download_config
+        view = self._view
+        shards = _ShardConfig(
+            num_shards=num_shards or None,
+            records_per_shard=view.records_per_shard,
+            most_shards=view.most_shards,
         )
+        config = _DownloadConfig(shards=shards, try_download_gcs=False, **download_config)
         with _quiet_tfds():
             self.download_and_prepare(
                 download_dir=self._root.parent / "downloads", download_config=config
@@ -206,8 +207,16 @@ def _quiet_tfds() -> Iterator[None]:
         tfds.enable_progress_bar()
 
 
+@dataclasses.dataclass(frozen=True)
 class _ShardConfig(shard_utils.ShardConfig):
-    """Chooses the number of shards by the number and size of examples; never an empty shard."""
+    """Chooses the number of shards by the number and size of examples; never an empty shard.
+
+    Attributes:
+      records_per_shard, most_shards: the view's.
+    """
+
+    records_per_shard: int = 1
+    most_shards: int = 1
 
     def get_number_shards(
         self, total_size: int, num_examples: int, uses_precise_sharding: bool = True
@@ -215,12 +224,15 @@ class _ShardConfig(shard_utils.ShardConfig):
         del uses_precise_sharding
         if self.num_shards:
             return min(self.num_shards, num_examples)
-        by_number = min(_MANY_SHARDS, num_examples // _EXAMPLES_PER_SHARD)
+        by_number = min(self.most_shards, num_examples // self.records_per_shard)
         return max(1, by_number, -(-total_size // _MAX_SHARD_BYTES))
 
 
+@dataclasses.dataclass(eq=False)
 class _DownloadConfig(tfds.download.DownloadConfig):
     """Passes this module's choice of shards on."""
 
+    shards: shard_utils.ShardConfig | None = None
+
     def get_shard_config(self) -> shard_utils.ShardConfig:
-        return _ShardConfig(num_shards=self.num_shards)
+        return self.shards

@@ -20,6 +20,7 @@ import pyarrow.parquet
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.csv_text import CsvText, row_locator, wrong_width
+from data_pipelines.readers.text_files import not_text
 
 _CSV_BLOCK = 1 << 23
 _PARQUET_ROWS = 1 << 15
@@ -125,7 +126,7 @@ def csv_numbers(text: CsvText, columns: NumberColumns, bad_lines: BadLines) -> I
                 batch = batch.slice(max(0, done - start))
                 yield _checked(batch, columns, _shifted(locate, max(done, start)), bad_lines)
     except pa.ArrowInvalid as error:
-        raise _unreadable(text.name, error) from error
+        raise not_text(text.open, text.at, text.name, "utf-8", error) from error
     if malformed:  # Told last, for Arrow meets them ahead of the blocks that it gives.
         bad_lines.add(malformed, lambda: wrong_width(text))
 

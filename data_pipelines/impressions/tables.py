@@ -159,8 +159,18 @@ class _Table:
         self._texts: dict[str, str] = {}
         if not entry.domain:
             self._texts["domain"] = options.domain_column
-        if not entry.part and options.part_column in self._header:
+        if options.part_column in self._header:
+            if entry.part:
+                raise DataError(
+                    f"{self.path}: has a column {options.part_column!r}, so its --input must not "
+                    "end in @PART."
+                )
             self._texts["part"] = options.part_column
+        elif options.part_column not in ("", ImpressionReadOptions.part_column):
+            raise DataError(
+                f"{self.path}: has no column {options.part_column!r}, which "
+                "--impression_read.part_column names."
+            )
         wanted = [*self.columns.categorical, *self.columns.numerical, *self._texts.values()]
         wanted += [options.click_column, options.conversion_column]
         for name in wanted:

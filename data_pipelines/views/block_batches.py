@@ -7,9 +7,9 @@ import tensorflow as tf
 from data_pipelines.views.record_batches import (
     SHUFFLE_BLOCK,
     SHUFFLE_PURPOSE,
+    epoch_order,
     fold,
     in_order,
-    read_records,
     zero_unless,
 )
 from data_pipelines.views.split_read import SplitRead
@@ -17,6 +17,10 @@ from data_pipelines.views.split_read import SplitRead
 # Rows of a record: few enough that a window of the shuffle holds blocks from everywhere, enough
 # that a record's own cost does not count.
 ROWS_PER_BLOCK = 64
+# Blocks of a file: as many as the window of the shuffle. A file is a random sample of the rows, as
+# records lie in random order, and files are read one after the other, in another order each epoch.
+# So those who stop early, since another split is shorter, see other rows in each epoch.
+BLOCKS_PER_FILE = SHUFFLE_BLOCK // ROWS_PER_BLOCK
 
 
 def block_batches(
@@ -65,6 +69,6 @@ def block_batches(
         weight = zero_unless(present, tf.ones([split.num_rows]))
         return {**batch, "example_weight": weight}
 
-    windows = read_records(files, split, epoch).batch(SHUFFLE_BLOCK // ROWS_PER_BLOCK)
+    windows = tf.data.TFRecordDataset(epoch_order(files, split, epoch)).batch(BLOCKS_PER_FILE)
     rows = windows.enumerate().map(parsed, tf.data.AUTOTUNE).rebatch(split.batch_size)
     return in_order(rows.map(filled, tf.data.AUTOTUNE))

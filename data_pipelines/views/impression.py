@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.views.block_batches import ROWS_PER_BLOCK, block_batches
+from data_pipelines.views.block_batches import BLOCKS_PER_FILE, ROWS_PER_BLOCK, block_batches
 from data_pipelines.views.split_read import SplitRead
 from data_pipelines.views.view import Example, StoredView
 
@@ -48,6 +48,8 @@ class Impression(StoredView):
 
     name = "impression"
     batching = Batching
+    records_per_shard = BLOCKS_PER_FILE
+    most_shards = 1024
 
     @property
     def features(self) -> Mapping[str, tf.TensorSpec]:

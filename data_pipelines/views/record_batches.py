@@ -67,7 +67,14 @@ def record_batches(
         }
         return {name: zero_unless(present, value) for name, value in batch.items()}
 
-    records = read_records(files, split, epoch)
+    files = epoch_order(files, split, epoch)
+    records = tf.data.Dataset.from_tensor_slices(files).interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=min(len(files), _FILES_READ_AT_ONCE),
+        block_length=_RECORDS_PER_TURN,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
     if split.training:
         blocks = records.batch(SHUFFLE_BLOCK).enumerate().map(shuffled, tf.data.AUTOTUNE)
         batches = blocks.rebatch(split.batch_size)
@@ -76,17 +83,11 @@ def record_batches(
     return in_order(batches.enumerate().map(parsed, tf.data.AUTOTUNE))
 
 
-def read_records(files: Sequence[str], split: SplitRead, epoch: int) -> tf.data.Dataset:
-    """Interleaves the records of the files, in another order of files in each training epoch."""
+def epoch_order(files: Sequence[str], split: SplitRead, epoch: int) -> list[str]:
+    """The files in the order in which an epoch reads them; another one in each of training."""
     if split.training:
-        files = np.random.default_rng([split.seed, epoch]).permutation(np.array(files)).tolist()
-    return tf.data.Dataset.from_tensor_slices(list(files)).interleave(
-        tf.data.TFRecordDataset,
-        cycle_length=min(len(files), _FILES_READ_AT_ONCE),
-        block_length=_RECORDS_PER_TURN,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+        return np.random.default_rng([split.seed, epoch]).permutation(np.array(files)).tolist()
+    return list(files)
 
 
 def in_order(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -54,11 +54,16 @@ class StoredView(abc.ABC):
       name: the name on the command line and of the folder of records.
       version: goes up when records of the old kind can no longer be read.
       batching: a frozen dataclass with the options of the read side.
+      records_per_shard: a file has at least as many where its split has.
+      most_shards: a split has more files only to keep them small.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = "1.0.0"
     batching: ClassVar[type]
+    # Several shards let files be interleaved and workers share them; tiny shards only cost time.
+    records_per_shard: ClassVar[int] = 4096
+    most_shards: ClassVar[int] = 16
 
     @property
     @abc.abstractmethod

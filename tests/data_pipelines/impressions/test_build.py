@@ -13,7 +13,7 @@ from data_pipelines.impressions import (
 )
 from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
 from data_pipelines.logs import BadLines
-from data_pipelines.views import block_batches
+from data_pipelines.views import block_batches, impression
 from tests.data_pipelines.impressions.raw_files import rows_by_part
 
 DEMO = SyntheticImpressionOptions(source_pages=120, target_pages=90, test_pages=20)
@@ -133,14 +133,22 @@ def test_processes_share_batches(prepared, split):
             np.testing.assert_array_equal(values, np.concatenate([part[name] for part in own]))
 
 
-def test_training_mixes_windows(tmp_path, monkeypatch):
-    """Rows that arrive together are spread; a small window still gives each row once."""
-    monkeypatch.setattr(block_batches, "SHUFFLE_BLOCK", 2 * block_batches.ROWS_PER_BLOCK)
-    build.build(demo_log(), SPLIT, tmp_path / "data", num_shards=2)
+def test_early_rows_differ_between_epochs(tmp_path, monkeypatch):
+    """Who reads only the beginning of each epoch sees all rows in time, not the same ones."""
+    monkeypatch.setattr(block_batches, "BLOCKS_PER_FILE", 1)
+    monkeypatch.setattr(type(impression.VIEW), "records_per_shard", 1)
+    build.build(demo_log(), SPLIT, tmp_path / "data")
     data = dataset.open_prepared(tmp_path / "data")
-    assert data.num_shards("impression", "train", domain="source") == 2
-    rows = read_rows(data, "train", "source", batch_size=96)
-    assert len(set(as_set(rows))) > 0.99 * data.num_examples("impression", "train", domain="source")
+    number = data.num_examples("impression", "train", domain="source")
+    assert data.num_shards("impression", "train", domain="source") == -(-number // 64)
+    assert len(set(as_set(read_rows(data, "train", "source")))) == number
+    seen = set()
+    for epoch in range(40):
+        batches = data.batches(
+            "impression", "train", batch_size=64, seed=0, epoch=epoch, domain="source"
+        )
+        seen |= set(as_set(next(iter(batches.as_numpy_iterator()))))
+    assert len(seen) > 0.8 * number
 
 
 def test_a_build_repeats(prepared, tmp_path):

@@ -123,6 +123,13 @@ def test_bad_lines_far_into_a_file(tmp_path, monkeypatch):
     assert rows["numerical"][:, 0].tolist() == kept
 
 
+def test_text_that_is_not_utf8_is_named(tmp_path):
+    path = write(tmp_path / "log.csv", LINES)
+    path.write_bytes(path.read_bytes().replace(b"NL,test", b"\xff\xfe,test"))
+    with pytest.raises(DataError, match=r"log\.csv, line 3: not utf-8 text"):
+        rows_by_part(read(path), tmp_path / "scratch")
+
+
 def test_bad_parquet_rows_are_named(tmp_path):
     frame = {"categorical_1": [1, 2], "numerical_1": [0.5, float("nan")], "click": [0, 0]}
     table = pd.DataFrame({**frame, "conversion": [0, 0]})
@@ -156,6 +163,8 @@ def test_source_and_target_need_the_same_columns(tmp_path):
         (["log.csv"], {"domain_column": "country"}, "column 'country' is missing, comes twice"),
         (["NL=other.csv"], {}, "has no columns categorical_1 and numerical_1; name the columns"),
         (["NL=log.csv"], {"separator": ";;"}, "--impression_read.separator=';;': it is one sign"),
+        (["NL=log.csv@test"], {}, "has a column 'part', so its --input must not end in @PART"),
+        (["NL=log.csv"], {"part_column": "fold"}, "has no column 'fold', which --impression_read"),
         (["N:L=log.csv"], {}, "domain name 'N:L'"),
     ],
 )
