@@ -101,8 +101,6 @@ def flatten(embedded: tf.Tensor) -> tf.Tensor:
 def mix(gates: tf.Tensor, experts: tf.Tensor) -> tf.Tensor:
     """Sums experts by their gates' weights.
 
-    A sum of products, not a matrix product for each row: XLA fuses it into one pass.
-
     Args:
       gates: float [batch, mixtures, experts], weights.
       experts: float [batch, experts, width].
@@ -110,7 +108,7 @@ def mix(gates: tf.Tensor, experts: tf.Tensor) -> tf.Tensor:
     Returns:
       Float [batch, mixtures, width].
     """
-    return tf.reduce_sum(gates[..., tf.newaxis] * experts[:, tf.newaxis], 2)
+    return tf.matmul(gates, experts)
 
 
 def split_seed(seed: tf.Tensor | None, parts: int) -> list[tf.Tensor | None]:

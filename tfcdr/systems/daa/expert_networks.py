@@ -113,8 +113,8 @@ class ExtractionLevel(tf.keras.layers.Layer):
             of_tasks, of_shared = states[:, :-1], states[:, -1]
         gates = tf.nn.softmax(self.task_gates(of_tasks))
         own, shared = tf.split(gates, 2, axis=-1)  # the task's own experts come first
-        mixed = tf.reduce_sum(own[..., tf.newaxis] * experts[:, :-1], 2)
-        mixed += mix(shared, experts[:, -1])
+        own_mixed = tf.matmul(own[:, :, tf.newaxis], experts[:, :-1])[:, :, 0]
+        mixed = own_mixed + mix(shared, experts[:, -1])
         if self.shared_gate is None:
             return mixed
         everyone = tf.reshape(experts, (-1, groups * self.num_experts, self.width))

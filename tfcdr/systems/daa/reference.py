@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from tfcdr.reference_weights import ReferenceWeight
+from tfcdr import state_dict
+from tfcdr.errors import RunError
+from tfcdr.reference_weights import ReferenceWeight, check_shapes
 from tfcdr.systems.daa.backbone import TASKS, Backbone
 from tfcdr.systems.daa.bottom_networks import Aitm, SharedBottom, SingleTask
 from tfcdr.systems.daa.critic import Critic
@@ -23,6 +25,38 @@ def reference_weights(network: Backbone) -> dict[str, ReferenceWeight]:
     if isinstance(network, MetaHeac):
         return {f"model.{name}": weight for name, weight in _metaheac(network)}
     return dict([*_embeddings(network), *_hidden(network), *_towers(network)])
+
+
+def load_state_dict(network: Backbone, path: str) -> list[str]:
+    """Fills a network with a state dictionary of the release.
+
+    Args:
+      network: of the same backbone, sizes and columns; nothing changes if they differ.
+      path: of an `.npz` or safetensors file; see `tfcdr.state_dict`.
+
+    Returns:
+      The names of the parameters and running values that were read.
+
+    Raises:
+      RunError: the file cannot be read, lacks a parameter, has one of another shape, or holds
+        parameters of another network.
+    """
+    weights = reference_weights(network)
+    values = state_dict.read(path)
+    strangers = [name for name in values if name not in weights and not _is_unused(name)]
+    if strangers:
+        raise RunError(
+            f"{path}: holds {strangers[0]}, which no network with "
+            f"backbone={network.config.backbone} and these sizes has; it is another network's."
+        )
+    check_shapes(weights, {name: value.shape for name, value in values.items()}, path)
+    for name, weight in weights.items():
+        weight.assign(values[name])
+    return list(weights)
+
+
+def _is_unused(name: str) -> bool:
+    return name.endswith(".num_batches_tracked") or name.startswith("share_gates.")
 
 
 def critic_weights(critic: Critic) -> dict[str, ReferenceWeight]:
