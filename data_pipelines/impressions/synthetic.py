@@ -8,8 +8,10 @@ How a log, in the layout of the AliExpress files, is drawn:
 2. Numerical columns are noisy mixtures of u (the user file's) or v (the item file's).
 3. The target country differs from the source in what is seen, the more the greater `shift`: tastes
    and qualities have another mean, low categorical values are more frequent, and every numerical
-   column has another unit and zero. A model of the source that reads the target's columns as they
-   are goes wrong; one that sees through the shift needs few labels, if any.
+   column has another unit and zero. Above all, disturbances that the source does not know move the
+   target's numerical columns together, partly as tastes and qualities do, and have no part in the
+   preference. A model of the source takes them for preference; one that sees through them, which
+   there are columns enough to do, is right again with few labels.
 4. Some result pages show nothing, and of some the user's row is lost, so that search ids stand on
    one side only.
 
@@ -44,6 +46,9 @@ _LATENT = 4
 _PAGES_AT_ONCE = 4096
 _CALIBRATION_PAGES = 4096
 _LOST_USERS = 0.01
+_DISTURBANCES = 3
+# Weight, in what speaks for a click or a purchase, of what no column tells.
+_NOISE = 1.3
 _DECIMALS = 4
 
 
@@ -148,6 +153,11 @@ class _World:
         self._options = options
         rng = np.random.default_rng([options.seed, 0])
         self._mixtures = [_signed(rng, (_LATENT, len(side.numerical))) for side in (USER, ITEM)]
+        self._disturbances = [
+            _signed(rng, (_DISTURBANCES, _LATENT)) @ mixture
+            + _signed(rng, (_DISTURBANCES, mixture.shape[1]))
+            for mixture in self._mixtures
+        ]
         self._effects = [_signed(rng, size) for size in FIELD_SIZES]
         self._liking = 0.5 + 0.5 * rng.random(_LATENT)
         self._latent_shift = _signed(rng, (2, _LATENT))
@@ -190,6 +200,8 @@ class _World:
                 )
             mixed = latents[number] @ self._mixtures[number]
             mixed += 0.5 * _bell(rng, mixed.shape)
+            disturbance = _bell(rng, (len(keys), _DISTURBANCES)) @ self._disturbances[number]
+            mixed += shift * disturbance
             seen = mixed * (1 + 0.5 * shift * self._units[number]) + shift * self._zeros[number]
             rows["numerical"] = np.round(seen, _DECIMALS)
             tables.append(rows)
@@ -205,7 +217,8 @@ class _World:
             )
             click += 0.3 * effect[value]
         buy = taste[:, 0] + 0.5 * click
-        return block, click + 0.7 * _bell(rng, len(page)), buy + 0.7 * _bell(rng, len(page))
+        noise = _NOISE * _bell(rng, (2, len(page)))
+        return block, click + noise[0], buy + noise[1]
 
 
 def _signed(rng: np.random.Generator, shape: int | tuple[int, ...]) -> np.ndarray:
