@@ -77,12 +77,15 @@ class Ranks(NamedTuple):
       cold: bool [n].
       rank: int [n], 1 is best, ties counted against the held-out item.
       competitors: int [n], items that it was ranked among, itself not counted.
+      row: int [n], its place among the rows of the evaluation batches, some of which a model may
+        be unable to rank.
     """
 
     user: np.ndarray
     cold: np.ndarray
     rank: np.ndarray
     competitors: np.ndarray
+    row: np.ndarray
 
     def only(self, chosen: np.ndarray) -> "Ranks":
         """Keeps the interactions where `chosen`, bool [n], holds."""
@@ -145,14 +148,19 @@ class HeldOutRanker:
         collected = []
         for batch in batches:
             ranks = rank_batch(batch)
-            ranks["about"]["user"] = batch["user"]
             present = batch["example_weight"].numpy() > 0
+            ranks["about"]["user"] = batch["user"]
+            ranks["about"]["row"] = tf.range(len(present)) + len(present) * len(collected)
             collected.append(tf.nest.map_structure(lambda t, p=present: t.numpy()[p], ranks))
         joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *collected)
         about = joined.pop("about")
         return {
             (protocol, scorer): Ranks(
-                about["user"], about["cold"] > 0, columns[scorer], columns["competitors"]
+                about["user"],
+                about["cold"] > 0,
+                columns[scorer],
+                columns["competitors"],
+                about["row"],
             )
             for protocol, columns in joined.items()
             for scorer in (MODEL, MOST_POPULAR)

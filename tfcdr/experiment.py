@@ -206,13 +206,14 @@ class Experiment:
         if self._distribution.num_workers == 1:
             return own
         size = self._evaluation_batch_size
-        weights = np.stack([batch["example_weight"] for batch in batches])
-        places = np.arange(len(weights))[:, np.newaxis] * size
-        places = (places + np.arange(*self._distribution.rows(size)))[weights > 0]
+        first, last = self._distribution.rows(size)
+        examples = self._data.num_examples(stage.evaluation.view, split)
         whole = {}
         for scorer, ranks in own.items():
-            columns = np.zeros((len(ranks), len(weights) * size))
-            columns[:, places] = ranks
+            batch, place = np.divmod(ranks.row, last - first)
+            row = batch * size + first + place
+            columns = np.zeros((len(ranks), examples))
+            columns[:, row] = ranks._replace(row=row)
             total = self._distribution.add_up(columns).astype(np.int64)
             user, cold, *others = total[:, total[0] > 0]
             whole[scorer] = Ranks(user, cold > 0, *others)

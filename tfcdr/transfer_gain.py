@@ -21,6 +21,8 @@ class TransferGain(NamedTuple):
       gain: their difference.
       low: lower end of the 95 % interval of the gain.
       high: its upper end.
+      left_out: interactions that only one of the models could rank, such as those of users without
+        a history in the target.
     """
 
     metric: str
@@ -29,6 +31,7 @@ class TransferGain(NamedTuple):
     gain: float
     low: float
     high: float
+    left_out: int = 0
 
     def verdict(self) -> str:
         """Says in one line what the interval allows to say."""
@@ -41,6 +44,7 @@ class TransferGain(NamedTuple):
             f"transfer {word}: test {self.metric} {self.transfer:.4f} with it, "
             f"{self.no_transfer:.4f} without ({self.gain:+.4f}, 95 % interval {self.low:+.4f} to "
             f"{self.high:+.4f})"
+            + (f", without {self.left_out} that only one can rank" if self.left_out else "")
         )
 
 
@@ -64,13 +68,18 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
 
     Args:
       transfer: ranks by the model with transfer.
-      no_transfer: ranks of the same interactions, in the same order, by the one without.
+      no_transfer: ranks of the same split by the one without; what only one ranks does not count.
       metric: "HR@k", "NDCG@k" or "MRR@k".
       seed: of the bootstrap.
 
     Raises:
       ValueError: the interactions differ, or the metric is another.
     """
+    every = len(np.union1d(transfer.row, no_transfer.row))
+    transfer, no_transfer = (
+        of.only(np.isin(of.row, other.row))
+        for of, other in ((transfer, no_transfer), (no_transfer, transfer))
+    )
     if not np.array_equal(transfer.user, no_transfer.user):
         raise ValueError("The two models ranked different interactions.")
     name, cutoff = check_metric(metric)
@@ -93,4 +102,5 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
         float(difference.mean()),
         float(low),
         float(high),
+        every - len(transfer.row),
     )

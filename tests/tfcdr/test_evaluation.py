@@ -256,6 +256,7 @@ SEVERAL = Ranks(
     cold=np.array([False, False, True, False]),
     rank=np.array([1, 30, 5, 2]),
     competitors=np.array([29, 29, 40, 29]),
+    row=np.arange(4),
 )
 
 
@@ -272,7 +273,7 @@ def test_summary_by_hand():
 
 
 def test_auc_without_a_competitor_is_one():
-    alone = Ranks(np.array([1]), np.array([False]), np.array([1]), np.array([0]))
+    alone = Ranks(np.array([1]), np.array([False]), np.array([1]), np.array([0]), np.array([0]))
     assert alone.summary([1])["AUC"] == 1.0
 
 

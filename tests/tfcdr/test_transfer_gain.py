@@ -10,7 +10,8 @@ from tfcdr.evaluation import Ranks
 def ranks(by_interaction, users=None):
     count = len(by_interaction)
     users = np.arange(count) if users is None else np.array(users)
-    return Ranks(users, np.zeros(count, bool), np.array(by_interaction), np.full(count, 50))
+    cold, competitors = np.zeros(count, bool), np.full(count, 50)
+    return Ranks(users, cold, np.array(by_interaction), competitors, np.arange(count))
 
 
 BETTER, WORSE = ranks([1] * 40), ranks([20] * 40)
@@ -65,3 +66,10 @@ def test_refuses_other_interactions():
 def test_refuses_a_metric_that_it_does_not_know(metric):
     with pytest.raises(ValueError, match=metric):
         transfer_gain.measure(BETTER, WORSE, metric, seed=0)
+
+
+def test_interactions_that_only_one_model_ranks_do_not_count():
+    most = np.arange(40) >= 10
+    gain = transfer_gain.measure(ranks([20] * 10 + [1] * 30), WORSE.only(most), "HR@10", seed=0)
+    assert (gain.transfer, gain.no_transfer, gain.left_out) == (1.0, 0.0, 10)
+    assert "without 10 that only one can rank" in gain.verdict()
