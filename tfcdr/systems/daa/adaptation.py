@@ -55,8 +55,11 @@ class AdaptationModel(ImpressionModel, abc.ABC):
 
     def start_from(self, source: Backbone) -> None:
         """Copies a source model's weights and running values into both networks."""
+        # Keras lists the weights of a frozen network in another order.
+        self.source_network.trainable = True
         for network in (self.source_network, self.network):
             network.set_weights(source.get_weights())
+        self.source_network.trainable = False
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
