@@ -6,7 +6,7 @@ and `time`; the last two also have `neg_items`, the items that each interaction 
     user_id item_id time    neg_items
     1       10      1356998400      [1233, 7, 5310]
 
-The three files are the parts of a split that came with the data, for `--split.kind=given`. Each
+The three files are the parts of a split that came with the data, for `--split.kind=given`. The
 folder is one domain, `--input=DOMAIN=FOLDER`.
 """
 
@@ -29,10 +29,10 @@ _Table = tuple[pd.DataFrame, Callable[[int], str]]
 
 
 def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
-    """Reads the three files of each folder.
+    """Reads the three files of the folder.
 
     Args:
-      inputs: DOMAIN=FOLDER.
+      inputs: DOMAIN=FOLDER, one entry.
       options: `--read.*`.
 
     Raises:
@@ -44,24 +44,33 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     if options.domain_by not in ("", "file"):
         raise DataError(f"--read.domain_by={options.domain_by}: the rechorus reader takes file.")
     entries = parse_inputs(inputs, named=True)
+    # Each folder holds out interactions of its own, so that none could be another one's source.
+    if len(entries) > 1:
+        raise DataError(
+            f"--input names {len(entries)} folders: the rechorus reader takes one, whose split "
+            "cannot go with those of others."
+        )
+    (entry,) = entries
+    if entry.part:
+        raise DataError(
+            f"--input={entry.domain}={entry.path}@{entry.part}: the rechorus reader takes a "
+            "folder with all three parts; leave the part out."
+        )
+    if not entry.path.is_dir():
+        raise DataError(f"{entry.path}: no such folder; check --input.")
     assembly = LogAssembly(input_domains(entries, options), read_bad_lines(options))
-    for entry in entries:
-        if entry.part:
-            raise DataError(
-                f"--input={entry.domain}={entry.path}@{entry.part}: the rechorus reader takes a "
-                "folder with all three parts; leave the part out."
-            )
-        if not entry.path.is_dir():
-            raise DataError(f"{entry.path}: no such folder; check --input.")
-        tables = {part: _read_part(entry.path, part, assembly) for part in _FILES}
-        known = pd.Index(np.concatenate([rows["item_id"].unique() for rows, _ in tables.values()]))
-        for part, (rows, locate) in tables.items():
-            rows = rows.rename(columns={"time": "timestamp"})
-            rows = rows.assign(domain=entry.domain, part=part, negatives="")
-            if part != "train":
-                rows, locate = _with_negatives(rows, locate, known, assembly)
-            assembly.add(rows, locate)
-    return assembly.log(comparable_times=True)
+    tables = {part: _read_part(entry.path, part, assembly) for part in _FILES}
+    known = pd.Index(np.concatenate([rows["item_id"].unique() for rows, _ in tables.values()]))
+    for part, (rows, locate) in tables.items():
+        rows = rows.rename(columns={"time": "timestamp"})
+        rows = rows.assign(domain=entry.domain, part=part, negatives="")
+        if part != "train":
+            rows, locate = _with_negatives(rows, locate, known, assembly)
+        assembly.add(rows, locate)
+    log = assembly.log(comparable_times=True)
+    if log.skipped_lines:
+        _check_negatives_are_left(log, entry.path)
+    return log
 
 
 def _read_part(folder: pathlib.Path, part: str, assembly: LogAssembly) -> _Table:
@@ -72,8 +81,8 @@ def _read_part(folder: pathlib.Path, part: str, assembly: LogAssembly) -> _Table
         for name in wanted:
             if header.count(name) != 1:
                 raise DataError(
-                    f"{path}: column {name!r} is missing or comes twice; with tabs between, the "
-                    f"header is {', '.join(header)}."
+                    f"{path}, line 1: column {name!r} is missing or comes twice; with tabs "
+                    f"between, the header is {', '.join(header)}."
                 )
         return wanted
 
@@ -106,10 +115,25 @@ def _with_negatives(
     of_row = rows["item_id"].loc[items.index].to_numpy()
     note(items[items.to_numpy() == of_row], "is the line's own item_id; remove it.")
     counts = lists.str.len()
-    first = counts.iloc[0]
-    note(counts[counts != first], f"items, the first line has {first}; give each line as many.")
+    usual = counts.mode().iloc[0]
+    note(counts[counts != usual], f"items, most lines have {usual}; give each line as many.")
     note(texts[~texts.str.fullmatch(r"\[.*\]")], "is not a list like [12, 7].")
     rows["negatives"] = items.groupby(level=0).agg("\t".join)
     return assembly.without(
         rows, (problems != "").to_numpy(bool), locate, lambda row: str(problems.iloc[row])
+    )
+
+
+def _check_negatives_are_left(log: InteractionLog, folder: pathlib.Path) -> None:
+    """Raises DataError if all lines of an item were skipped that others have as a negative."""
+    rows = log.interactions
+    items = rows["negatives"][rows["negatives"] != ""].str.split("\t").explode()
+    lost = items[~items.isin(rows["item_id"])]
+    if lost.empty:
+        return
+    row = rows.loc[lost.index[0]]
+    raise DataError(
+        f"{folder / _FILES[row['part']]}: neg_items of user_id {row['user_id']!r}, item_id "
+        f"{row['item_id']!r} hold {lost.iloc[0]!r}, an item that is only in lines that were "
+        "skipped as bad; mend those."
     )
