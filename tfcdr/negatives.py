@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfcdr.uniform_draws import uniform
+
 
 class Sample(NamedTuple):
     """Distinct ids drawn for a batch.
@@ -66,21 +68,15 @@ class Sampler(abc.ABC):
         Returns:
           A sample of `num_slots` slots.
         """
-        # These bits are the same compiled by XLA or not, on any device, so that every replica and
-        # every strategy draws the same sample. Neither the default generator nor floats are.
-        bits = tf.random.stateless_uniform(
-            (self.num_draws,), seed, minval=None, maxval=None, dtype=tf.uint64, alg="philox"
-        )
-        uniform = tf.cast(tf.bitwise.right_shift(bits, tf.constant(11, tf.uint64)), tf.float64)
-        uniform *= 2.0**-53
-        ids = tf.sort(self._ids_at(uniform))
+        # Every replica and every strategy draws the same sample.
+        ids = tf.sort(self._ids_at(uniform((self.num_draws,), seed, tf.float64)))
         is_repeat = tf.concat([[False], ids[1:] == ids[:-1]], 0)
         last = len(self.probabilities)
         kept = tf.sort(tf.where(is_repeat, last + 1, ids))[: self.num_slots]
         return Sample(tf.minimum(kept, last), kept <= last)
 
     @abc.abstractmethod
-    def _ids_at(self, uniform: tf.Tensor) -> tf.Tensor:
+    def _ids_at(self, quantiles: tf.Tensor) -> tf.Tensor:
         """Maps float64 [n] in [0, 1) to int32 ids: the inverse distribution function."""
 
 
@@ -90,9 +86,9 @@ class LogUniformSampler(Sampler):
     def __init__(self, num_items: int, num_distinct: int) -> None:
         super().__init__(log_uniform_probabilities(num_items), num_distinct)
 
-    def _ids_at(self, uniform: tf.Tensor) -> tf.Tensor:
+    def _ids_at(self, quantiles: tf.Tensor) -> tf.Tensor:
         num_items = len(self.probabilities)
-        ids = tf.cast(tf.exp(uniform * np.log(num_items + 1.0)), tf.int32)
+        ids = tf.cast(tf.exp(quantiles * np.log(num_items + 1.0)), tf.int32)
         return tf.clip_by_value(ids, 1, num_items)
 
 
@@ -104,8 +100,8 @@ class PopularitySampler(Sampler):
         super().__init__(smoothed / smoothed.sum(), num_distinct)
         self._cumulative = np.cumsum(self.probabilities)
 
-    def _ids_at(self, uniform: tf.Tensor) -> tf.Tensor:
-        ids = tf.searchsorted(tf.constant(self._cumulative), uniform, side="right") + 1
+    def _ids_at(self, quantiles: tf.Tensor) -> tf.Tensor:
+        ids = tf.searchsorted(tf.constant(self._cumulative), quantiles, side="right") + 1
         return tf.clip_by_value(ids, 1, len(self.probabilities))
 
 

@@ -174,7 +174,7 @@ def _describe(
     sizes: tuple[int, ...],
 ) -> dict[str, Any]:
     digests = {name: spool.digest for name, spool in spools.items()}
-    described = [FORMAT_VERSION, domains, split.target, log.columns, sizes, digests]
+    described = [FORMAT_VERSION, domains, split.target, split.seed, log.columns, sizes, digests]
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": hashlib.sha256(json.dumps(described).encode()).hexdigest(),

@@ -66,7 +66,8 @@ def test_measures_fine_tuning_against_other_settings(tmp_path):
     ("flag", "named"),
     [
         ("--stage=adapt", "pretrain, finetune"),
-        ("--against=pytorch", "release"),
+        ("--against=sklearn", "release"),
+        ("--against=pytorch", "--system=timirec"),
         ("--data.items=3", "items"),
     ],
 )

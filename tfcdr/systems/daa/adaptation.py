@@ -13,6 +13,7 @@ from tfcdr.systems.daa.backbones import make_backbone
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.critic import Critic, CriticLosses, critic_losses
 from tfcdr.systems.daa.task_model import ImpressionModel, by_task, task_losses
+from tfcdr.uniform_draws import uniform
 
 
 class AdaptationModel(ImpressionModel, abc.ABC):
@@ -92,7 +93,7 @@ class AdaptationModel(ImpressionModel, abc.ABC):
         """Draws the shares alpha of the gradient penalties, float [2, batch, 1]."""
         seed = tf.random.experimental.stateless_fold_in(self._batch_seed(), 2)
         rows = tf.shape(batch["target_numerical"])[0]
-        return tf.random.stateless_uniform((2, rows, 1), seed)
+        return uniform((2, rows, 1), seed)
 
     def losses_of_critics(
         self, batch: Batch, real: tuple[tf.Tensor, tf.Tensor], fake: tf.Tensor
