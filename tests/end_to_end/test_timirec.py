@@ -1,0 +1,127 @@
+"""TiMiRec through the launcher: whom it ranks, what it draws, and what its export answers."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_pipelines import dataset
+from tests.end_to_end import launching
+
+SMALL_RUN = (
+    "--system=timirec",
+    "--evaluation.negatives=20",
+    "--timirec.embedding_size=8",
+    "--timirec.interests=3",
+    "--timirec.pretrain_epochs=1",
+    "--timirec.finetune_epochs=1",
+    "--timirec.pretrain_batch_size=64",
+    "--timirec.finetune_batch_size=64",
+    "--timirec.pretrain_learning_rate=0.02",
+    "--timirec.finetune_learning_rate=0.02",
+    "--nojit_compile",
+    "--report",
+    "--export",
+)
+SETTINGS = {
+    "all": (),
+    "target": ("--timirec.history_domains=target", "--timirec.from_scratch"),
+    "comirec": ("--timirec.variant=comirec", "--notimirec.transformer_layer"),
+}
+TOP_K = 10
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def setting(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def workdir(setting, small_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(setting) / "run"
+    where = (f"--data_dir={small_data}", f"--workdir={folder}")
+    outcome = launching.call("train", *SMALL_RUN, *SETTINGS[setting], *where)
+    assert outcome.status == 0, outcome.err
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signatures(workdir):
+    return tf.saved_model.load(str(workdir / "export" / "1")).signatures
+
+
+@pytest.fixture(scope="module")
+def targets(small_data):
+    """Raw ids of the target's items."""
+    return (small_data / "vocabularies" / "target.txt").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def histories(setting, small_data, targets):
+    """What requests hold: long, of one item, without any that is known, empty."""
+    if setting == "target":
+        long, other = targets[::-3], [f"target:{item}" for item in targets[:16]]
+    else:
+        joint = (small_data / "vocabularies" / "joint.txt").read_text().splitlines()
+        assert joint[: len(targets)] == [f"target:{item}" for item in targets]
+        long, other = joint[::-7], targets
+    rows = [long, long[:1], other[:16], [""]]
+    return [row + [""] * (len(other) + len(long) - len(row)) for row in rows]
+
+
+def test_recommends_the_best_of_all_scores(signatures, histories, targets):
+    seen = [targets[:9], ["nothing known", *targets[20:28]], [""] * 9, [""] * 9]
+    everything = [targets] * len(histories)
+    history = tf.constant(histories)
+    scored = signatures["serving_default"](history=history, candidates=tf.constant(everything))
+    best = signatures["recommend"](history=history, seen_items=tf.constant(seen))
+    scores = scored["scores"].numpy()
+    assert np.ptp(scores[:2], axis=0).max() > 1e-3  # these users differ
+    for row, hidden in enumerate(seen):
+        of_item = {i: s for i, s in zip(targets, scores[row], strict=True) if i not in hidden}
+        expected = sorted(of_item, key=of_item.get, reverse=True)[:TOP_K]
+        assert [item.decode() for item in best["items"][row].numpy()] == expected
+        np.testing.assert_allclose(
+            best["scores"][row], [of_item[item] for item in expected], rtol=1e-4, atol=1e-7
+        )
+
+
+def test_ids_named_as_in_another_kind_of_history_count_for_nothing(signatures, histories, targets):
+    scores = signatures["serving_default"](
+        history=tf.constant(histories), candidates=tf.constant([targets] * len(histories))
+    )["scores"].numpy()
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(scores[2], scores[3])
+
+
+def test_the_stages_are_those_that_were_asked_for(setting, workdir):
+    trained = json.loads((workdir / "metrics.json").read_text())["stages"]
+    expected = {"all": ["pretrain", "finetune"], "target": ["finetune"], "comirec": ["pretrain"]}
+    assert list(trained) == expected[setting]
+
+
+def test_interactions_are_ranked_that_have_a_history_which_is_read(setting, workdir, small_data):
+    data = dataset.open_prepared(small_data)
+    domains = "target" if setting == "target" else "all"
+    batches = data.batches("leave_one_out", "test", batch_size=64, seed=0, history_domains=domains)
+    readable = sum(int(np.sum(batch["example_weight"])) for batch in batches)
+    rows = json.loads((workdir / "metrics.json").read_text())["tables"]["test"]
+    ranked = {row["interactions"] for row in rows if row["users"] == "all"}
+    assert ranked == {readable}
+    # Some test users are new in the target.
+    assert (readable < data.num_examples("leave_one_out", "test")) == (domains == "target")
+
+
+def test_every_picture_of_the_page_is_there(setting, workdir):
+    report = workdir / "report"
+    page = (report / "index.html").read_text()
+    pictures = set(re.findall(r'<img[^>]* src="([^"]+)"', page))
+    assert pictures == {path.name for path in report.glob("*.png")}
+    # ComiRec weighs no interests.
+    weights = set() if setting == "comirec" else {"interest_weights.png"}
+    assert pictures == {"curves.png"} | weights
+    for name in pictures:
+        assert (report / name).read_bytes().startswith(b"\x89PNG")
+    assert "What the interests are about" in page
