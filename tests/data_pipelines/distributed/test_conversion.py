@@ -134,6 +134,28 @@ def test_a_given_split(tmp_path):
     both(tmp_path, "csv", [str(path)], ReadOptions(), split, ["next_item"])
 
 
+def test_a_given_split_with_negatives(tmp_path):
+    """Reader `rechorus`; a user's negatives are mostly items of users in other groups."""
+    rng = random.Random(1)
+    folder = tmp_path.with_name(tmp_path.name + "-log")
+    folder.mkdir()
+    lines = {"train": ["user_id\titem_id\ttime"]}
+    lines |= {part: ["user_id\titem_id\ttime\tneg_items"] for part in ("dev", "test")}
+    for user in range(40):
+        items = rng.sample(range(1, 31), 6)
+        for time, item in enumerate(items):
+            part = {4: "dev", 5: "test"}.get(time, "train")
+            others = rng.choices([i for i in range(1, 31) if i != item], k=3)
+            end = "" if part == "train" else f"\t{others}"
+            lines[part].append(f"{user}\t{item}\t{time}{end}")
+    for part, of_part in lines.items():
+        (folder / f"{part}.csv").write_text("\n".join(of_part) + "\n")
+    split = SplitOptions(target="shop", kind="given")
+    both(tmp_path, "rechorus", [f"shop={folder}"], ReadOptions(), split, ["leave_one_out"])
+    found = records(tmp_path / "beam", "leave_one_out", "test")
+    assert {len(record["negatives"]) for record in found} == {3}
+
+
 def test_whole_users_of_a_log_that_the_launching_machine_reads(tmp_path):
     split = SplitOptions(target="target", kind="user", validation_share=0.2, test_share=0.2)
     synthetic = SyntheticOptions(users=60)
