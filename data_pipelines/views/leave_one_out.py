@@ -4,8 +4,10 @@ Record (one per target interaction with a history, in the split of that interact
 of split it is): `user`, `history`, `history_is_target` (0 or 1 for each item of it), `target_item`,
 `seen_items` and `cold` as in `transfer`, and `negatives`, which came with the data. `history` holds
 the items before that interaction, oldest first, in the order of the log; of the source domains
-those with a smaller time, or with `source_history=all` every one, before the target's. It keeps the
-latest T of all items and the latest T of the target's, so that a reader can choose.
+those with a smaller time, or with `source_history=all` every one, before the target's; of the
+target's own none of a later part, which a split that came with the data may put earlier: training
+never reads what is held out. It keeps the latest T of all items and the latest T of the target's,
+so that a reader can choose.
 
 Batch:
 
@@ -78,11 +80,16 @@ class LeaveOneOut(View):
         targets = TargetItems(history, part)
         of_target = np.flatnonzero(history.is_target)
         of_sources = np.flatnonzero(~history.is_target)
+        readable = of_target[history.parts[of_target] <= part]
         length = options.max_length
-        ends = targets.source_ends(options)
-        for index, end in zip(targets.chosen.tolist(), ends.tolist(), strict=True):
-            sources = of_sources[max(0, end - length) : end]
-            own = of_target[max(0, index - length) : index]
+        ends = zip(
+            targets.source_ends(options).tolist(),
+            np.searchsorted(readable, of_target[targets.chosen]).tolist(),
+            strict=True,
+        )
+        for index, (source_end, end) in zip(targets.chosen.tolist(), ends, strict=True):
+            sources = of_sources[max(0, source_end - length) : source_end]
+            own = readable[max(0, end - length) : end]
             places = np.concatenate([sources, own])
             if not len(places):
                 continue

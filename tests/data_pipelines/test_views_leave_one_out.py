@@ -202,6 +202,22 @@ def test_all_puts_the_whole_source_sequence_first():
         VIEW.check(log, ExampleOptions())
 
 
+def test_training_never_reads_what_is_held_out():
+    # A split that came with the data need not follow the time.
+    parts = ["train", "test", "train", "validation", "train", "test", "validation"]
+    rows = [("u", f"t{k}", "toys", k, part) for k, part in enumerate(parts)]
+    log = split_log([*rows, ("v", "b0", "books", 1, "train")], domains=("books", "toys"))
+    assert named_histories(log) == {
+        "t2": "t0",
+        "t4": "t0 t2",
+        "t3": "t0 t2",
+        "t6": "t0 t2 t3 t4",
+        "t1": "t0",
+        "t5": "t0 t1 t2 t3 t4",
+    }
+    assert named_histories(log, max_length=2)["t6"] == "t3 t4"
+
+
 def test_needs_a_target_but_no_source():
     sources = split_log([("u", "a", "books", 1, "train")], target="", domains=("books",))
     with pytest.raises(DataError, match=r"--split\.target"):
