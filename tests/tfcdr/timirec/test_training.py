@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tfcdr.memory_data import MemoryData
+from tfcdr.errors import RunError
 from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment
 from tfcdr.run_folder import RunFolder
@@ -28,9 +29,9 @@ OPTIONS = EvaluationOptions(
 )
 
 
-def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False):
+def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False, pretrained=None):
     run_folder = RunFolder(folder)
-    run_folder.claim({})
+    run_folder.claim({"system": "timirec", "data_fingerprint": MemoryData.fingerprint})
     experiment = Experiment(
         TiMiRec(),
         config,
@@ -40,6 +41,7 @@ def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False):
         seed=0,
         jit_compile=jit_compile,
         mixed_precision=mixed_precision,
+        pretrained=pretrained,
     )
     return experiment, experiment.run()
 
@@ -97,3 +99,33 @@ def test_half_precision_changes_losses_by_rounding(tmp_path):
         assert hidden.dtype == (tf.float16 if mixed else tf.float32)
     assert losses[True] == pytest.approx(losses[False], rel=2e-2)
     assert losses[True] != losses[False]
+
+
+def test_finetuning_needs_a_pretrained_extractor_unless_told_otherwise(tmp_path, monkeypatch):
+    starts = []
+    warm_start = TiMiRec.warm_start
+
+    def noting(self, model, previous):
+        warm_start(self, model, previous)
+        starts.append([weight.numpy() for weight in model.extractor.weights])
+
+    monkeypatch.setattr(TiMiRec, "warm_start", noting)
+    run_folder = RunFolder(tmp_path / "first")
+    run_folder.claim({"system": "timirec", "data_fingerprint": MemoryData.fingerprint})
+    with pytest.raises(RunError, match="no checkpoint of stage pretrain; train first"):
+        run(tmp_path / "refused", pretrained=RunFolder(tmp_path / "first", writable=False))
+    assert RunFolder(tmp_path / "refused").epochs("finetune") == []
+
+    _, metrics = run(tmp_path / "scratch", dataclasses.replace(CONFIG, from_scratch=True))
+    assert set(metrics["stages"]) == {"finetune"}
+    assert starts == []
+
+    # An extractor alone is enough.
+    extractor, _ = run(tmp_path / "extractor", dataclasses.replace(CONFIG, stages="pretrain"))
+    _, metrics = run(
+        tmp_path / "second", pretrained=RunFolder(tmp_path / "extractor", writable=False)
+    )
+    assert set(metrics["stages"]) == {"finetune"}
+    (start,) = starts
+    for weight, taken in zip(extractor.best_model().extractor.weights, start, strict=True):
+        np.testing.assert_array_equal(weight, taken)
