@@ -21,6 +21,10 @@ _STYLE = (
     "section td,section th{border-top:1px solid #ccc;text-align:left;vertical-align:top}"
 )
 
+# Numbers of an epoch's line that are no terms of a loss, or the whole loss.
+_NOT_TERMS = ["epoch", "loss", "seconds", "examples_per_second"]
+_PANELS_IN_A_ROW = 3
+
 
 def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathlib.Path:
     """Draws a finished run.
@@ -38,11 +42,14 @@ def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathl
     report.mkdir(exist_ok=True)
     stages = {stage: folder.epochs(stage) for stage in metrics["stages"]}
     curves(stages, monitor).savefig(report / "curves.png", dpi=120)
+    terms = loss_terms(stages)
+    if terms:
+        losses(terms).savefig(report / "losses.png", dpi=120)
     for section in sections:
         if isinstance(section.content, matplotlib.figure.Figure):
             section.content.savefig(report / _picture(section), dpi=120)
     page = report / "index.html"
-    page.write_text(_page(folder, metrics, sections), encoding="utf-8")
+    page.write_text(_page(folder, metrics, sections, bool(terms)), encoding="utf-8")
     return page
 
 
@@ -71,13 +78,62 @@ def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.
     return figure
 
 
-def _page(folder: RunFolder, metrics: dict[str, Any], sections: Sequence[Section]) -> str:
+def loss_terms(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str], pd.Series]:
+    """Finds the terms that a stage's training reports besides its whole loss.
+
+    Args:
+      stages: lines of metrics.jsonl by stage.
+
+    Returns:
+      The means by epoch of each (stage, term), such as ("adapt", "critic_loss").
+    """
+    terms = {}
+    for stage, epochs in stages.items():
+        # All that a line holds as numbers besides these comes from the model's training step.
+        lines = pd.DataFrame(epochs).set_index("epoch").select_dtypes("number")
+        for term in lines.columns.difference(_NOT_TERMS, sort=False):
+            terms[stage, term] = lines[term]
+    return terms
+
+
+def losses(terms: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
+    """Draws, a row for each stage, a panel for each of its loss terms.
+
+    Args:
+      terms: at least one; see `loss_terms`.
+    """
+    stages = list(dict.fromkeys(stage for stage, _ in terms))
+    of_stages = [[term for of, term in terms if of == stage] for stage in stages]
+    widest = min(_PANELS_IN_A_ROW, max(map(len, of_stages)))
+    rows = [
+        (stage, of[start : start + widest])
+        for stage, of in zip(stages, of_stages, strict=True)
+        for start in range(0, len(of), widest)
+    ]
+    figure = matplotlib.figure.Figure((3 * widest, 2.5 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), widest, squeeze=False)
+    for line, (stage, shown) in zip(grid, rows, strict=True):
+        for axes, term in zip(line, shown, strict=False):
+            series = terms[stage, term]
+            axes.plot(series.index, series, marker=".")
+            axes.set(title=f"{stage}: {term.replace('_', ' ')}", xlabel="epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        for axes in line[len(shown) :]:
+            axes.remove()
+    return figure
+
+
+def _page(
+    folder: RunFolder, metrics: dict[str, Any], sections: Sequence[Section], has_losses: bool
+) -> str:
     config = folder.config()
     title = html.escape(f"{config['system']} in {folder.path.name}")
     parts = [f"<h1>{title}</h1>"]
     if "transfer" in metrics:
         parts.append(f"<p><b>{html.escape(TransferGain(**metrics['transfer']).verdict())}</b></p>")
     parts.append('<img src="curves.png" alt="curves">')
+    if has_losses:
+        parts.append('<h2>loss terms</h2><img src="losses.png" alt="loss terms">')
     for split in ("test", "validation"):
         parts.append(f"<h2>{split}</h2>{_table(metrics['tables'][split])}")
     parts += [_section(section) for section in sections]

@@ -46,7 +46,7 @@ def page(train, workdir):
 
 def test_the_page_holds_the_systems_pictures_and_tables(page, workdir):
     names = {path.name for path in (workdir / "report").iterdir()}
-    assert names == {"index.html", "curves.png", "interest_weights.png"}
+    assert names == {"index.html", "curves.png", "losses.png", "interest_weights.png"}
     assert "How much each interest counts" in page
     assert "target_item_" in page  # without titles, raw ids
 

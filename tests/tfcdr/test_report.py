@@ -83,6 +83,59 @@ def test_curves_mark_the_best_epoch(tmp_path):
     assert (list(best.get_xdata()), list(best.get_ydata())) == ([2], [0.4])
 
 
+def adapted(path):
+    """A run whose second stage has losses with five terms, one of them not a number at first."""
+    folder = finished(path)
+    for number in (1, 2):
+        line = epoch("adapt", number, 1.0, 0.5)
+        terms = {name: number + place / 10 for place, name in enumerate(TERMS)}
+        if number == 1:
+            terms["critic_loss"] = float("nan")
+        line |= {**terms, "seconds": 12.5, "examples_per_second": 900.0}
+        folder.add_epoch(line)
+    folder.finish({**folder.metrics(), "stages": {"pretrain": {}, "adapt": {}}})
+    return folder
+
+
+TERMS = ("click_loss", "conversion_loss", "adversarial_loss", "critic_loss", "gradient_penalty")
+
+
+def test_loss_terms_are_what_a_stage_reports_besides_its_loss(tmp_path):
+    folder = adapted(tmp_path / "run")
+    stages = {stage: folder.epochs(stage) for stage in ("pretrain", "adapt")}
+    terms = report.loss_terms(stages)
+    assert list(terms) == [("adapt", term) for term in TERMS]
+    assert terms["adapt", "adversarial_loss"].to_dict() == {1: 1.2, 2: 2.2}
+    assert report.loss_terms({"pretrain": stages["pretrain"]}) == {}
+
+
+def test_every_loss_term_has_a_panel(tmp_path):
+    terms = {
+        ("pretrain", "ranking_loss"): pd.Series([3.0, 2.0], [1, 2]),
+        **{("adapt", term): pd.Series([1.0, 5.0, 4.0], [1, 2, 3]) for term in TERMS},
+    }
+    figure = report.losses(terms)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "pretrain: ranking loss",
+        "adapt: click loss",
+        "adapt: conversion loss",
+        "adapt: adversarial loss",
+        "adapt: critic loss",
+        "adapt: gradient penalty",
+    ]
+    line = figure.axes[-1].lines[0]
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 2, 3], [1.0, 5.0, 4.0])
+    # A stage begins a new row of panels.
+    tops = [round(axes.get_position().y1, 3) for axes in figure.axes]
+    assert len(set(tops[1:4])) == 1 and len(set(tops)) == 3
+
+
+def test_page_shows_the_loss_terms_behind_the_curves(tmp_path):
+    page = report.write(adapted(tmp_path / "run"), "NDCG@10", ())
+    assert Page(page.read_text()).sources == ["curves.png", "losses.png"]
+    assert (page.parent / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
 def picture(height):
     figure = matplotlib.figure.Figure((2, height))
     figure.subplots().plot([1, 2])
