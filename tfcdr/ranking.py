@@ -40,10 +40,11 @@ class RankingModel(tf.keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def encode_history(self, history: tf.Tensor) -> tf.Tensor:
-        """Represents users by what they did in the source domains; runs in the exported model.
+        """Represents users by what they did before; runs in the exported model.
 
         Args:
-          history: int32 [batch, max_length], source ids, oldest first, left-padded with 0.
+          history: int32 [batch, max_length], ids of the space that the system's histories use,
+            oldest first, left-padded with 0.
 
         Returns:
           The user representation that `score_catalogue` and `score_candidates` take.

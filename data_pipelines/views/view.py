@@ -24,8 +24,8 @@ class ExampleOptions:
     Attributes:
       max_length: T, the largest number of items in a model's context (the papers' sequence
         length). A longer history is cut into windows (next_item, masked_item) or loses its oldest
-        items (transfer).
-      source_history: which source items precede a target item in the transfer view.
+        items (transfer, leave_one_out).
+      source_history: which source items precede a target item (transfer, leave_one_out).
         "before_target" (default): those with a time strictly before it, which needs times that
         can be compared between domains. "all": the whole source sequence, for data without times.
       min_history: transfer view: a training example with fewer source items is left out, since it
