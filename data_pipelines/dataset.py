@@ -178,6 +178,7 @@ class PreparedData:
             longest=counts["longest"],
             empty=counts["empty"],
             seed=seed,
+            examples=counts["examples"],
             columns=(len(described.get("categorical", ())), len(described.get("numerical", ()))),
         )
         files = self._checked_files(view, stored)

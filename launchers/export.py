@@ -2,8 +2,10 @@
 
     python launchers/export.py --workdir=runs/demo
 
-It answers raw item ids with scores (signature `serving_default`) and a raw history with the best
-items that the user has not seen (`recommend`); see tfcdr/serving/signatures.py.
+Systems that rank items answer raw item ids with scores (signature `serving_default`) and a raw
+history with the best items that the user has not seen (`recommend`); see
+tfcdr/serving/signatures.py. DAA answers an impression's columns with probabilities
+(`serving_default`); see tfcdr/systems/daa/signatures.py.
 """
 
 from collections.abc import Sequence
@@ -12,17 +14,17 @@ from absl import flags
 
 from launchers import finished_run, program
 from tfcdr.serving import retrieval
+from tfcdr.serving.signatures import RECOMMEND
+from tfcdr.system import Serving
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The prepared data set, if it has moved since training."
 )
-_TOP_K = flags.DEFINE_integer(
-    "top_k", finished_run.DEFAULT_TOP_K, "Items in a recommendation.", lower_bound=1
-)
+_TOP_K = flags.DEFINE_integer("top_k", Serving().top_k, "Items in a recommendation.", lower_bound=1)
 _RETRIEVAL = flags.DEFINE_enum(
     "retrieval",
-    finished_run.DEFAULT_RETRIEVAL,
+    Serving().retrieval,
     retrieval.KINDS,
     "brute_force: exact; scann: approximate, for millions of items, and the server must know "
     "ScaNN's operators.",
@@ -35,8 +37,17 @@ def main(argv: Sequence[str]) -> None:
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of a run.")
     run_to_export = finished_run.load(_WORKDIR.value, _DATA_DIR.value)
-    version = run_to_export.export(_TOP_K.value, _RETRIEVAL.value)
-    print(f"{version}: signatures serving_default and recommend (top {_TOP_K.value}).")
+    signatures = run_to_export.system.signatures
+    for flag in (_TOP_K, _RETRIEVAL):
+        if flag.present and RECOMMEND not in signatures:
+            raise program.FlagError(
+                f"--{flag.name} has no meaning for {run_to_export.system.name}, which recommends "
+                "nothing; leave it out."
+            )
+    version = run_to_export.export(Serving(_TOP_K.value, _RETRIEVAL.value))
+    recommends = f" (top {_TOP_K.value})" if RECOMMEND in signatures else ""
+    plural = "s" if len(signatures) > 1 else ""
+    print(f"{version}: signature{plural} {' and '.join(signatures)}{recommends}.")
 
 
 def run() -> None:

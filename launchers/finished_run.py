@@ -5,15 +5,13 @@ from typing import Any, NamedTuple
 
 from data_pipelines.dataset import PreparedData, open_prepared
 from tfcdr.errors import RunError
-from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment
-from tfcdr.ranking import RankingModel
 from tfcdr.run_folder import RunFolder
-from tfcdr.serving.export import export_model
+from tfcdr.stage_model import StageModel
+from tfcdr.system import Serving, System
 from tfcdr.systems.registry import SYSTEMS
 
-DEFAULT_TOP_K = 10
-DEFAULT_RETRIEVAL = "brute_force"
+_SERVING = Serving()
 
 
 class FinishedRun(NamedTuple):
@@ -21,46 +19,24 @@ class FinishedRun(NamedTuple):
 
     Attributes:
       folder: its files.
-      config: what config.json holds.
+      system: what was trained.
+      config: its configuration.
       data: the data set that it was trained on.
       experiment: evaluates.
       model: the last stage's model at its best epoch.
-      history_space: the items that it reads: "source", "target" or "joint".
-      item_space: the items that it ranks: "source" or "target".
     """
 
     folder: RunFolder
-    config: dict[str, Any]
+    system: System
+    config: Any
     data: PreparedData
     experiment: Experiment
-    model: RankingModel
-    history_space: str
-    item_space: str
+    model: StageModel
 
-    def export(
-        self, top_k: int = DEFAULT_TOP_K, retrieval: str = DEFAULT_RETRIEVAL
-    ) -> pathlib.Path:
-        """Writes the model's next version to WORKDIR/export; see `export_model`.
-
-        Args:
-          top_k: items that a recommendation holds.
-          retrieval: one of `retrieval.KINDS`.
-
-        Returns:
-          The version's folder.
-
-        Raises:
-          RunError: the retrieval cannot be had or the folder cannot be written.
-        """
-        return export_model(
-            self.model,
-            self.folder.path / "export",
-            history_vocabulary=self.data.vocabulary_path(self.history_space),
-            target_vocabulary=self.data.vocabulary_path(self.item_space),
-            max_length=self.data.max_length,
-            top_k=top_k,
-            retrieval=retrieval,
-        )
+    def export(self, serving: Serving = _SERVING) -> pathlib.Path:
+        """Writes the model's next version to WORKDIR/export; see `System.export`."""
+        export_dir = self.folder.path / "export"
+        return self.system.export(self.config, self.model, self.data, export_dir, serving)
 
 
 def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRun:
@@ -85,7 +61,7 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRu
     try:
         system = SYSTEMS[settings["system"]]
         config = system.config_class(**_tuples(settings["config"]))
-        options = EvaluationOptions(**_tuples(settings["evaluation"]))
+        options = system.evaluation_options(**_tuples(settings["evaluation"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{folder.path}/config.json: settings that this version does not know ({error}); train "
@@ -94,10 +70,8 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRu
     experiment = Experiment(
         system, config, data, folder, options, settings["seed"], settings["jit_compile"]
     )
-    history_space = system.history_space(config)
-    item_space = system.catalogue(system.stages(config)[-1].name)
     model = experiment.best_model()
-    return FinishedRun(folder, settings, data, experiment, model, history_space, item_space)
+    return FinishedRun(folder, system, config, data, experiment, model)
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

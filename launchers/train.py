@@ -19,14 +19,14 @@ from absl import flags
 
 from data_pipelines import item_titles
 from launchers import config_flags, data_flags, finished_run, program
-from tfcdr import evaluation, report, transfer_gain
+from tfcdr import report
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
-from tfcdr.evaluation import EvaluationOptions
 from tfcdr.experiment import Experiment, enable_determinism
 from tfcdr.run_folder import RunFolder
 from tfcdr.system import System
-from tfcdr.systems.registry import SYSTEMS
+from tfcdr.systems.registry import EVALUATION_OPTIONS, SYSTEMS
+from tfcdr.transfer_gain import TransferGain
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics.")
@@ -94,7 +94,9 @@ _MIXED_PRECISION = flags.DEFINE_bool(
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
 }
-_EVALUATION = config_flags.define("evaluation", EvaluationOptions)
+_EVALUATION = {
+    name: config_flags.define(name, options) for name, options in EVALUATION_OPTIONS.items()
+}
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(data_flags)
 
@@ -107,7 +109,7 @@ def main(argv: Sequence[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value)
     RunFolder(workdir).check_free()
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
-    options = _EVALUATION()
+    options = _evaluation_options(system)
     baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
@@ -129,7 +131,7 @@ def main(argv: Sequence[str]) -> None:
 def _train(
     system: System,
     config: Any,
-    options: EvaluationOptions,
+    options: Any,
     baseline_config: Any,
     distribution: Distribution,
 ) -> None:
@@ -174,7 +176,7 @@ def _train(
             baseline = experiment(baseline_config, baseline_folder)
             print("\nThe same model trained on the target alone:")
             _finish(baseline, baseline_folder)
-            _compare(metrics, main_run, baseline, folder, options)
+            _compare(metrics, main_run, baseline, folder)
     if not distribution.is_chief:
         return
     if _REPORT.value:
@@ -195,12 +197,27 @@ def _titles() -> dict[str, str]:
     return item_titles.read_titles(data_flags.under_raw_dir(options.path), options)
 
 
-def _without_transfer(system: System, config: Any, options: EvaluationOptions) -> Any:
+def _evaluation_options(system: System) -> Any:
+    """Reads the group of flags that the system's evaluation takes; refuses those of others."""
+    chosen = None
+    for name, kind in EVALUATION_OPTIONS.items():
+        if kind is system.evaluation_options:
+            chosen = _EVALUATION[name]()
+            continue
+        for flag in flags.FLAGS:
+            if flag.startswith(f"{name}.") and flags.FLAGS[flag].present:
+                raise program.FlagError(
+                    f"--{flag} has no meaning for --system={system.name}; leave it out."
+                )
+    return chosen
+
+
+def _without_transfer(system: System, config: Any, options: Any) -> Any:
     """Returns the baseline's configuration; refuses, before any work, what cannot be compared."""
     try:
-        transfer_gain.check_metric(options.monitor)
+        options.check_comparable()
     except ValueError as error:
-        raise program.FlagError(f"--compare_no_transfer: --evaluation.monitor: {error}") from error
+        raise program.FlagError(f"--compare_no_transfer: {error}") from error
     baseline = system.without_transfer(config)
     if baseline == config:
         raise program.FlagError(
@@ -232,28 +249,18 @@ def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
 
 
 def _compare(
-    metrics: dict[str, Any],
-    main_run: Experiment,
-    baseline: Experiment,
-    folder: RunFolder,
-    options: EvaluationOptions,
+    metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
 ) -> None:
     stored = metrics.get("transfer")
-    if stored:
-        print(f"\n{transfer_gain.TransferGain(**stored).verdict()}")
-        return
-    ranks = [
-        run.held_out_ranks(run.best_model(), "test")[options.protocol, evaluation.MODEL]
-        for run in (main_run, baseline)
-    ]
-    gain = transfer_gain.measure(*ranks, options.monitor, seed=_SEED.value)
-    folder.add_to_metrics({"transfer": gain._asdict()})
+    gain = TransferGain(**stored) if stored else main_run.transfer_gain(baseline)
+    if not stored:
+        folder.add_to_metrics({"transfer": gain._asdict()})
     print(f"\n{gain.verdict()}")
 
 
 def _run_config(
     config: Any,
-    options: EvaluationOptions,
+    options: Any,
     fingerprint: str,
     data_dir: pathlib.Path,
     distribution: Distribution,

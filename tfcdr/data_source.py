@@ -5,6 +5,7 @@ them is the batch: a dict of tensors whose entries the view's and the model's do
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -41,8 +42,11 @@ class DataSource(Protocol):
     def vocabulary(self, space: str) -> Vocabulary:
         """Returns the vocabulary of item space "source" or "target"."""
 
-    def num_examples(self, view: str, split: str) -> int:
-        """Returns the number of examples of a split."""
+    def vocabulary_path(self, space: str) -> Path:
+        """Returns the text file in which line i (from 0) is the token of id i + 1."""
+
+    def num_examples(self, view: str, split: str, **options: Any) -> int:
+        """Returns the number of examples of a split, read with these options."""
 
     def batches(
         self,
@@ -61,6 +65,22 @@ class DataSource(Protocol):
         """
 
 
+class ImpressionSource(DataSource, Protocol):
+    """A prepared data set of impressions."""
+
+    @property
+    def field_sizes(self) -> tuple[int, ...]:
+        """Of each categorical column, the number n of its values 0 .. n-1."""
+
+    @property
+    def categorical_columns(self) -> tuple[str, ...]:
+        """Names of the categorical columns."""
+
+    @property
+    def numerical_columns(self) -> tuple[str, ...]:
+        """Names of the numerical columns."""
+
+
 class ViewRequest(NamedTuple):
     """A view and how to read it.
 
@@ -71,6 +91,15 @@ class ViewRequest(NamedTuple):
 
     view: str
     options: Mapping[str, Any]
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that are read."""
+        return (self.view,)
+
+    def num_examples(self, data: DataSource, split: str) -> int:
+        """Returns the examples of one epoch."""
+        return data.num_examples(self.view, split, **self.options)
 
     def batches(
         self,
@@ -90,6 +119,62 @@ class ViewRequest(NamedTuple):
             epoch=epoch,
             rows=rows,
             **self.options,
+        )
+
+
+class DomainPairs(NamedTuple):
+    """A batch of source and one of target side by side, for as long as the target's epoch lasts.
+
+    Their entries carry the prefixes `source_` and `target_`. Source epochs follow each other where
+    one is shorter; where it is longer, its rest is left out, which is another one in each epoch.
+
+    Attributes:
+      source: what is read of the source domain.
+      target: what is read of the target domain.
+    """
+
+    source: ViewRequest
+    target: ViewRequest
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that are read."""
+        return (*self.source.views, *self.target.views)
+
+    def num_examples(self, data: DataSource, split: str) -> int:
+        """Returns the target's examples of one epoch."""
+        return self.target.num_examples(data, split)
+
+    def batches(
+        self,
+        data: DataSource,
+        split: str,
+        batch_size: int,
+        seed: int,
+        epoch: int = 0,
+        rows: tuple[int, int] | None = None,
+    ) -> tf.data.Dataset:
+        """Reads one epoch; `batch_size` examples of each domain."""
+        steps = [
+            -(-request.num_examples(data, split) // batch_size)
+            for request in (self.target, self.source)
+        ]
+        # An empty source is an error of its own.
+        repeats = -(-steps[0] // max(steps[1], 1))
+        target = self.target.batches(data, split, batch_size, seed, epoch, rows)
+        sources = [
+            self.source.batches(data, split, batch_size, seed, epoch * repeats + repeat, rows)
+            for repeat in range(repeats)
+        ]
+        source = sources[0]
+        for further in sources[1:]:
+            source = source.concatenate(further)
+        return tf.data.Dataset.zip((source, target)).map(
+            lambda *pair: {
+                f"{role}_{name}": values
+                for role, batch in zip(("source", "target"), pair, strict=True)
+                for name, values in batch.items()
+            }
         )
 
 

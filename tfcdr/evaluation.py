@@ -68,6 +68,10 @@ class EvaluationOptions:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be positive. Received: {self.batch_size}.")
 
+    def check_comparable(self) -> None:
+        """Raises ValueError if `monitor` cannot say whether a transfer helped."""
+        metrics.split_metric(self.monitor)
+
 
 class Ranks(NamedTuple):
     """Ranks of held-out interactions under one protocol by one scorer.

@@ -1,25 +1,22 @@
 """A run from prepared data to final figures: every stage of a system, then the test."""
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfcdr import evaluation
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
-from tfcdr.evaluation import EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.report_section import Names, Section
 from tfcdr.run_folder import RunFolder
 from tfcdr.stage_model import StageModel
 from tfcdr.stage_run import StageRun
 from tfcdr.system import Stage, System
-
-# Candidates are drawn from this seed in every run, so that all runs rank among the same ones.
-_CANDIDATE_SEED = 0
+from tfcdr.transfer_gain import TransferGain
 
 
 class Experiment:
@@ -31,7 +28,7 @@ class Experiment:
         config: Any,
         data: DataSource,
         folder: RunFolder,
-        options: EvaluationOptions,
+        options: Any,
         seed: int,
         jit_compile: bool,
         distribution: Distribution = ONE_DEVICE,
@@ -45,7 +42,7 @@ class Experiment:
           config: an instance of `system.config_class`.
           data: a prepared data set.
           folder: where the run's files go; claimed by the caller.
-          options: how validation and test are ranked.
+          options: an instance of `system.evaluation_options`.
           seed: of weights, batches and draws.
           jit_compile: whether train steps are compiled by XLA.
           distribution: the devices and processes that train.
@@ -57,15 +54,13 @@ class Experiment:
         self._config = config
         self._data = data
         self._folder = folder
-        self._options = options
+        self._evaluator = system.evaluator(data, options, distribution)
         self._seed = seed
         self._jit_compile = jit_compile
         self._distribution = distribution
         self._mixed_precision = mixed_precision
         self._pretrained = pretrained
         self._stages = system.stages(config)
-        # By the model's identity; each keeps its model, so that an identity is not used again.
-        self._rankers: dict[int, HeldOutRanker] = {}
 
     def check_data(self) -> None:
         """Opens every split of every stage, so that what the data lacks is known at once.
@@ -81,8 +76,8 @@ class Experiment:
         for stage in self._stages:
             self._distribution.check_batch_size(stage.name, stage.batch_size)
             self._training_batches(stage)
-            self._evaluation_batches(stage, "validation", sampled=True)
-        self._evaluation_batches(self._stages[-1], "test", sampled=True)
+            self._evaluator.check_data(stage, "validation")
+        self._evaluator.check_data(self._stages[-1], "test")
 
     def run(self) -> dict[str, Any]:
         """Runs or resumes every stage, evaluates, and writes metrics.json.
@@ -103,10 +98,13 @@ class Experiment:
             if previous is not None:
                 self._system.warm_start(stage_run.model, previous)
             print(f"{stage.name}: {_describe_parameters(stage_run.model)}")
-            stage_run.train(self._validation(stage))
+            stage_run.train(functools.partial(self._evaluator.validation, stage))
             trained[stage.name] = stage_run.summary()
             previous = stage_run.model
         metrics = {"stages": trained, **self.evaluate(previous)}
+        measured = self._system.measurements(self._config, previous, self._data)
+        if measured:
+            metrics["measurements"] = dict(measured)
         self._folder.finish(metrics)
         return metrics
 
@@ -119,31 +117,30 @@ class Experiment:
         return self._model_of(self._stages[-1], self._folder)
 
     def evaluate(self, model: StageModel) -> dict[str, Any]:
-        """Ranks the validation and the test interactions of the last stage.
+        """Scores the validation and the test examples of the last stage.
 
         Returns:
-          "validation" and "test": metrics of all users under the chosen protocol; "tables": for
-          each split the rows of `evaluation.tabulate`.
+          "validation" and "test": the evaluator's headline; "tables": its table for each split.
         """
-        ranks = {split: self.held_out_ranks(model, split) for split in ("validation", "test")}
-        chosen = (self._options.protocol, evaluation.MODEL)
-        tables = {
-            split: evaluation.tabulate(of_split, self._options.ks)
-            for split, of_split in ranks.items()
-        }
-        headline = {
-            split: of_split[chosen].summary(self._options.ks) for split, of_split in ranks.items()
-        }
-        return {**headline, "tables": tables}
+        headlines, tables = {}, {}
+        for split in ("validation", "test"):
+            scores = self._evaluator.scores(self._stages[-1], model, split)
+            headlines[split] = self._evaluator.headline(scores)
+            tables[split] = self._evaluator.table(scores)
+        return {**headlines, "tables": tables}
 
     def print_tables(self, metrics: dict[str, Any]) -> None:
         """Prints the tables of `evaluate`."""
         for split, rows in metrics["tables"].items():
-            print(f"\n{split}\n{evaluation.format_table(rows, self._options.monitor)}")
+            print(f"\n{split}\n{self._evaluator.format_table(rows)}")
 
-    def held_out_ranks(self, model: StageModel, split: str) -> dict[tuple[str, str], Ranks]:
-        """Ranks the interactions of a split by the last stage's model and by popularity."""
-        return self._ranks(self._stages[-1], model, split, evaluation.PROTOCOLS)
+    def transfer_gain(self, baseline: "Experiment") -> TransferGain:
+        """Compares the best model with that of a finished run without transfer, on the test."""
+        scores = [
+            run._evaluator.scores(run._stages[-1], run.best_model(), "test")
+            for run in (self, baseline)
+        ]
+        return self._evaluator.transfer_gain(*scores, seed=self._seed)
 
     def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:
         """Returns what the system adds to the run's page; see `System.report_sections`."""
@@ -183,66 +180,12 @@ class Experiment:
             self._data,
             folder,
             self._seed,
-            self._options.monitor,
+            self._evaluator.monitor,
             self._distribution,
         )
 
-    def _validation(self, stage: Stage) -> Any:
-        sampled = self._options.protocol == "sampled" and stage.has_candidates
-        protocol = "sampled" if sampled else "full"
-
-        def validate(model: StageModel) -> dict[str, float]:
-            ranks = self._ranks(stage, model, "validation", [protocol])
-            return ranks[protocol, evaluation.MODEL].summary(self._options.ks)
-
-        return validate
-
-    def _ranks(
-        self, stage: Stage, model: StageModel, split: str, protocols: Collection[str]
-    ) -> dict[tuple[str, str], Ranks]:
-        """Ranks a split; processes share its rows, and each gets the ranks of all."""
-        batches = self._evaluation_batches(stage, split, "sampled" in protocols)
-        own = self._ranker(stage, model)(batches, protocols)
-        if self._distribution.num_workers == 1:
-            return own
-        size = self._evaluation_batch_size
-        first, last = self._distribution.rows(size)
-        examples = self._data.num_examples(stage.evaluation.view, split)
-        whole = {}
-        for scorer, ranks in own.items():
-            batch, place = np.divmod(ranks.row, last - first)
-            row = batch * size + first + place
-            columns = np.zeros((len(ranks), examples))
-            columns[:, row] = ranks._replace(row=row)
-            total = self._distribution.add_up(columns).astype(np.int64)
-            user, cold, *others = total[:, total[0] > 0]
-            whole[scorer] = Ranks(user, cold > 0, *others)
-        return whole
-
-    @property
-    def _evaluation_batch_size(self) -> int:
-        """The batch size of evaluation, rounded up so that processes can share a batch."""
-        workers = self._distribution.num_workers
-        return -(-self._options.batch_size // workers) * workers
-
-    def _ranker(self, stage: Stage, model: StageModel) -> HeldOutRanker:
-        if id(model) not in self._rankers:
-            counts = self._data.vocabulary(self._system.catalogue(stage.name)).counts
-            self._rankers[id(model)] = HeldOutRanker(model, counts)
-        return self._rankers[id(model)]
-
     def _training_batches(self, stage: Stage) -> tf.data.Dataset:
         return stage.training.batches(self._data, "train", stage.batch_size, self._seed)
-
-    def _evaluation_batches(self, stage: Stage, split: str, sampled: bool) -> tf.data.Dataset:
-        request = stage.evaluation
-        # Only views with candidates offer them; pre-training ranks the full catalogue.
-        if sampled and stage.has_candidates and self._options.negatives:
-            options = {**request.options, "candidates": self._options.negatives}
-            request = request._replace(options=options)
-        size = self._evaluation_batch_size
-        rows = self._distribution.rows(size)
-        return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)
 
 
 def enable_determinism() -> None:

@@ -65,3 +65,15 @@ def exact_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     if len(np.unique(labels)) < 2:
         return float("nan")
     return float(sklearn.metrics.roc_auc_score(labels, scores))
+
+
+def split_metric(metric: str) -> tuple[str, int]:
+    """Splits "NDCG@10" into name and cut-off.
+
+    Raises:
+      ValueError: it is not a mean over interactions with a cut-off.
+    """
+    name, _, cutoff = metric.partition("@")
+    if name not in PER_RANK or not cutoff.isdigit():
+        raise ValueError(f"monitor must be HR@k, NDCG@k or MRR@k. Received: {metric!r}.")
+    return name, int(cutoff)

@@ -156,7 +156,7 @@ class StageRun:
     def _train_steps(self, epoch: int) -> "_EpochFigures":
         """Makes every step of an epoch."""
         size = self.stage.batch_size
-        steps = -(-self._data.num_examples(self.stage.training.view, "train") // size)
+        steps = -(-self.stage.training.num_examples(self._data, "train") // size)
         batches = self._batches(epoch, self._distribution.rows(size))
         check_batch(batches.element_spec, self.model.batch_spec, self.model.name)
         print(f"Epoch {epoch + 1}/{self.stage.epochs}")
@@ -184,14 +184,18 @@ class StageRun:
             manager.save(number, options=self._distribution.checkpoint_options)
 
     def _refuse_non_finite(self, epoch: int, step: int) -> None:
-        """Reads the failed batch again, which the seed repeats, and names its users."""
+        """Reads the failed batch again, which the seed repeats, and names its users if it has any.
+
+        Impressions have none.
+        """
         batch = next(iter(self._batches(epoch).skip(step).take(1)))
-        users = [int(user) for user in batch["user"] if user > 0]
+        users = [int(user) for user in batch.get("user", ()) if user > 0]
         shown = ", ".join(map(str, users[:20])) + (", ..." if len(users) > 20 else "")
         raise RunError(
             f"stage {self.stage.name}, epoch {epoch + 1}, step {step + 1}: the loss "
-            f"is not finite; lower the learning rate. User ids of the batch: {shown}. The last "
-            "good checkpoint is kept."
+            "is not finite; lower the learning rate. "
+            + (f"User ids of the batch: {shown}. " if users else "")
+            + "The last good checkpoint is kept."
         )
 
     def _refuse_non_finite_weights(self, epoch: int) -> None:

@@ -2,14 +2,19 @@
 
 import abc
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.data_source import DataSource, DomainPairs, ViewRequest
+from tfcdr.distribution.one_device import Distribution
 from tfcdr.report_section import Names, Section
 from tfcdr.stage_model import StageModel
+
+if TYPE_CHECKING:  # An evaluator speaks of stages.
+    from tfcdr.evaluator import Evaluator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +32,24 @@ class Stage:
     """
 
     name: str
-    training: ViewRequest
+    training: ViewRequest | DomainPairs
     evaluation: ViewRequest
     batch_size: int
     epochs: int
     patience: int
     has_candidates: bool
+
+
+class Serving(NamedTuple):
+    """How an exported model answers.
+
+    Attributes:
+      top_k: items that a recommendation holds.
+      retrieval: how they are found, one of `serving.retrieval.KINDS`.
+    """
+
+    top_k: int = 10
+    retrieval: str = "brute_force"
 
 
 class System(abc.ABC):
@@ -41,10 +58,14 @@ class System(abc.ABC):
     Attributes:
       name: the system's name on the command line.
       config_class: its frozen dataclass of hyperparameters.
+      evaluation_options: the frozen dataclass that says how held-out examples are scored.
+      signatures: of the exported model.
     """
 
     name: ClassVar[str]
     config_class: ClassVar[type]
+    evaluation_options: ClassVar[type]
+    signatures: ClassVar[tuple[str, ...]]
 
     @abc.abstractmethod
     def stages(self, config: Any) -> tuple[Stage, ...]:
@@ -63,12 +84,34 @@ class System(abc.ABC):
         """Returns a fresh optimizer for a stage's model."""
 
     @abc.abstractmethod
-    def catalogue(self, stage: str) -> str:
-        """Names the item space that a stage's model ranks."""
+    def evaluator(self, data: DataSource, options: Any, distribution: Distribution) -> "Evaluator":
+        """Returns what scores held-out examples.
+
+        Args:
+          data: a prepared data set.
+          options: an instance of `evaluation_options`.
+          distribution: the devices and processes that share the work.
+        """
 
     @abc.abstractmethod
-    def history_space(self, config: Any) -> str:
-        """Names the item space whose ids the last stage reads in users' histories."""
+    def export(
+        self, config: Any, model: StageModel, data: DataSource, export_dir: Path, serving: Serving
+    ) -> Path:
+        """Writes the last stage's model as the next version for TensorFlow Serving.
+
+        Args:
+          config: the run's.
+          model: the last stage's.
+          data: what it was trained on.
+          export_dir: the folder that the server watches; made if it is not there.
+          serving: how it answers; a system that recommends nothing does not read it.
+
+        Returns:
+          The folder of the new version.
+
+        Raises:
+          RunError: `serving` asks for what cannot be had, or the folder cannot be written.
+        """
 
     @abc.abstractmethod
     def warm_start(self, model: StageModel, previous: StageModel) -> None:
@@ -97,7 +140,12 @@ class System(abc.ABC):
         """
         return ()
 
+    def measurements(self, config: Any, model: StageModel, data: DataSource) -> Mapping[str, float]:
+        """Returns what else metrics.json says of a finished run, by name; see `report_sections`."""
+        return {}
+
     def views(self, config: Any) -> tuple[str, ...]:
         """Names the views that a data set must hold, each once."""
         requests = [(stage.training, stage.evaluation) for stage in self.stages(config)]
-        return tuple(dict.fromkeys(request.view for pair in requests for request in pair))
+        read = [view for pair in requests for request in pair for view in request.views]
+        return tuple(dict.fromkeys(read))

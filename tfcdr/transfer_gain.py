@@ -48,18 +48,6 @@ class TransferGain(NamedTuple):
         )
 
 
-def check_metric(metric: str) -> tuple[str, int]:
-    """Splits "NDCG@10" into name and cut-off.
-
-    Raises:
-      ValueError: it is not a mean over interactions with a cut-off.
-    """
-    name, _, cutoff = metric.partition("@")
-    if name not in metrics.PER_RANK or not cutoff.isdigit():
-        raise ValueError(f"metric must be HR@k, NDCG@k or MRR@k. Received: {metric!r}.")
-    return name, int(cutoff)
-
-
 def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> TransferGain:
     """Compares two models on the same test interactions, user by user.
 
@@ -82,7 +70,7 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
     )
     if not np.array_equal(transfer.user, no_transfer.user):
         raise ValueError("The two models ranked different interactions.")
-    name, cutoff = check_metric(metric)
+    name, cutoff = metrics.split_metric(metric)
     values = pd.DataFrame(
         {
             "user": transfer.user,

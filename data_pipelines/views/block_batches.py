@@ -41,7 +41,8 @@ def block_batches(
 
     Returns:
       Batches of what `rows_of` makes and `example_weight`, every dimension static. The last batch
-      is filled up with rows of zeros whose `example_weight` is 0.
+      of training is filled up with the epoch's first rows, since batch normalisation sees every
+      row; of other splits, with rows of zeros whose `example_weight` is 0.
     """
     seed = tf.constant([split.seed, epoch], tf.int64)
     parsing = {
@@ -70,5 +71,10 @@ def block_batches(
         return {**batch, "example_weight": weight}
 
     windows = tf.data.TFRecordDataset(epoch_order(files, split, epoch)).batch(BLOCKS_PER_FILE)
-    rows = windows.enumerate().map(parsed, tf.data.AUTOTUNE).rebatch(split.batch_size)
+    rows = windows.enumerate().map(parsed, tf.data.AUTOTUNE)
+    if split.training:
+        steps = -(-split.examples // split.batch_size)
+        rows = rows.repeat().rebatch(split.batch_size).take(steps)
+    else:
+        rows = rows.rebatch(split.batch_size)
     return in_order(rows.map(filled, tf.data.AUTOTUNE))

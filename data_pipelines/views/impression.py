@@ -12,7 +12,8 @@ Batch:
 | `numerical` | [B, M] | float32 | values of the numerical columns |
 | `click` | [B] | float32 | 0 or 1 |
 | `conversion` | [B] | float32 | 0 or 1, never 1 without a click |
-| `example_weight` | [B] | float32 | 1, or 0 for the zero rows that fill up the last batch |
+| `example_weight` | [B] | float32 | 1, or 0 for the zero rows that fill up the last batch of \
+validation and test; training fills it up with rows again |
 """
 
 import dataclasses

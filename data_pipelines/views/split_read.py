@@ -24,6 +24,7 @@ class SplitRead:
       empty: for every sequence feature, how many examples have it empty.
       seed: the run's seed.
       columns: view `impression`: the number of categorical and of numerical columns.
+      examples: view `impression`: the split's number of rows.
     """
 
     view: str
@@ -36,6 +37,7 @@ class SplitRead:
     empty: Mapping[str, int]
     seed: int
     columns: tuple[int, int] = (0, 0)
+    examples: int = 0
 
     @property
     def training(self) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from launchers import finished_run
+from tfcdr.system import Serving
 
 TINY_RUN = (
     "--reader=synthetic",
@@ -54,7 +55,7 @@ def test_export_answers_like_the_run(workdir):
     order = [item for item in np.argsort(-catalogue, kind="stable") if item != 0][:3]
     assert best["items"].numpy().tolist() == [[targets[item].encode() for item in order]]
     np.testing.assert_allclose(best["scores"][0], catalogue[order], rtol=1e-5)
-    assert run.export(top_k=2, retrieval="brute_force") == workdir / "export" / "2"
+    assert run.export(Serving(top_k=2)) == workdir / "export" / "2"
 
 
 @pytest.mark.parametrize(

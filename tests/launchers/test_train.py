@@ -13,15 +13,14 @@ from data_pipelines.views.view import ExampleOptions
 from launchers import config_flags
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
-from tfcdr.evaluation import EvaluationOptions
-from tfcdr.systems.registry import SYSTEMS
+from tfcdr.systems.registry import EVALUATION_OPTIONS, SYSTEMS
 
 GROUPS = {
     "read": ReadOptions,
     "split": SplitOptions,
     "synthetic": SyntheticOptions,
     "examples": ExampleOptions,
-    "evaluation": EvaluationOptions,
+    **EVALUATION_OPTIONS,
     "titles": TitleOptions,
     **{name: system.config_class for name, system in SYSTEMS.items()},
 }
@@ -78,6 +77,8 @@ def train_from_csv(tmp_path):
         (["--peterrec.mask_share=1.5"], "mask_share must be in (0, 1]. Received: 1.5"),
         (["--peterrec.adaptation=magic"], "adaptation must be one of adapters, "),
         (["--evaluation.monitor=Luck@10"], "--evaluation.*: monitor must be one of "),
+        (["--impression_evaluation.monitor=AUC"], "has no meaning for --system=peterrec"),
+        (["--system=daa", "--evaluation.ks=5"], "--evaluation.ks has no meaning for --system=daa"),
         (["--evaluation.ks=0"], "--evaluation.*: ks must be positive"),
         (["--evaluation.protocol=sampled", "--evaluation.negatives=0"], "negatives must be at"),
         (["--examples.max_length=1"], "--examples.*: max_length must be at least 2"),
@@ -85,7 +86,7 @@ def train_from_csv(tmp_path):
         (["--split.kind=magic"], "magic"),
         (["--flagfile=nowhere.cfg"], "nowhere.cfg"),
         (["--report", "--titles.path=a", "--titles.text=title"], "--titles.*: text 'title' names"),
-        (["--compare_no_transfer", "--evaluation.monitor=AUC"], "metric must be HR@k, NDCG@k"),
+        (["--compare_no_transfer", "--evaluation.monitor=AUC"], "monitor must be HR@k, NDCG@k"),
         (
             ["--compare_no_transfer", "--peterrec.adaptation=from_scratch"],
             "transfers nothing already",

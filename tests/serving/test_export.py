@@ -9,7 +9,8 @@ import tensorflow as tf
 from tests.serving import tiny_models
 from tests.serving.conftest import TOP_K
 from tfcdr.errors import RunError
-from tfcdr.serving import export, warmup
+from tfcdr.serving import saved_model, warmup
+from tfcdr.serving.export import export_model
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def export_next(tmp_path, tiny_model):
         "top_k": TOP_K,
         "retrieval": "brute_force",
     }
-    return lambda **changes: export.export_model(
+    return lambda **changes: export_model(
         tiny_model, tmp_path / "export", **{**defaults, **changes}
     )
 
@@ -55,7 +56,7 @@ def test_no_version_is_ever_seen_half_written(tmp_path, export_next, monkeypatch
     rename, seen = pathlib.Path.rename, []
 
     def look_first(self, path):
-        seen.extend(export.versions(path.parent))
+        seen.extend(saved_model.versions(path.parent))
         files = {str(file.relative_to(self)) for file in self.rglob("*") if file.is_file()}
         assert {
             "saved_model.pb",
@@ -123,7 +124,7 @@ def test_scann_of_another_tensorflow_is_one_clear_error(export_next, monkeypatch
 def test_a_catalogue_too_small_for_scann_is_refused(tmp_path):
     source, _ = tiny_models.write_vocabularies(tmp_path)
     with pytest.raises(RunError, match="at least 16 items, the catalogue has 7"):
-        export.export_model(
+        export_model(
             tiny_models.pretraining_model(),
             tmp_path / "export",
             history_vocabulary=source,

@@ -53,7 +53,7 @@ class MemoryData:
     def vocabulary(self, space):
         return self._vocabularies[space]
 
-    def num_examples(self, view, split):
+    def num_examples(self, view, split, **options):
         return self._users
 
     def batches(self, view, split, *, batch_size, seed, epoch=0, rows=None, **options):

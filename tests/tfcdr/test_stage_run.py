@@ -49,7 +49,7 @@ class Numbers:
     def __init__(self, infinite=None):
         self.infinite = infinite
 
-    def num_examples(self, view, split):
+    def num_examples(self, view, split, **options):
         return USERS
 
     def batches(self, view, split, *, batch_size, seed, epoch, rows=None):

@@ -15,7 +15,6 @@ with "" and `scores` with the lowest float32.
 """
 
 import dataclasses
-from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -87,13 +86,3 @@ def latest_known(ids: tf.Tensor, length: int) -> tf.Tensor:
     known_last = tf.argsort(tf.sign(padded), axis=1, stable=True)
     compact = tf.gather(padded, known_last, batch_dims=1)
     return tf.ensure_shape(compact[:, -length:], [None, length])
-
-
-def captured_variables(
-    functions: Mapping[str, tf.types.experimental.ConcreteFunction],
-) -> list[tf.Variable]:
-    """Returns every variable that the functions read, each once."""
-    found = {}
-    for function in functions.values():
-        found.update((variable.ref(), variable) for variable in function.variables)
-    return list(found.values())

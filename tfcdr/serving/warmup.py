@@ -18,7 +18,7 @@ def write_requests(saved_model: Path, requests: Requests) -> None:
 
     Args:
       saved_model: the folder of the SavedModel.
-      requests: for each signature, its inputs by name, arrays of bytes [batch, any].
+      requests: for each signature, its inputs by name, arrays of any type.
     """
     path = saved_model / FILE
     path.parent.mkdir()
@@ -27,7 +27,7 @@ def write_requests(saved_model: Path, requests: Requests) -> None:
             request = predict_pb2.PredictRequest()
             request.model_spec.signature_name = signature
             for name, rows in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(rows, tf.string))
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(rows))
             log = prediction_log_pb2.PredictLog(request=request)
             entry = prediction_log_pb2.PredictionLog(predict_log=log)
             writer.write(entry.SerializeToString())

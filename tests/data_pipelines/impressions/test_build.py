@@ -41,7 +41,8 @@ def read_rows(data, split, domain="target", batch_size=64, **others):
     present = joined.pop("example_weight") == 1
     for name, values in joined.items():
         assert not values[~present].any(), name
-    return {name: values[present] for name, values in joined.items()}
+    number = data.num_examples("impression", split, domain=domain)
+    return {name: values[present][:number] for name, values in joined.items()}
 
 
 def as_set(rows):
@@ -104,6 +105,16 @@ def test_batches_are_static_and_typed(prepared):
         "conversion": ([48], "float32"),
         "example_weight": ([48], "float32"),
     }
+
+
+def test_training_fills_its_last_batch_with_the_first_rows(prepared):
+    number = prepared.num_examples("impression", "train")
+    for size in (number - 3, 2 * number + 5):
+        batches = prepared.batches("impression", "train", batch_size=size, seed=0)
+        read = [batch["numerical"] for batch in batches.as_numpy_iterator()]
+        rows = np.concatenate(read)
+        assert len(rows) == size * -(-number // size)
+        np.testing.assert_array_equal(rows, np.resize(rows[:number], rows.shape))
 
 
 def test_epochs_differ_in_order_only_and_resume(prepared):

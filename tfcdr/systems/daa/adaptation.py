@@ -15,6 +15,9 @@ from tfcdr.systems.daa.critic import Critic, CriticLosses, critic_losses
 from tfcdr.systems.daa.task_model import ImpressionModel, by_task, task_losses
 from tfcdr.uniform_draws import uniform
 
+# The scorer that the target model started from.
+SOURCE_MODEL = "source model"
+
 
 class AdaptationModel(ImpressionModel, abc.ABC):
     """A frozen source model, a target model that starts from it, and two critics.
@@ -61,6 +64,9 @@ class AdaptationModel(ImpressionModel, abc.ABC):
         for network in (self.source_network, self.network):
             network.set_weights(source.get_weights())
         self.source_network.trainable = False
+
+    def scorers(self) -> dict[str, Backbone]:
+        return {**super().scorers(), SOURCE_MODEL: self.source_network}
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:

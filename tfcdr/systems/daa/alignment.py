@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -131,17 +130,21 @@ def plane_points(features: DomainFeatures) -> PlanePoints:
     """Projects both domains onto the first two principal components of all rows together.
 
     Args:
-      features: of both domains. With a single feature, or row, the missing axes are 0.
+      features: of both domains. The axes of components without variance are 0.
     """
-    values = np.concatenate(features)
-    components = PCA(min(2, *values.shape), svd_solver="full")
-    # Features without any variance have no shares of it.
-    with np.errstate(invalid="ignore"):
-        found = components.fit_transform(values)
-    missing = 2 - found.shape[1]
-    points = np.pad(found, ((0, 0), (0, missing)))
-    shares = np.pad(np.nan_to_num(components.explained_variance_ratio_), (0, missing))
-    return PlanePoints(*np.split(points, [len(features.source)]), shares)
+    values = np.concatenate(features).astype(np.float64)
+    values -= values.mean(0)
+    # Of the covariance: with many rows much faster than a decomposition of the rows.
+    variances, components = np.linalg.eigh(values.T @ values)
+    planar = np.zeros((values.shape[1], 2))
+    shares = np.zeros(2)
+    for axis in range(min(2, len(variances))):
+        component = components[:, -1 - axis]
+        if variances[-1 - axis] > 0:
+            # A component's sign is arbitrary; its largest entry is positive here.
+            planar[:, axis] = component * np.sign(component[np.abs(component).argmax()])
+            shares[axis] = variances[-1 - axis] / variances.sum()
+    return PlanePoints(*np.split(values @ planar, [len(features.source)]), shares)
 
 
 def _features(network: Backbone, rows: Columns) -> np.ndarray:

@@ -62,7 +62,7 @@ class DaaConfig:
       adaptation: how the target model is trained. "alternating" is DAA: several steps of the
         critics, then one of the model; "gradient_reversal" updates both at once through a
         gradient-reversal layer. Baselines: "fine_tune" (from the source model, no critics) and
-        "target_only" (from a random start).
+        "target_only" (from a random start, with the source stage's step size and penalty).
       critic: "wasserstein", or "released": ends in a log-softmax over its one output, which is
         0 whatever the features, so that the model gets no adversarial signal.
       real_weights: weights rho_1, rho_2 in a critic's loss of its own and of the other critic's
@@ -103,7 +103,7 @@ class DaaConfig:
     source_epochs: int = 50
     adaptation: str = "alternating"
     critic: str = "wasserstein"
-    real_weights: tuple[float, float] = (0.5, 0.5)
+    real_weights: tuple[float, ...] = (0.5, 0.5)
     fake_features: str = "train"
     critic_hidden: int = 64
     gradient_penalty: float = 10.0

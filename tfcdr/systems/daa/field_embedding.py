@@ -9,7 +9,8 @@ class FieldEmbedding(tf.keras.layers.Layer):
     """One table for the values of all categorical columns, one affine map for the numerical ones.
 
     The row of a value of column f is the value plus the sizes of the columns before f (SPEC
-    section 1). A value beyond its column's size would read the next column's rows: check before.
+    section 1). A value out of its column's range, which would read another column's rows, has the
+    vector 0.
     """
 
     def __init__(self, field_sizes: tuple[int, ...], width: int, **kwargs: object) -> None:
@@ -42,6 +43,9 @@ class FieldEmbedding(tf.keras.layers.Layer):
         Returns:
           Float [batch, F + 1, width], the numerical columns' vector last.
         """
-        offsets = tf.cumsum(tf.constant(self.field_sizes, categorical.dtype), exclusive=True)
-        of_values = tf.gather(self.table, categorical + offsets)
+        sizes = tf.constant(self.field_sizes, categorical.dtype)
+        known = (categorical >= 0) & (categorical < sizes)
+        rows = tf.where(known, categorical + tf.cumsum(sizes, exclusive=True), 0)
+        of_values = tf.gather(self.table, rows)
+        of_values *= tf.cast(known, of_values.dtype)[:, :, tf.newaxis]
         return tf.concat([of_values, self.numerical_layer(numerical)], 1)

@@ -1,19 +1,35 @@
 """AUC and log loss of predicted probabilities: over all rows, or by chunks as in the release."""
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+
+from tfcdr.metrics import exact_auc
 
 
-def auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Returns the exact area under the ROC curve; NaN where a class is missing.
+def auc_influence(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns each row's part in the sampling error of the area under the ROC curve.
+
+    A positive's is the share of negatives below it minus the area, divided by the number of
+    positives; a negative's the same the other way round. The sum of their squares is DeLong's
+    variance (Biometrics, 1988), also of differences and means of areas over the same rows.
 
     Args:
       labels: 0 or 1, [rows].
-      probabilities: float [rows]; any increasing function of them does.
+      scores: float [rows].
+
+    Returns:
+      Float64 [rows]; NaN where a class is missing.
     """
-    if len(np.unique(labels)) < 2:
-        return float("nan")
-    return float(roc_auc_score(labels, probabilities))
+    positive = labels > 0
+    placed = np.zeros(len(labels))
+    for group, other in ((positive, ~positive), (~positive, positive)):
+        if not other.any():
+            return np.full(len(labels), np.nan)
+        beside = np.sort(scores[other])
+        below = np.searchsorted(beside, scores[group], side="left")
+        not_above = np.searchsorted(beside, scores[group], side="right")
+        share = (below + not_above) / 2 / len(beside)
+        placed[group] = (share - share.mean()) / len(share)
+    return np.where(positive, placed, -placed)
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -48,6 +64,6 @@ def chunked(
     starts = range(0, len(labels), chunk_rows)
     parts = [slice(start, start + chunk_rows) for start in starts]
     return {
-        "auc": np.array([auc(labels[part], probabilities[part]) for part in parts]),
+        "auc": np.array([exact_auc(labels[part], probabilities[part]) for part in parts]),
         "log_loss": np.array([log_loss(labels[part], probabilities[part]) for part in parts]),
     }

@@ -4,9 +4,12 @@ import tensorflow as tf
 
 from tfcdr import losses
 from tfcdr.stage_model import Batch, StageModel
-from tfcdr.systems.daa.backbone import TASKS
+from tfcdr.systems.daa.backbone import TASKS, Backbone
 from tfcdr.systems.daa.backbones import make_backbone
 from tfcdr.systems.daa.config import DaaConfig
+
+# The scorer that is trained.
+MODEL = "model"
 
 
 class ImpressionModel(StageModel):
@@ -49,6 +52,10 @@ class ImpressionModel(StageModel):
           Float32 [batch, tasks], the tasks in the order of `backbone.TASKS`.
         """
         return tf.sigmoid(self.network(categorical, numerical).logits)
+
+    def scorers(self) -> dict[str, Backbone]:
+        """Returns the networks whose probabilities evaluation compares, by name."""
+        return {MODEL: self.network}
 
     def _columns_spec(self, prefix: str = "") -> dict[str, tf.TensorSpec]:
         fields, numerical = len(self.network.field_sizes), self.network.num_numerical

@@ -7,13 +7,14 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
+from tfcdr.ranking_system import RankingSystem
 from tfcdr.stage_model import StageModel
-from tfcdr.system import Stage, System
+from tfcdr.system import Stage
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 
 
-class PeterRec(System):
+class PeterRec(RankingSystem):
     """Pre-training on source sequences, then parameter-efficient adaptation to the target."""
 
     name = "peterrec"

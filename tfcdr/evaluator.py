@@ -1,0 +1,47 @@
+"""Tells how good the models of a system are on held-out examples of one data set."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+from tfcdr.stage_model import StageModel
+from tfcdr.system import Stage
+from tfcdr.transfer_gain import TransferGain
+
+
+class Evaluator(abc.ABC):
+    """Scores held-out examples; what its scores are, is its own business.
+
+    Attributes:
+      monitor: the figure that selects the best epoch; the greater, the better.
+    """
+
+    monitor: str
+
+    @abc.abstractmethod
+    def check_data(self, stage: Stage, split: str) -> None:
+        """Opens a split, so that what the data lacks is known before any work."""
+
+    @abc.abstractmethod
+    def validation(self, stage: Stage, model: StageModel) -> dict[str, float]:
+        """Returns the figures of an epoch, `monitor` among them."""
+
+    @abc.abstractmethod
+    def scores(self, stage: Stage, model: StageModel, split: str) -> Any:
+        """Scores every example of a split by the model and by what it is compared with."""
+
+    @abc.abstractmethod
+    def headline(self, scores: Any) -> dict[str, float]:
+        """Returns the model's figures over all examples."""
+
+    @abc.abstractmethod
+    def table(self, scores: Any) -> list[dict[str, Any]]:
+        """Returns rows with equal keys: figures of every scorer, and of groups of examples."""
+
+    @abc.abstractmethod
+    def format_table(self, rows: Sequence[dict[str, Any]]) -> str:
+        """Returns rows of `table` as text for a terminal."""
+
+    @abc.abstractmethod
+    def transfer_gain(self, transfer: Any, no_transfer: Any, seed: int) -> TransferGain:
+        """Compares two models' scores of the same split by `monitor`."""

@@ -1,0 +1,107 @@
+"""DAA's stages and how the target model starts from the source model."""
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfcdr import optimizers
+from tfcdr.data_source import DomainPairs, ImpressionSource, ViewRequest
+from tfcdr.distribution.one_device import Distribution
+from tfcdr.serving.signatures import SERVING_DEFAULT
+from tfcdr.system import Serving, Stage, System
+from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
+from tfcdr.systems.daa.config import DaaConfig
+from tfcdr.systems.daa.evaluation import ImpressionEvaluationOptions, ImpressionEvaluator
+from tfcdr.systems.daa.signatures import export_model
+from tfcdr.systems.daa.task_model import ImpressionModel, MetaTaskModel, TaskModel
+
+_ADVERSARIAL = {"alternating": AlternatingModel, "gradient_reversal": ReversalModel}
+
+
+class Daa(System):
+    """Training on source impressions, then adapting to the target against two domain critics."""
+
+    name = "daa"
+    config_class = DaaConfig
+    evaluation_options = ImpressionEvaluationOptions
+    signatures = (SERVING_DEFAULT,)
+
+    def stages(self, config: DaaConfig) -> tuple[Stage, ...]:
+        of_source, of_target = (
+            ViewRequest("impression", {"domain": role}) for role in ("source", "target")
+        )
+        source = Stage(
+            name="source",
+            training=of_source,
+            evaluation=of_source,
+            batch_size=config.source_batch_size,
+            epochs=config.source_epochs,
+            patience=config.patience,
+            has_candidates=False,
+        )
+        pairs = config.adaptation in _ADVERSARIAL
+        adapt = Stage(
+            name="adapt",
+            training=DomainPairs(of_source, of_target) if pairs else of_target,
+            evaluation=of_target,
+            batch_size=config.adapt_batch_size,
+            epochs=config.adapt_epochs,
+            patience=config.patience,
+            has_candidates=False,
+        )
+        return (source, adapt) if config.starts_from_source else (adapt,)
+
+    def build(
+        self, stage: str, config: DaaConfig, data: ImpressionSource, seed: int
+    ) -> ImpressionModel:
+        columns = data.field_sizes, len(data.numerical_columns)
+        if stage == "adapt" and config.adaptation in _ADVERSARIAL:
+            return _ADVERSARIAL[config.adaptation](config, *columns, seed)
+        kind = MetaTaskModel if config.backbone == "metaheac" else TaskModel
+        weights = (1.0, 1.0)
+        if stage == "adapt":
+            weights = (config.click_weight, config.conversion_weight)
+        return kind(config, *columns, seed, weights)
+
+    def optimizer(self, stage: str, config: DaaConfig) -> tf.keras.optimizers.Optimizer:
+        # A random start needs the source stage's settings, also on the target.
+        if stage == "adapt" and config.starts_from_source:
+            return optimizers.pytorch_adam(config.adapt_learning_rate, config.adapt_l2)
+        return optimizers.pytorch_adam(config.source_learning_rate, config.source_l2)
+
+    def evaluator(
+        self,
+        data: ImpressionSource,
+        options: ImpressionEvaluationOptions,
+        distribution: Distribution,
+    ) -> ImpressionEvaluator:
+        return ImpressionEvaluator(data, options, distribution)
+
+    def export(
+        self,
+        config: DaaConfig,
+        model: ImpressionModel,
+        data: ImpressionSource,
+        export_dir: Path,
+        serving: Serving,
+    ) -> Path:
+        """Exports the signature of `signatures.py`; there is nothing to recommend."""
+        del config, serving
+        return export_model(
+            model,
+            export_dir,
+            categorical=data.categorical_columns,
+            numerical=data.numerical_columns,
+        )
+
+    def warm_start(self, model: ImpressionModel, previous: ImpressionModel) -> None:
+        """Copies the source model, running values of batch normalisation included."""
+        if isinstance(model, AdaptationModel):
+            model.start_from(previous.network)
+        else:
+            model.network.set_weights(previous.network.get_weights())
+
+    def without_transfer(self, config: DaaConfig) -> DaaConfig:
+        """Trains the same network on the target's labels from a random start."""
+        return dataclasses.replace(config, adaptation="target_only")
