@@ -140,6 +140,11 @@ def _train(
     titles = _titles() if distribution.is_chief else {}
     with distribution.chief_first():
         data = data_flags.open_or_build(data_dir, system.views(config))
+    if baseline_config is not None and not data.metadata["sources"]:
+        raise program.FlagError(
+            f"--compare_no_transfer: {data_dir} has the domain {data.metadata['target']} alone, so "
+            "that nothing is transferred; leave it out."
+        )
     print(data_flags.describe(data.metadata))
     for line in data_flags.few_shards(data, system.views(config), distribution.num_workers):
         print(line)

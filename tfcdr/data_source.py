@@ -40,7 +40,7 @@ class DataSource(Protocol):
         """Items T in a history."""
 
     def vocabulary(self, space: str) -> Vocabulary:
-        """Returns the vocabulary of item space "source" or "target"."""
+        """Returns the vocabulary of item space "source", "target" or "joint"."""
 
     def vocabulary_path(self, space: str) -> Path:
         """Returns the text file in which line i (from 0) is the token of id i + 1."""

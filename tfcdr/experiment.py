@@ -159,6 +159,12 @@ class Experiment:
             )
         if settings["data_fingerprint"] != self._data.fingerprint:
             raise RunError(f"{pretrained.path}: a run on other data, so that its ids differ.")
+        for stage in self._stages[:-1]:
+            if not tf.train.latest_checkpoint(pretrained.checkpoints(stage.name, "best")):
+                raise RunError(
+                    f"{pretrained.path}: no checkpoint of stage {stage.name}: the run has not "
+                    "finished an epoch of it, or its configuration has no such stage."
+                )
 
     def _model_of(self, stage: Stage, folder: RunFolder) -> StageModel:
         """Rebuilds the model of a stage with the weights of its best epoch in a run."""

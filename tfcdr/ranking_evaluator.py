@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfcdr import evaluation, transfer_gain
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
 from tfcdr.evaluation import EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.evaluator import Evaluator
 from tfcdr.stage_model import StageModel
@@ -54,11 +55,21 @@ class RankingEvaluator(Evaluator):
         self._batches(stage, split, sampled=True)
 
     def validation(self, stage: Stage, model: StageModel) -> dict[str, float]:
-        """Ranks by the chosen protocol, if the stage's view has candidates for it."""
+        """Ranks by the chosen protocol, if the stage's view has candidates for it.
+
+        Raises:
+          RunError: the model can rank no validation interaction.
+        """
         sampled = self._options.protocol == "sampled" and stage.has_candidates
         protocol = "sampled" if sampled else "full"
         ranks = self._ranks(stage, model, "validation", [protocol])
-        return ranks[protocol, evaluation.MODEL].summary(self._options.ks)
+        figures = ranks[protocol, evaluation.MODEL].summary(self._options.ks)
+        if not figures:
+            raise RunError(
+                f"stage {stage.name}: no validation user has a history that the model can read, so "
+                "that no epoch can be chosen; check how the conversion splits the data (--split.*)."
+            )
+        return figures
 
     def scores(self, stage: Stage, model: StageModel, split: str) -> RanksByScorer:
         return self._ranks(stage, model, split, evaluation.PROTOCOLS)

@@ -26,12 +26,12 @@ def evaluator(data, **options):
 
 @pytest.mark.parametrize("batch_size", [7, 1000])
 def test_figures_over_all_rows_at_once(batch_size):
-    data, adapted = MemoryImpressions(rows=90), config()
+    data, adapted = MemoryImpressions(target=90), config()
     stage = SYSTEM.stages(adapted)[1]
     model = SYSTEM.build("adapt", adapted, data, seed=0)
     judge = evaluator(data, batch_size=batch_size, chunk_rows=40)
     scores = judge.scores(stage, model, "test")
-    rows = data.rows("test", "target")
+    rows = data.columns("target")
     expected = model.probabilities(rows["categorical"], rows["numerical"]).numpy()
     np.testing.assert_allclose(scores.probabilities["model"], expected, rtol=1e-5)
     headline, table = judge.headline(scores), judge.table(scores)
@@ -54,7 +54,7 @@ def test_figures_over_all_rows_at_once(batch_size):
 
 
 def test_a_validation_without_conversions_says_what_to_do():
-    data, adapted = MemoryImpressions(rows=20, converts=False), config()
+    data, adapted = MemoryImpressions(20, 20, converts=False), config()
     model = SYSTEM.build("source", adapted, data, seed=0)
     stage = SYSTEM.stages(adapted)[0]
     with pytest.raises(RunError, match=r"all alike in conversion.*validation_share"):
@@ -105,7 +105,7 @@ def test_options_out_of_range_are_named(fields, named):
 
 
 def test_it_reads_with_the_stage_request():
-    data = MemoryImpressions(rows=20)
+    data = MemoryImpressions(20, 20)
     stage = SYSTEM.stages(config())[0]
     evaluator(data).check_data(stage, "validation")
     assert data.requests == [("impression", "validation", {"domain": "source"})]

@@ -69,7 +69,7 @@ def test_adapting_starts_from_the_source_model(adaptation):
     source.network.bottom.norms[0].running_mean.assign_add([1.0] * 6)
     adapted = SYSTEM.build("adapt", chosen, data, 0)
     SYSTEM.warm_start(adapted, source)
-    rows = data.rows("test", "target")
+    rows = data.columns("target")
     columns = rows["categorical"], rows["numerical"]
     np.testing.assert_array_equal(adapted.probabilities(*columns), source.probabilities(*columns))
 
@@ -110,7 +110,7 @@ def test_the_source_model_in_the_table_is_the_one_that_was_trained(tmp_path):
     metrics = run.run()
     source = SYSTEM.build("source", config(**SMALL), MemoryImpressions(), 0)
     restored = run._model_of(SYSTEM.stages(config(**SMALL))[0], RunFolder(tmp_path))
-    rows = MemoryImpressions().rows("test", "target")
+    rows = MemoryImpressions().columns("target")
     columns = rows["categorical"], rows["numerical"]
     adapted = run.best_model()
     np.testing.assert_allclose(
@@ -140,20 +140,10 @@ def test_a_source_run_of_another_backbone_is_refused(tmp_path):
 
 
 def test_pairs_cycle_the_shorter_source():
-    class Uneven(MemoryImpressions):
-        def num_examples(self, view, split, domain):
-            return 64 if domain == "target" else 16
-
-        def rows(self, split, domain):
-            rows = super().rows(split, domain)
-            return rows if domain == "target" else {k: v[:16] for k, v in rows.items()}
-
-        def batches(self, view, split, *, domain, **others):
-            data = MemoryImpressions(64 if domain == "target" else 16)
-            return data.batches(view, split, domain=domain, **others)
-
     pairs = SYSTEM.stages(config())[1].training
-    batches = list(pairs.batches(Uneven(), "train", 8, seed=0, epoch=0).as_numpy_iterator())
+    batches = list(
+        pairs.batches(MemoryImpressions(source=16), "train", 8, seed=0, epoch=0).as_numpy_iterator()
+    )
     assert len(batches) == 8
     source = np.concatenate([batch["source_numerical"] for batch in batches])
     # Four passes over the sixteen rows, in four orders.

@@ -129,3 +129,18 @@ def test_finetuning_needs_a_pretrained_extractor_unless_told_otherwise(tmp_path,
     (start,) = starts
     for weight, taken in zip(extractor.best_model().extractor.weights, start, strict=True):
         np.testing.assert_array_equal(weight, taken)
+
+
+def test_a_validation_without_histories_says_so(tmp_path):
+    class WithoutHistories(MemoryData):
+        def batches(self, view, split, **others):
+            batches = super().batches(view, split, **others)
+            if split == "train":
+                return batches
+            return batches.map(lambda b: {**b, "history": tf.zeros_like(b["history"])})
+
+    folder = RunFolder(tmp_path)
+    folder.claim({"system": "timirec"})
+    experiment = Experiment(TiMiRec(), CONFIG, WithoutHistories(), folder, OPTIONS, 0, False)
+    with pytest.raises(RunError, match="stage pretrain: no validation user has a history"):
+        experiment.run()

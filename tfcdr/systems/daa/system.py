@@ -1,6 +1,7 @@
 """DAA's stages and how the target model starts from the source model."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -8,8 +9,10 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DomainPairs, ImpressionSource, ViewRequest
 from tfcdr.distribution.one_device import Distribution
+from tfcdr.report_section import Names, Section
 from tfcdr.serving.signatures import SERVING_DEFAULT
 from tfcdr.system import Serving, Stage, System
+from tfcdr.systems.daa import report
 from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.evaluation import ImpressionEvaluationOptions, ImpressionEvaluator
@@ -105,3 +108,16 @@ class Daa(System):
     def without_transfer(self, config: DaaConfig) -> DaaConfig:
         """Trains the same network on the target's labels from a random start."""
         return dataclasses.replace(config, adaptation="target_only")
+
+    def report_sections(
+        self, config: DaaConfig, model: ImpressionModel, data: ImpressionSource, names: Names
+    ) -> Sequence[Section]:
+        """Shows the features of both domains before and after."""
+        del names  # Impressions have neither users nor items.
+        return report.sections(self.stages(config)[-1], model, data)
+
+    def measurements(
+        self, config: DaaConfig, model: ImpressionModel, data: ImpressionSource
+    ) -> Mapping[str, float]:
+        """Measures how well the domains can be told apart; see `report.measurements`."""
+        return report.measurements(self.stages(config)[-1], model, data)
