@@ -66,13 +66,14 @@ class Experiment:
         """Opens every split of every stage, so that what the data lacks is known at once.
 
         Raises:
-          RunError: a batch size that the replicas cannot share, or a pre-trained run of other data
-            or another system.
+          RunError: a stage or a batch size that the replicas cannot share, or a pre-trained run of
+            other data or another system.
           ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
             the data cannot give what the configuration asks for.
         """
         if self._pretrained is not None:
             self._check_pretrained(self._pretrained)
+        self._system.check_distribution(self._config, self._distribution)
         for stage in self._stages:
             self._distribution.check_batch_size(stage.name, stage.batch_size)
             self._training_batches(stage)

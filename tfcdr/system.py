@@ -127,6 +127,9 @@ class System(abc.ABC):
           RunError: the configuration trains nothing on the target.
         """
 
+    def check_distribution(self, config: Any, distribution: Distribution) -> None:
+        """Raises RunError if the devices cannot share the steps of some stage."""
+
     def report_sections(
         self, config: Any, model: StageModel, data: DataSource, names: Names
     ) -> Sequence[Section]:

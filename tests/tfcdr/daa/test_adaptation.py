@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from tests.tfcdr.daa.small import FIELD_SIZES, NUMERICAL, compiled, config, pairs
 from tfcdr.data_source import check_batch
-from tfcdr.errors import RunError
 from tfcdr.systems.daa.adaptation import AlternatingModel, ReversalModel, reverse_gradient
 from tfcdr.systems.daa.backbones import make_backbone
 
@@ -129,16 +128,6 @@ def test_critics_see_the_mode_that_the_configuration_names():
         trained.set_weights(start)
         other = trained.network(*columns, training=mode != "train").features
         assert np.abs(features - other).max() > 0.1
-
-
-def test_several_replicas_are_refused():
-    if len(tf.config.list_logical_devices("CPU")) < 2:
-        pytest.skip("needs two logical devices")
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
-        trained = model()
-    with pytest.raises(RunError, match="runs on one device"):
-        strategy.run(trained.train_step, (pairs(),))
 
 
 def test_xla_makes_the_same_steps():

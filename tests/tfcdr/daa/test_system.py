@@ -9,6 +9,7 @@ import pytest
 from tests.tfcdr.daa.memory_impressions import MemoryImpressions
 from tests.tfcdr.daa.small import BACKBONES, config
 from tfcdr.data_source import DomainPairs
+from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.experiment import Experiment
 from tfcdr.run_folder import RunFolder
@@ -129,6 +130,17 @@ def test_transfer_gain_compares_finished_runs(tmp_path):
     gain = run.transfer_gain(alone)
     assert gain.metric == "AUC"
     assert gain.low <= gain.gain <= gain.high
+
+
+def test_alternating_needs_one_device():
+    several = Distribution()
+    several.num_replicas = 2
+    SYSTEM.check_distribution(config(adaptation="gradient_reversal"), several)
+    with pytest.raises(RunError, match="alternating adaptation runs on one device"):
+        SYSTEM.check_distribution(config(), several)
+    with pytest.raises(RunError, match="batch sizes must be multiples of 8"):
+        meta = {"backbone": "metaheac", "adaptation": "fine_tune", "adapt_batch_size": 12}
+        SYSTEM.check_distribution(config(**meta), several)
 
 
 def test_a_source_run_of_another_backbone_is_refused(tmp_path):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfcdr import losses, optimizers
-from tfcdr.errors import RunError
 from tfcdr.stage_model import Batch, Gradients
 from tfcdr.systems.daa.backbone import Backbone, Prediction
 from tfcdr.systems.daa.backbones import make_backbone
@@ -184,22 +183,14 @@ class AlternatingModel(AdaptationModel):
         return {**named, "critic_loss": critic_loss, "gradient_penalty": penalty}, gradients
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Updates the critics, and the model where its turn has come.
+        """Updates the critics, and the model where its turn has come; for one replica alone.
 
         Args:
           batch: all rows.
 
         Returns:
           The losses before the updates, so that every step has all of them.
-
-        Raises:
-          RunError: several replicas, between which nothing can pass in a conditional update.
         """
-        if tf.distribute.get_replica_context().num_replicas_in_sync > 1:
-            raise RunError(
-                "the alternating adaptation runs on one device; use --strategy=default, or "
-                "adaptation=gradient_reversal."
-            )
         compute = tf.function(self.critic_losses_and_gradients, jit_compile=self.jit_compile)
         named, gradients = compute(batch)
         pairs = zip(gradients, self.critic_variables, strict=True)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DomainPairs, ImpressionSource, ViewRequest
 from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
 from tfcdr.report_section import Names, Section
 from tfcdr.serving.signatures import SERVING_DEFAULT
 from tfcdr.system import Serving, Stage, System
@@ -97,6 +98,22 @@ class Daa(System):
             categorical=data.categorical_columns,
             numerical=data.numerical_columns,
         )
+
+    def check_distribution(self, config: DaaConfig, distribution: Distribution) -> None:
+        # Nothing can pass between replicas in an update that only some steps make.
+        if config.adaptation == "alternating" and distribution.num_replicas > 1:
+            raise RunError(
+                f"--strategy={distribution.name}: the alternating adaptation runs on one device; "
+                "use --strategy=default, or --daa.adaptation=gradient_reversal."
+            )
+        parts = 2 * config.meta_batches * distribution.num_replicas
+        sizes = [stage.batch_size for stage in self.stages(config)]
+        if config.backbone == "metaheac" and any(size % parts for size in sizes):
+            raise RunError(
+                f"--strategy={distribution.name}: with --daa.backbone=metaheac, batch sizes must be "
+                f"multiples of {parts}, so that each of {distribution.num_replicas} devices has "
+                "whole support and query parts."
+            )
 
     def warm_start(self, model: ImpressionModel, previous: ImpressionModel) -> None:
         """Copies the source model, running values of batch normalisation included."""
