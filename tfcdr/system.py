@@ -129,6 +129,7 @@ class System(abc.ABC):
 
     def check_distribution(self, config: Any, distribution: Distribution) -> None:
         """Raises RunError if the devices cannot share the steps of some stage."""
+        del config, distribution  # Most can.
 
     def report_sections(
         self, config: Any, model: StageModel, data: DataSource, names: Names

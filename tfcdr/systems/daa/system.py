@@ -110,9 +110,9 @@ class Daa(System):
         sizes = [stage.batch_size for stage in self.stages(config)]
         if config.backbone == "metaheac" and any(size % parts for size in sizes):
             raise RunError(
-                f"--strategy={distribution.name}: with --daa.backbone=metaheac, batch sizes must be "
-                f"multiples of {parts}, so that each of {distribution.num_replicas} devices has "
-                "whole support and query parts."
+                f"--strategy={distribution.name}: with --daa.backbone=metaheac, batch sizes must "
+                f"be multiples of {parts}, so that each of {distribution.num_replicas} devices "
+                "has whole support and query parts."
             )
 
     def warm_start(self, model: ImpressionModel, previous: ImpressionModel) -> None:
