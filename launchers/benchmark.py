@@ -1,6 +1,8 @@
 """Measures how fast a stage trains, and against what.
 
     python launchers/benchmark.py --system=peterrec --stage=pretrain --peterrec.channels=256
+    python launchers/benchmark.py --system=daa --stage=adapt \
+      --against="tfcdr daa.adaptation=fine_tune"
     python launchers/benchmark.py --system=peterrec --stage=pretrain --against=release \
       --against="tfcdr data.items=1000000 peterrec.table_update=touched_rows"
 
@@ -27,6 +29,7 @@ from launchers.benchmarking.alternation import Timing
 from launchers.benchmarking.contender_process import ContenderProcess
 from launchers.benchmarking.contenders import OURS, Plan
 from launchers.benchmarking.generated_data import DataSizes
+from launchers.benchmarking.kernels import MATRIX_PRODUCTS
 from tfcdr.systems.registry import SYSTEMS
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to measure.")
@@ -124,6 +127,12 @@ def _figures(
                 for part, flops in process.facts.get("kernel_flops", {}).items()
             },
         }
+        if "product_flops" in process.facts:
+            machine = process.facts["kernel_flops"][MATRIX_PRODUCTS] / (
+                timings[name, MATRIX_PRODUCTS].median
+            )
+            reached = process.facts["product_flops"] / timings[name, "step"].median
+            figures["contenders"][name]["share_of_product_rate"] = reached / machine
         if name != OURS:
             speedup = alternation.ratio(timings[name, "step"], timings[OURS, "step"])
             figures["speedup"][name] = dataclasses.asdict(speedup)
@@ -137,18 +146,16 @@ def _describe(figures: Mapping[str, Any]) -> str:
     milliseconds = {
         part: 1e3 * timing["median_seconds"] for part, timing in ours["timings"].items()
     }
-    forward, gradients, step = (milliseconds[part] for part in ("forward", "gradients", "step"))
     lines = [
         "",
         f"{figures['system']} {figures['stage']} on {machine['cores']} cores, "
         f"{machine['processor']}, TensorFlow {ours['tensorflow']} on {'+'.join(ours['devices'])}",
-        f"batch {ours['batch_size']}, length {figures['data']['length']}, "
-        f"{figures['data']['items']:,} items, {ours['parameters']:,} trainable parameters",
+        f"batch {ours['batch_size']}, {ours['inputs']}, "
+        f"{ours['parameters']:,} trainable parameters",
         "",
-        f"step, batches in memory   {step:9.2f} ms  {rates['step']:12,.0f} examples/s",
-        f"  forward                 {forward:9.2f} ms",
-        f"  backward                {gradients - forward:9.2f} ms",
-        f"  update                  {step - gradients:9.2f} ms",
+        f"step, batches in memory   {milliseconds['step']:9.2f} ms  "
+        f"{rates['step']:12,.0f} examples/s",
+        *(f"  {name:<23} {time:9.2f} ms" for name, time in _phases(ours, milliseconds).items()),
         f"step, from records        {milliseconds['training']:9.2f} ms  "
         f"{rates['training']:12,.0f} examples/s",
         f"input pipeline alone      {milliseconds['pipeline']:9.2f} ms  "
@@ -158,6 +165,11 @@ def _describe(figures: Mapping[str, Any]) -> str:
         f"peak memory {ours['peak_bytes'] / 2**30:.2f} GiB",
     ]
     lines += [f"{name:<25} {rate:9.0f} GFLOP/s" for name, rate in ours["gflops_per_second"].items()]
+    if "share_of_product_rate" in ours:
+        lines.append(
+            f"matrix products of a step {ours['product_flops'] / 1e9:7.1f} GFLOP, forward and "
+            f"backward: {ours['share_of_product_rate']:.0%} of the machine's rate of them"
+        )
     for name, speedup in figures["speedup"].items():
         rival = figures["contenders"][name]
         low, high = speedup["quartiles"]
@@ -170,6 +182,20 @@ def _describe(figures: Mapping[str, Any]) -> str:
             f"alternating turns: {low:.2f}x to {high:.2f}x)",
         ]
     return "\n".join(lines)
+
+
+def _phases(facts: Mapping[str, Any], milliseconds: Mapping[str, float]) -> dict[str, float]:
+    """Returns what a step spends its time on, by name."""
+    step, gradients = milliseconds["step"], milliseconds["gradients"]
+    if "critics" in milliseconds:
+        critics, every = milliseconds["critics"], facts["batches_per_update"]
+        return {
+            "critics": critics,
+            f"model, 1/{every} of": gradients,
+            "updates": step - critics - gradients / every,
+        }
+    forward = milliseconds["forward"]
+    return {"forward": forward, "backward": gradients - forward, "update": step - gradients}
 
 
 def _processor() -> str:

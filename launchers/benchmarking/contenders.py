@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin, get_type_hints
 
-from launchers.benchmarking import generated_data
+from data_pipelines.impressions.aliexpress import COLUMNS
+from data_pipelines.impressions.synthetic import FIELD_SIZES
+from launchers.benchmarking import generated_data, generated_impressions
 from launchers.benchmarking.generated_data import DataSizes
 from tfcdr.systems.registry import SYSTEMS
 
 OURS = "tfcdr"
+# Backbones of DAA that `daa_pytorch.py` knows.
+_DAA_IN_PYTORCH = ("sharedbottom", "mmoe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +54,12 @@ def tfcdr(plan: Plan) -> Contender:
 
     def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
         del peer_python
-        sizes = plan.sizes
-        data_dir = folder / f"{stage.training.view}-{sizes.items}-{sizes.length}-{sizes.users}"
-        generated_data.prepare(data_dir, sizes, [stage.training.view])
+        sizes, views = plan.sizes, sorted(set(stage.training.views))
+        data_dir = folder / "-".join(map(str, (*views, *dataclasses.astuple(sizes))))
+        if views == ["impression"]:
+            generated_impressions.prepare(data_dir, sizes)
+        else:
+            generated_data.prepare(data_dir, sizes, views)
         settings = {
             "system": plan.system,
             "stage": plan.stage,
@@ -162,9 +169,17 @@ def _parse_recbole(ours: Plan, settings: dict[str, str]) -> Contender:
 
 def _parse_pytorch(ours: Plan, settings: dict[str, str]) -> Contender:
     del settings
-    if ours.system != "timirec" or ours.config.variant != "timirec":
-        raise ValueError("pytorch does the work of --system=timirec --timirec.variant=timirec.")
+    if ours.system == "timirec" and ours.config.variant == "timirec":
+        return _timirec_in_pytorch(ours)
+    if (ours.system, ours.stage) == ("daa", "source") and ours.config.backbone in _DAA_IN_PYTORCH:
+        return _daa_in_pytorch(ours)
+    raise ValueError(
+        "pytorch does the work of --system=timirec --timirec.variant=timirec, and of --system=daa "
+        f"--stage=source --daa.backbone={' or '.join(_DAA_IN_PYTORCH)}."
+    )
 
+
+def _timirec_in_pytorch(ours: Plan) -> Contender:
     def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
         del folder
         items, length = ours.sizes.items, ours.sizes.length
@@ -178,6 +193,19 @@ def _parse_pytorch(ours: Plan, settings: dict[str, str]) -> Contender:
             "batch_size": getattr(ours.config, f"{ours.stage}_batch_size"),
         }
         return _peer(peer_python, "timirec_pytorch"), told, {}
+
+    return Contender(start)
+
+
+def _daa_in_pytorch(ours: Plan) -> Contender:
+    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
+        del folder
+        told = {
+            "config": dataclasses.asdict(ours.config),
+            "field_sizes": FIELD_SIZES,
+            "numerical": len(COLUMNS.numerical),
+        }
+        return _peer(peer_python, "daa_pytorch"), told, {}
 
     return Contender(start)
 

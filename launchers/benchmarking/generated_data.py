@@ -26,11 +26,13 @@ class DataSizes:
       items: items of the source domain and of the target domain, each of which occurs.
       length: items of a history; every user has one of full length.
       users: users; more of them if the items need more to occur.
+      impressions: impressions of each domain, which a system of impressions reads instead.
     """
 
     items: int = 3600
     length: int = 20
     users: int = 20_000
+    impressions: int = 65_536
 
     def __post_init__(self) -> None:
         """Refuses values out of range.
@@ -38,7 +40,8 @@ class DataSizes:
         Raises:
           ValueError: naming the field.
         """
-        for name, least in (("items", 100), ("length", 2), ("users", 100)):
+        least_values = (("items", 100), ("length", 2), ("users", 100), ("impressions", 100))
+        for name, least in least_values:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}.")
 

@@ -5,10 +5,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfcdr.data_source import DataSource
+from tfcdr.data_source import DataSource, ImpressionSource
 from tfcdr.system import Stage
+from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.dilated_convolution import DilatedConvolution, prefers_time_major
+
+# The kernel that measures what the machine multiplies in a second.
+MATRIX_PRODUCTS = "matrix products"
 
 
 class Kernel(NamedTuple):
@@ -87,7 +91,7 @@ def convolutions(config: PeterRecConfig, data: DataSource, stage: Stage) -> dict
     nominal = time * config.kernel_size * len(layers)
     return {
         "convolutions": Kernel(convolve, product * met),
-        "matrix products": Kernel(multiply, product * nominal),
+        MATRIX_PRODUCTS: Kernel(multiply, product * nominal),
     }
 
 
@@ -99,4 +103,33 @@ def _steps_met(time: int, config: PeterRecConfig, dilation: int) -> int:
     return sum(max(0, time - abs(shift)) for shift in shifts)
 
 
-KERNELS: Mapping[str, Callable[..., dict[str, Kernel]]] = {"peterrec": convolutions}
+def first_layer(config: DaaConfig, data: ImpressionSource, stage: Stage) -> dict[str, Kernel]:
+    """The product of all experts' first layer, with both products of its gradient.
+
+    It is what a machine multiplies at its best, and so the measure for backbones of any size.
+    """
+    inputs = (len(data.field_sizes) + 1) * config.embedding_size
+    outputs = config.experts * config.bottom_widths[0]
+    rows, upstream = (
+        tf.random.stateless_normal((stage.batch_size, width), seed=(width, 0))
+        for width in (inputs, outputs)
+    )
+    kernel = tf.random.stateless_normal((inputs, outputs), seed=(0, 1))
+
+    @tf.function
+    def multiply() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return (
+            tf.matmul(rows, kernel),
+            tf.matmul(upstream, kernel, transpose_b=True),
+            tf.matmul(rows, upstream, transpose_a=True),
+        )
+
+    return {MATRIX_PRODUCTS: Kernel(multiply, 3 * 2 * stage.batch_size * inputs * outputs)}
+
+
+KERNELS: Mapping[str, Callable[..., dict[str, Kernel]]] = {
+    "daa": first_layer,
+    "peterrec": convolutions,
+}
+# Systems with no other costly arithmetic: their steps are measured by the rate of products.
+MATRIX_PRODUCTS_ALONE = frozenset({"daa"})

@@ -2,6 +2,9 @@
 
 Parts: "step" (batches in memory) and its phases "forward" and "gradients" (forward and backward),
 "pipeline" (records to batches), "training" (records to updated weights), and the system's kernels.
+Where critics and a model alternate, "step" and "training" are of a batch, the mean of those between
+two updates of the model; the phases are then "critics" (losses and gradients, on every batch) and
+"gradients" (the model's, on every few of them).
 """
 
 import itertools
@@ -14,12 +17,14 @@ import tensorflow as tf
 from data_pipelines.dataset import PreparedData, open_prepared
 from launchers.benchmarking import kernels
 from launchers.benchmarking.contender import Workload, serve
+from launchers.benchmarking.generated_data import SOURCE
+from launchers.benchmarking.matrix_products import count_flops
 from tfcdr.distribution.one_device import ONE_DEVICE
-from tfcdr.stage_model import StageModel
+from tfcdr.stage_model import Batch, StageModel
 from tfcdr.system import Stage
+from tfcdr.systems.daa.adaptation import AlternatingModel
 from tfcdr.systems.registry import SYSTEMS
 
-PARTS = ("step", "forward", "gradients", "pipeline", "training")
 _BATCHES_IN_MEMORY = 16
 
 
@@ -43,8 +48,10 @@ def set_up(settings: dict[str, Any]) -> Workload:
     model = system.build(stage.name, config, data, seed=0)
     optimizer = system.optimizer(stage.name, config)
     model.compile(optimizer=optimizer, jit_compile=settings["jit_compile"])
-    model.optimizer.build(model.trainable_variables)
-    parts = _stage_parts(stage, model, data)
+    model.build_optimizers()
+    batches = stage.training.batches(data, "train", stage.batch_size, seed=0)
+    in_memory = list(batches.take(_BATCHES_IN_MEMORY))
+    parts = _stage_parts(model, in_memory, batches)
     of_system = kernels.KERNELS.get(settings["system"], kernels.no_kernels)(config, data, stage)
     parts |= {name: kernel.run for name, kernel in of_system.items()}
     compile_seconds = _timed(parts["step"])
@@ -58,21 +65,30 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "batch_size": stage.batch_size,
             "parameters": int(sum(tf.size(weight) for weight in model.trainable_variables)),
             "compile_seconds": round(compile_seconds, 2),
+            "inputs": _inputs(stage, data),
+            "batches_per_update": _batches_per_update(model),
             "kernel_flops": {name: kernel.flops for name, kernel in of_system.items()},
+            **_product_flops(settings["system"], model, in_memory[0]),
             "tensorflow": tf.__version__,
             "devices": [device.device_type for device in tf.config.list_logical_devices()],
         },
+        cycle=_batches_per_update(model),
     )
 
 
 def _stage_parts(
-    stage: Stage, model: StageModel, data: PreparedData
+    model: StageModel, in_memory: list[Batch], batches: tf.data.Dataset
 ) -> dict[str, Callable[[], None]]:
-    batches = stage.training.batches(data, "train", stage.batch_size, seed=0)
-    in_memory = list(batches.take(_BATCHES_IN_MEMORY))
     step = ONE_DEVICE.make_step(model)
-    forward = tf.function(model.compute_losses, jit_compile=model.jit_compile)
-    gradients = tf.function(model.loss_and_gradients, jit_compile=model.jit_compile)
+    phases = {"forward": model.compute_losses, "gradients": model.loss_and_gradients}
+    if isinstance(model, AlternatingModel):
+        phases = {
+            "critics": model.critic_losses_and_gradients,
+            "gradients": model.loss_and_gradients,
+        }
+    compiled = {
+        name: tf.function(phase, jit_compile=model.jit_compile) for name, phase in phases.items()
+    }
 
     def apply(function: Callable, batches: Iterator) -> Callable[[], None]:
         def once() -> None:
@@ -80,19 +96,38 @@ def _stage_parts(
 
         return once
 
-    def memory() -> Iterator[dict[str, tf.Tensor]]:
+    def memory() -> Iterator[Batch]:
         return itertools.cycle(in_memory)
 
-    def records() -> Iterator[dict[str, tf.Tensor]]:
+    def records() -> Iterator[Batch]:
         return iter(batches.repeat())
 
     return {
         "step": apply(step, memory()),
-        "forward": apply(forward, memory()),
-        "gradients": apply(gradients, memory()),
+        **{name: apply(phase, memory()) for name, phase in compiled.items()},
         "pipeline": apply(lambda batch: None, records()),
         "training": apply(step, records()),
     }
+
+
+def _batches_per_update(model: StageModel) -> int:
+    return model.config.critic_steps if isinstance(model, AlternatingModel) else 1
+
+
+def _product_flops(system: str, model: StageModel, batch: Batch) -> dict[str, float]:
+    """Operations of the matrix products behind a batch's losses, gradients and critics."""
+    if system not in kernels.MATRIX_PRODUCTS_ALONE:
+        return {}
+    flops = count_flops(model.loss_and_gradients, batch) / _batches_per_update(model)
+    if isinstance(model, AlternatingModel):
+        flops += count_flops(model.critic_losses_and_gradients, batch)
+    return {"product_flops": flops}
+
+
+def _inputs(stage: Stage, data: PreparedData) -> str:
+    if "impression" in stage.training.views:
+        return f"{len(data.field_sizes)} fields, {len(data.numerical_columns)} numerical columns"
+    return f"length {data.max_length}, {data.vocabulary(SOURCE).size:,} items"
 
 
 def _timed(run: Callable[[], None]) -> float:

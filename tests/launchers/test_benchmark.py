@@ -62,6 +62,35 @@ def test_measures_fine_tuning_against_other_settings(tmp_path):
     assert rival in figures["speedup"]
 
 
+@pytest.mark.slow
+def test_measures_adaptation_against_plain_training(tmp_path):
+    output = tmp_path / "adapt.json"
+    rival = "tfcdr daa.adaptation=fine_tune"
+    result = benchmark(
+        "--system=daa",
+        "--stage=adapt",
+        "--daa.backbone=sharedbottom",
+        "--daa.embedding_size=4",
+        "--daa.bottom_widths=6",
+        "--daa.tower_widths=4",
+        "--daa.critic_hidden=4",
+        "--daa.adapt_batch_size=16",
+        "--data.impressions=200",
+        f"--against={rival}",
+        f"--output={output}",
+    )
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(output.read_text())
+    adapting, plain = figures["contenders"]["tfcdr"], figures["contenders"][rival]
+    assert {"step", "critics", "gradients"} <= set(adapting["timings"])
+    assert adapting["batches_per_update"] == 5
+    assert plain["batches_per_update"] == 1
+    # Three more forward passes a batch, and a whole step at every fifth.
+    assert plain["product_flops"] < adapting["product_flops"] < 3 * plain["product_flops"]
+    assert f"{adapting['share_of_product_rate']:.0%} of the machine's rate" in result.stdout
+    assert rival in figures["speedup"]
+
+
 @pytest.mark.parametrize(
     ("flag", "named"),
     [

@@ -2,17 +2,28 @@
 
 import dataclasses
 import sys
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from launchers.benchmarking import contenders, generated_data, kernels
+from data_pipelines.impressions.aliexpress import COLUMNS
+from data_pipelines.impressions.synthetic import FIELD_SIZES
+from launchers.benchmarking import (
+    contenders,
+    generated_data,
+    generated_impressions,
+    kernels,
+    matrix_products,
+)
 from launchers.benchmarking.contender_process import ContenderProcess
 from launchers.benchmarking.contenders import Plan
 from launchers.benchmarking.generated_data import DataSizes
 from launchers.benchmarking.nextitnet_release import ReleasedNextItNet
 from tfcdr.errors import RunError
+from tfcdr.systems.daa.config import DaaConfig
+from tfcdr.systems.daa.task_model import TaskModel
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import PretrainingModel
 from tfcdr.systems.registry import SYSTEMS
@@ -90,6 +101,22 @@ def test_the_release_is_the_same_network():
     np.testing.assert_allclose(release.hidden(ids), ours.trunk(ids), rtol=1e-3, atol=1e-4)
 
 
+def test_generated_impressions_have_the_published_columns_in_both_domains(tmp_path):
+    data = generated_impressions.prepare(tmp_path / "data", DataSizes(impressions=150))
+    assert data.field_sizes == FIELD_SIZES
+    for domain in ("source", "target"):
+        assert data.num_examples("impression", "train", domain=domain) == 150
+        (batch,) = data.batches("impression", "train", batch_size=150, seed=0, domain=domain).take(
+            1
+        )
+        assert batch["categorical"].shape == (150, 16)
+        assert batch["numerical"].shape == (150, 63)
+        greatest = tf.reduce_max(batch["categorical"], 0).numpy()
+        assert np.all(greatest < FIELD_SIZES)
+        assert np.all(greatest > 0)
+        assert 0 < tf.reduce_sum(batch["click"]) < 75
+
+
 def test_operations_of_the_convolutions_leave_padding_out(tmp_path):
     system = SYSTEMS["peterrec"]
     config = dataclasses.replace(CONFIG, dilations=(2,))
@@ -103,6 +130,83 @@ def test_operations_of_the_convolutions_leave_padding_out(tmp_path):
     assert measured["matrix products"].flops == 2 * 3 * 2 * 96 * 24 * 8
     for kernel in measured.values():
         kernel.run()
+
+
+def test_operations_of_matrix_products_with_their_gradients():
+    kernel = tf.Variable(tf.ones((3, 5)))
+    bank = tf.Variable(tf.ones((2, 5, 7)))
+
+    def gradients(batch):
+        with tf.GradientTape() as tape:
+            hidden = tf.matmul(batch["rows"], kernel)
+            outputs = tf.matmul(tf.stack([hidden, hidden]), bank)
+        return tape.gradient(outputs, [kernel, bank])
+
+    # Forward, and by the kernel; nothing asks for the gradient by the rows. The second layer's
+    # two products need all three.
+    multiply_adds = 2 * 4 * 3 * 5 + 3 * 2 * 4 * 5 * 7
+    assert matrix_products.count_flops(gradients, {"rows": tf.ones((4, 3))}) == 2 * multiply_adds
+
+
+def test_the_first_layer_of_all_experts_is_the_measure_of_products():
+    config = DaaConfig(embedding_size=4, experts=3, bottom_widths=(6, 5), source_batch_size=8)
+    stage = SYSTEMS["daa"].stages(config)[0]
+    data = types.SimpleNamespace(field_sizes=FIELD_SIZES)
+    (kernel,) = kernels.first_layer(config, data, stage).values()
+    # [8, (16 + 1) * 4] by [68, 3 * 6], forward and twice backward.
+    assert kernel.flops == 3 * 2 * 8 * 68 * 18
+    kernel.run()
+
+
+@pytest.mark.parametrize("settings", [{"stage": "adapt"}, {"backbone": "ple"}])
+def test_pytorch_refuses_another_stage_and_other_backbones_of_daa(settings):
+    plan = Plan("daa", settings.pop("stage", "source"), DaaConfig(**settings), SIZES, True)
+    with pytest.raises(ValueError, match=r"--daa\.backbone=sharedbottom or mmoe"):
+        contenders.parse(plan, "pytorch")
+
+
+@pytest.mark.parametrize("backbone", ["sharedbottom", "mmoe"])
+def test_daa_in_pytorch_has_the_same_parameters(backbone, tmp_path):
+    pytest.importorskip("torch", reason="the contender is a model of PyTorch")
+    config = DaaConfig(
+        backbone=backbone,
+        embedding_size=4,
+        experts=3,
+        bottom_widths=(6, 5),
+        tower_widths=(4, 3),
+        source_batch_size=8,
+    )
+    plan = Plan("daa", "source", config, SIZES, True)
+    started = contenders.parse(plan, "pytorch").start(tmp_path, sys.executable)
+    process = ContenderProcess(*started)
+    try:
+        assert process.seconds("step", 1) > 0
+    finally:
+        process.kill()
+    ours = TaskModel(config, FIELD_SIZES, len(COLUMNS.numerical))
+    assert process.facts["parameters"] == sum(
+        w.shape.num_elements() for w in ours.trainable_variables
+    )
+
+
+def test_a_turn_holds_whole_cycles(tmp_path):
+    # Its clock goes on by 3 at every third repetition, and else stands still.
+    script = tmp_path / "cycling.py"
+    script.write_text(
+        "import itertools, time\n"
+        "from launchers.benchmarking.contender import Workload, serve\n"
+        "passed, costs = [0], itertools.cycle([0, 0, 3])\n"
+        "time.perf_counter = lambda: passed[0]\n"
+        "def step():\n"
+        "    passed[0] += next(costs)\n"
+        "serve(lambda told: Workload({'step': step}, lambda: None, {}, cycle=3))\n"
+    )
+    process = ContenderProcess([sys.executable, str(script)], {}, {})
+    try:
+        assert process.seconds("step", 1) == 1
+        assert process.seconds("step", 4) == 4
+    finally:
+        process.kill()
 
 
 def test_a_contender_that_fails_says_why(tmp_path):

@@ -1,0 +1,61 @@
+"""A prepared data set of impressions with the published columns, converted from drawn rows."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.dataset import PreparedData, open_prepared
+from data_pipelines.impressions import build
+from data_pipelines.impressions.aliexpress import COLUMNS
+from data_pipelines.impressions.log import Chunk, ImpressionLog
+from data_pipelines.impressions.options import ImpressionSplitOptions
+from data_pipelines.impressions.synthetic import FIELD_SIZES
+from data_pipelines.logs import BadLines
+from launchers.benchmarking.generated_data import SOURCE, TARGET, DataSizes
+
+
+class DrawnLog(ImpressionLog):
+    """Training rows of a source and of a target, without any preference in them."""
+
+    domains = (SOURCE, TARGET)
+    columns = COLUMNS
+
+    def __init__(self, rows: int) -> None:
+        """Draws nothing yet.
+
+        Args:
+          rows: of each domain.
+        """
+        super().__init__(BadLines("", 0))
+        self._rows = rows
+
+    def chunks(self, scratch: Path) -> Iterator[Chunk]:
+        """Draws a domain at a time."""
+        del scratch
+        random = np.random.default_rng(0)
+        for domain in self.domains:
+            rows = np.zeros(self._rows, self.columns.row_type())
+            rows["categorical"] = random.integers(0, FIELD_SIZES, rows["categorical"].shape)
+            rows["numerical"] = random.standard_normal(rows["numerical"].shape, np.float32)
+            rows["click"] = random.random(len(rows)) < 0.1
+            rows["conversion"] = rows["click"] * (random.random(len(rows)) < 0.2)
+            yield Chunk(domain, "train", rows)
+
+
+def prepare(folder: Path, sizes: DataSizes) -> PreparedData:
+    """Opens the data set in a folder, or draws and converts it first.
+
+    Raises:
+      DataError: the folder holds another data set, or cannot be written.
+    """
+    if not folder.exists():
+        build.build(
+            DrawnLog(sizes.impressions),
+            ImpressionSplitOptions(target=TARGET, validation_share=0.0),
+            folder,
+            field_sizes=FIELD_SIZES,
+            provenance={"generated": dataclasses.asdict(sizes)},
+        )
+    return open_prepared(folder)
