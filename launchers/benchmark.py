@@ -47,7 +47,9 @@ _PEER_PYTHON = flags.DEFINE_string(
     "peer_python", sys.executable, "Interpreter with the packages of peers such as RecBole."
 )
 _OUTPUT = flags.DEFINE_string("output", "benchmark.json", "File for the figures, as JSON.")
-_JIT_COMPILE = flags.DEFINE_bool("jit_compile", True, "Compiles train steps with XLA.")
+_JIT_COMPILE = flags.DEFINE_bool(
+    "jit_compile", None, "Compiles train steps with XLA; by default as `launchers/train.py` does."
+)
 _DATA = config_flags.define("data", DataSizes)
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
@@ -62,7 +64,8 @@ def main(argv: Sequence[str]) -> None:
     stages = [stage.name for stage in system.stages(config)]
     if _STAGE.value and _STAGE.value not in stages:
         raise program.FlagError(f"--stage={_STAGE.value}: it takes {', '.join(stages)}.")
-    ours = Plan(_SYSTEM.value, _STAGE.value or stages[0], config, _DATA(), _JIT_COMPILE.value)
+    jit_compile = system.gains_from_xla() if _JIT_COMPILE.value is None else _JIT_COMPILE.value
+    ours = Plan(_SYSTEM.value, _STAGE.value or stages[0], config, _DATA(), jit_compile)
     rivals = {text: _rival(ours, text) for text in _AGAINST.value}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
         running = {}

@@ -41,7 +41,10 @@ _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Two runs give the same bits, at some cost in speed."
 )
 _JIT_COMPILE = flags.DEFINE_bool(
-    "jit_compile", True, "Compiles train steps with XLA; false helps debugging."
+    "jit_compile",
+    None,
+    "Compiles train steps with XLA; by default where the system gains from it. False helps "
+    "debugging.",
 )
 _COMPARE = flags.DEFINE_bool(
     "compare_no_transfer",
@@ -278,7 +281,9 @@ def _run_config(
         "evaluation": dataclasses.asdict(options),
         "seed": _SEED.value,
         "deterministic": _DETERMINISTIC.value,
-        "jit_compile": _JIT_COMPILE.value,
+        "jit_compile": SYSTEMS[_SYSTEM.value].gains_from_xla()
+        if _JIT_COMPILE.value is None
+        else _JIT_COMPILE.value,
         "mixed_precision": _MIXED_PRECISION.value,
         "strategy": distribution.name,
         "replicas": distribution.num_replicas,

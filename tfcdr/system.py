@@ -127,6 +127,10 @@ class System(abc.ABC):
           RunError: the configuration trains nothing on the target.
         """
 
+    def gains_from_xla(self) -> bool:
+        """Returns whether XLA makes the train steps faster on the devices that are there."""
+        return True
+
     def check_distribution(self, config: Any, distribution: Distribution) -> None:
         """Raises RunError if the devices cannot share the steps of some stage."""
         del config, distribution  # Most can.

@@ -69,6 +69,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "batches_per_update": _batches_per_update(model),
             "kernel_flops": {name: kernel.flops for name, kernel in of_system.items()},
             **_product_flops(settings["system"], model, in_memory[0]),
+            "jit_compile": settings["jit_compile"],
             "tensorflow": tf.__version__,
             "devices": [device.device_type for device in tf.config.list_logical_devices()],
         },

@@ -83,6 +83,7 @@ def test_measures_adaptation_against_plain_training(tmp_path):
     figures = json.loads(output.read_text())
     adapting, plain = figures["contenders"]["tfcdr"], figures["contenders"][rival]
     assert {"step", "critics", "gradients"} <= set(adapting["timings"])
+    assert adapting["jit_compile"] == ("GPU" in adapting["devices"])
     assert adapting["batches_per_update"] == 5
     assert plain["batches_per_update"] == 1
     # Three more forward passes a batch, and a whole step at every fifth.

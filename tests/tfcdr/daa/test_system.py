@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.tfcdr.daa.memory_impressions import MemoryImpressions
 from tests.tfcdr.daa.small import BACKBONES, config
@@ -130,6 +131,12 @@ def test_transfer_gain_compares_finished_runs(tmp_path):
     gain = run.transfer_gain(alone)
     assert gain.metric == "AUC"
     assert gain.low <= gain.gain <= gain.high
+
+
+@pytest.mark.parametrize(("gpus", "gains"), [([], False), (["a GPU"], True)])
+def test_xla_is_for_gpus(gpus, gains, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    assert SYSTEM.gains_from_xla() is gains
 
 
 def test_alternating_needs_one_device():

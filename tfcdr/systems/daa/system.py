@@ -99,6 +99,11 @@ class Daa(System):
             numerical=data.numerical_columns,
         )
 
+    def gains_from_xla(self) -> bool:
+        # On CPU a step is a few great products, which oneDNN's kernels, TensorFlow's own, make
+        # faster than those that XLA calls.
+        return bool(tf.config.list_physical_devices("GPU"))
+
     def check_distribution(self, config: DaaConfig, distribution: Distribution) -> None:
         # Nothing can pass between replicas in an update that only some steps make.
         if config.adaptation == "alternating" and distribution.num_replicas > 1:
