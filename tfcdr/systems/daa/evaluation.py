@@ -184,10 +184,11 @@ class ImpressionEvaluator(Evaluator):
         first, last = self._distribution.rows(size)
         examples = stage.evaluation.num_examples(self._data, split)
         steps = -(-examples // size)
-        score = [self._compile(network) for network in scorers.values()]
+        batches = self._batches(stage, split)
+        score = [self._compile(network, batches.element_spec) for network in scorers.values()]
         # Float64, which processes can add up.
         columns = np.zeros((1 + len(scorers), steps, size, len(TASKS)))
-        for step, batch in enumerate(self._batches(stage, split)):
+        for step, batch in enumerate(batches):
             columns[0, step, first:last] = np.stack([batch[task] for task in TASKS], 1)
             for place, probabilities in enumerate(score, 1):
                 columns[place, step, first:last] = probabilities(
@@ -197,9 +198,13 @@ class ImpressionEvaluator(Evaluator):
         labels, *probabilities = whole.reshape((len(columns), steps * size, -1))[:, :examples]
         return ImpressionScores(labels, dict(zip(scorers, probabilities, strict=True)))
 
-    def _compile(self, network: Backbone) -> Callable[..., tf.Tensor]:
+    def _compile(
+        self, network: Backbone, spec: Mapping[str, tf.TensorSpec]
+    ) -> Callable[..., tf.Tensor]:
         if id(network) not in self._compiled:
             function = tf.function(lambda *columns: tf.sigmoid(network(*columns).logits))
+            # Traced on purpose for each network; a plain call would warn of many traces.
+            function = function.get_concrete_function(spec["categorical"], spec["numerical"])
             self._compiled[id(network)] = network, function
         return self._compiled[id(network)][1]
 

@@ -1,0 +1,65 @@
+"""On a planted shift, adapting beats both what it started from and the target's labels alone.
+
+Measured when written (means of three seeds, test AUC): 0.863 adapted, 0.785 by the source model as it
+is, 0.789 by the labels alone; domain AUC 0.854 before, 0.808 after.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.end_to_end import launching
+
+SEEDS = range(3)
+LOG = (
+    "--reader=synthetic",
+    "--synthetic_impressions.source_pages=6000",
+    "--synthetic_impressions.target_pages=10000",
+    "--synthetic_impressions.test_pages=1000",
+    "--impression_split.target=target",
+    "--impression_split.positive_rate=0.03",
+    "--impression_split.negative_rate=0.03",
+    "--impression_split.validation_share=0.25",
+)
+RUN = (
+    "--system=daa",
+    "--compare_no_transfer",
+    "--daa.backbone=sharedbottom",
+    "--daa.embedding_size=16",
+    "--daa.bottom_widths=64,32",
+    "--daa.tower_widths=16",
+    "--daa.source_batch_size=512",
+    "--daa.source_epochs=10",
+    "--daa.adapt_batch_size=128",
+    "--daa.adapt_learning_rate=1e-3",
+    "--daa.adapt_epochs=25",
+    "--daa.critic_steps=2",
+    "--daa.adversarial_weight=0.03",
+    "--daa.fake_features=eval",
+)
+
+
+@pytest.mark.slow
+def test_adapting_beats_the_source_model_and_the_labels_alone(tmp_path):
+    data_dir = tmp_path / "data"
+    outcome = launching.call("convert", *LOG, "--view=impression", f"--data_dir={data_dir}")
+    assert outcome.status == 0, outcome.err
+    adapted, as_it_was, alone, before, after = [], [], [], [], []
+    for seed in SEEDS:
+        workdir = tmp_path / str(seed)
+        where = (f"--data_dir={data_dir}", f"--workdir={workdir}", f"--seed={seed}")
+        outcome = launching.call("train", *RUN, *where)
+        assert outcome.status == 0, outcome.err
+        metrics = json.loads((workdir / "metrics.json").read_text())
+        source = [
+            row["AUC"] for row in metrics["tables"]["test"] if row["scorer"] == "source model"
+        ]
+        adapted.append(metrics["test"]["AUC"])
+        as_it_was.append(np.mean(source))
+        alone.append(metrics["transfer"]["no_transfer"])
+        before.append(metrics["measurements"]["domain_auc_before"])
+        after.append(metrics["measurements"]["domain_auc_after"])
+    assert np.mean(adapted) > np.mean(as_it_was) + 0.01
+    assert np.mean(adapted) > np.mean(alone) + 0.01
+    assert np.mean(after) < np.mean(before) - 0.01
