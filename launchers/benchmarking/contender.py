@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -28,14 +29,14 @@ class Workload(NamedTuple):
       parts: by name, a function that does its work once; it may return while the work runs on.
       finish: waits until all work is done.
       facts: what the report says about it: sizes, versions, seconds of compilation.
-      cycle: repetitions of a part after which its work starts over, where they differ. A turn
-        holds whole cycles.
+      cycles: by part, the repetitions after which its work starts over, where they differ. A
+        turn holds whole cycles.
     """
 
     parts: Mapping[str, Callable[[], None]]
     finish: Callable[[], None]
     facts: Mapping[str, Any]
-    cycle: int = 1
+    cycles: Mapping[str, int] = MappingProxyType({})
 
 
 def serve(set_up: Callable[[dict[str, Any]], Workload]) -> None:
@@ -60,7 +61,8 @@ def serve(set_up: Callable[[dict[str, Any]], Workload]) -> None:
         request = json.loads(line)
         do = workload.parts[request["part"]]
         asked = request["repetitions"]
-        done = -(-asked // workload.cycle) * workload.cycle
+        cycle = workload.cycles.get(request["part"], 1)
+        done = -(-asked // cycle) * cycle
         workload.finish()
         started = time.perf_counter()
         for _ in range(done):

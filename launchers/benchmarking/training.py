@@ -73,7 +73,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "tensorflow": tf.__version__,
             "devices": [device.device_type for device in tf.config.list_logical_devices()],
         },
-        cycle=_batches_per_update(model),
+        cycles=dict.fromkeys(("step", "training"), _batches_per_update(model)),
     )
 
 

@@ -199,7 +199,7 @@ def test_a_turn_holds_whole_cycles(tmp_path):
         "time.perf_counter = lambda: passed[0]\n"
         "def step():\n"
         "    passed[0] += next(costs)\n"
-        "serve(lambda told: Workload({'step': step}, lambda: None, {}, cycle=3))\n"
+        "serve(lambda told: Workload({'step': step}, lambda: None, {}, cycles={'step': 3}))\n"
     )
     process = ContenderProcess([sys.executable, str(script)], {}, {})
     try:
