@@ -162,7 +162,7 @@ def _train(
             folder,
             options,
             _SEED.value,
-            _JIT_COMPILE.value,
+            _jit_compile(system),
             distribution,
             _MIXED_PRECISION.value,
             pretrained,
@@ -266,6 +266,10 @@ def _compare(
     print(f"\n{gain.verdict()}")
 
 
+def _jit_compile(system: System) -> bool:
+    return system.gains_from_xla() if _JIT_COMPILE.value is None else _JIT_COMPILE.value
+
+
 def _run_config(
     config: Any,
     options: Any,
@@ -281,9 +285,7 @@ def _run_config(
         "evaluation": dataclasses.asdict(options),
         "seed": _SEED.value,
         "deterministic": _DETERMINISTIC.value,
-        "jit_compile": SYSTEMS[_SYSTEM.value].gains_from_xla()
-        if _JIT_COMPILE.value is None
-        else _JIT_COMPILE.value,
+        "jit_compile": _jit_compile(SYSTEMS[_SYSTEM.value]),
         "mixed_precision": _MIXED_PRECISION.value,
         "strategy": distribution.name,
         "replicas": distribution.num_replicas,

@@ -13,6 +13,8 @@ from data_pipelines.views.view import ExampleOptions
 from launchers import config_flags
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
+from tfcdr.errors import RunError
+from tfcdr.experiment import Experiment
 from tfcdr.systems.registry import EVALUATION_OPTIONS, SYSTEMS
 
 GROUPS = {
@@ -218,3 +220,19 @@ def test_helpfull_of_the_script(launcher):
             # absl breaks lines, also at hyphens.
             assert documentation[:30].replace(" ", "") in text.replace(" ", ""), name
     assert "--workdir" in text or launcher == "convert"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "compiled"), [([], True), (["--nojit_compile"], False), (["--jit_compile"], True)]
+)
+def test_steps_are_compiled_unless_told_otherwise(train, monkeypatch, arguments, compiled):
+    told = []
+
+    def stop(self, *arguments):
+        told.append(arguments[6])  # jit_compile
+        raise RunError("stopped")
+
+    monkeypatch.setattr(Experiment, "__init__", stop)
+    outcome = train(*arguments)
+    assert "stopped" in outcome.error
+    assert told == [compiled]
