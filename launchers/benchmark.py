@@ -131,11 +131,12 @@ def _figures(
             },
         }
         if "product_flops" in process.facts:
-            machine = process.facts["kernel_flops"][MATRIX_PRODUCTS] / (
-                timings[name, MATRIX_PRODUCTS].median
-            )
-            reached = process.facts["product_flops"] / timings[name, "step"].median
-            figures["contenders"][name]["share_of_product_rate"] = reached / machine
+            rate = alternation.ratio(timings[name, MATRIX_PRODUCTS], timings[name, "step"])
+            size = process.facts["product_flops"] / process.facts["kernel_flops"][MATRIX_PRODUCTS]
+            figures["contenders"][name]["share_of_product_rate"] = {
+                "median": size * rate.median,
+                "quartiles": [size * quartile for quartile in rate.quartiles],
+            }
         if name != OURS:
             speedup = alternation.ratio(timings[name, "step"], timings[OURS, "step"])
             figures["speedup"][name] = dataclasses.asdict(speedup)
@@ -169,9 +170,12 @@ def _describe(figures: Mapping[str, Any]) -> str:
     ]
     lines += [f"{name:<25} {rate:9.0f} GFLOP/s" for name, rate in ours["gflops_per_second"].items()]
     if "share_of_product_rate" in ours:
+        share = ours["share_of_product_rate"]
+        low, high = share["quartiles"]
         lines.append(
             f"matrix products of a step {ours['product_flops'] / 1e9:7.1f} GFLOP, forward and "
-            f"backward: {ours['share_of_product_rate']:.0%} of the machine's rate of them"
+            f"backward: {share['median']:.0%} of the machine's rate of them "
+            f"(quartiles of the turns: {low:.0%} to {high:.0%})"
         )
     for name, speedup in figures["speedup"].items():
         rival = figures["contenders"][name]
