@@ -1,4 +1,4 @@
-"""Uniform draws that are the same compiled by XLA or not, on any device."""
+"""Uniform draws, and dropout by them, that are the same compiled by XLA or not, on any device."""
 
 import tensorflow as tf
 
@@ -28,3 +28,24 @@ def uniform(
     )
     bits = tf.bitwise.right_shift(bits, tf.constant(width - kept, bits_type))
     return tf.cast(bits, dtype) * 2.0**-kept
+
+
+def dropout(values: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Zeroes a share of the values and scales up the others, so that their expectation stays.
+
+    Args:
+      values: float, of any shape.
+      rate: share to drop, in [0, 1), kept to within 1 / 65536.
+      seed: int [2], stateless seed.
+    """
+    # A draw needs no more than 16 bits, and drawing bits is what costs.
+    threshold = round(rate * 2**16)
+    shape = tf.shape(values)
+    count = tf.reduce_prod(shape)
+    bits = tf.random.stateless_uniform(
+        ((count + 1) // 2,), seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+    )
+    halves = tf.reshape(tf.bitcast(bits, tf.uint16), (-1,))[:count]
+    kept = tf.reshape(halves >= tf.constant(threshold, tf.uint16), shape)
+    scale = tf.constant(1 / (1 - threshold / 2**16), values.dtype)
+    return values * (tf.cast(kept, values.dtype) * scale)

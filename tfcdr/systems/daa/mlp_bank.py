@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfcdr.errors import RunError
-from tfcdr.uniform_draws import uniform
+from tfcdr.uniform_draws import dropout
 
 
 class LinearBank(tf.keras.layers.Layer):
@@ -169,8 +169,7 @@ class MlpBank(tf.keras.layers.Layer):
             hidden = tf.nn.relu(norm(linear(hidden), training=training))
             if training and self._dropout:
                 of_layer = tf.random.experimental.stateless_fold_in(seed, layer)
-                kept = uniform(tf.shape(hidden), of_layer) >= self._dropout
-                hidden = tf.where(kept, hidden / (1 - self._dropout), 0.0)
+                hidden = dropout(hidden, self._dropout, of_layer)
         if self.output_layer is None:
             return hidden
         return tf.squeeze(self.output_layer(hidden), -1)
