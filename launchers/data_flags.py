@@ -221,6 +221,8 @@ def _beam_options() -> list[str]:
 
 def few_shards(data: PreparedData, views: Sequence[str], workers: int) -> list[str]:
     """Returns a line for each view whose files are fewer than the workers, which is no obstacle."""
+    if workers == 1:
+        return []
     shards = {view: data.num_shards(view, "train") for view in views}
     return [
         f"view {view}: {number} training files for {workers} workers; each reads them all and "

@@ -1,6 +1,7 @@
 """A run from prepared data to final figures: every stage of a system, then the test."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
 from tfcdr.report_section import Names, Section
-from tfcdr.run_folder import RunFolder
+from tfcdr.run_folder import RunFolder, differences
 from tfcdr.stage_model import StageModel
 from tfcdr.stage_run import StageRun
 from tfcdr.system import Stage, System
@@ -66,14 +67,14 @@ class Experiment:
         """Opens every split of every stage, so that what the data lacks is known at once.
 
         Raises:
-          RunError: a stage or a batch size that the replicas cannot share, or a pre-trained run of
-            other data or another system.
+          RunError: the configuration does not fit the data or the devices, or the pre-trained run
+            does not fit it.
           ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
             the data cannot give what the configuration asks for.
         """
         if self._pretrained is not None:
             self._check_pretrained(self._pretrained)
-        self._system.check_distribution(self._config, self._distribution)
+        self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
             self._distribution.check_batch_size(stage.name, stage.batch_size)
             self._training_batches(stage)
@@ -159,13 +160,23 @@ class Experiment:
                 f"{pretrained.path}: a run of {settings['system']}, not of {self._system.name}."
             )
         if settings["data_fingerprint"] != self._data.fingerprint:
-            raise RunError(f"{pretrained.path}: a run on other data, so that its ids differ.")
+            raise RunError(f"{pretrained.path}: a run on other data.")
         for stage in self._stages[:-1]:
             if not tf.train.latest_checkpoint(pretrained.checkpoints(stage.name, "best")):
                 raise RunError(
                     f"{pretrained.path}: no checkpoint of stage {stage.name}: the run has not "
                     "finished an epoch of it, or its configuration has no such stage."
                 )
+            try:
+                self._model_of(stage, pretrained)
+            except RunError as error:
+                differing = differences("", settings["config"], dataclasses.asdict(self._config))
+                if not differing:
+                    raise
+                raise RunError(
+                    f"{pretrained.path}: the model of its stage {stage.name} does not fit; the "
+                    f"configurations differ in {'; '.join(differing)}."
+                ) from error
 
     def _model_of(self, stage: Stage, folder: RunFolder) -> StageModel:
         """Rebuilds the model of a stage with the weights of its best epoch in a run."""

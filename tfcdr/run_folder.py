@@ -9,6 +9,7 @@ tensorboard/    <stage>
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class RunFolder:
             be written, or is not the chief's.
         """
         if (self.path / "config.json").exists():
-            differing = _differences("", self.config(), json.loads(json.dumps(config)))
+            differing = differences("", self.config(), config)
             if differing:
                 raise RunError(
                     f"{self.path}: this folder holds a run of another configuration "
@@ -114,7 +115,7 @@ class RunFolder:
         """Appends an epoch to metrics.jsonl."""
         if self.writable:
             with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(_without_nan(line)) + "\n")
 
     def forget_epochs(self, stage: str, after: int) -> None:
         """Drops a stage's lines beyond its last checkpoint: their epochs run again.
@@ -152,7 +153,7 @@ class RunFolder:
         return lines
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        self._replace(name, json.dumps(value, indent=2) + "\n")
+        self._replace(name, json.dumps(_without_nan(value), indent=2) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
         if not self.writable:
@@ -162,12 +163,29 @@ class RunFolder:
         os.replace(temporary, self.path / name)
 
 
-def _differences(prefix: str, old: Any, new: Any) -> list[str]:
-    """Names the settings in which two configurations differ, nested ones with dots."""
+def differences(prefix: str, old: Any, new: Any) -> list[str]:
+    """Names the settings in which two configurations differ, nested ones with dots.
+
+    Args:
+      prefix: of the names.
+      old: of a run before, as JSON gave it.
+      new: of this run; tuples are as lists.
+    """
+    if isinstance(new, tuple):
+        new = list(new)
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return [] if old == new else [f"{prefix}: {old} there, {new} now"]
     differing = []
     for key in sorted({*old, *new} - set(() if prefix else _INFORMATIVE)):
         name = f"{prefix}.{key}" if prefix else key
-        differing += _differences(name, old.get(key), new.get(key))
+        differing += differences(name, old.get(key), new.get(key))
     return differing
+
+
+def _without_nan(value: Any) -> Any:
+    """Replaces what JSON has no word for, such as the AUC of a single class, by null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -200,8 +200,8 @@ class StageRun:
 
     def _refuse_non_finite_weights(self, epoch: int) -> None:
         """Refuses what no loss shows: a last step, or a row not read since, gone astray."""
-        for variable in self.model.trainable_variables:
-            if not tf.reduce_all(tf.math.is_finite(variable)):
+        for variable in self.model.variables:
+            if variable.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(variable)):
                 raise RunError(
                     f"stage {self.stage.name}, epoch {epoch + 1}: the loss is finite, but variable "
                     f"{variable.name} is not; lower the learning rate. The last good checkpoint "
@@ -257,7 +257,7 @@ def _restore(manager: tf.train.CheckpointManager, distribution: Distribution) ->
     try:
         status = manager.checkpoint.restore(path, options=distribution.checkpoint_options)
         # What the checkpoint holds besides, such as the optimizer, is not missed.
-        status.assert_existing_objects_matched().expect_partial()
+        status.expect_partial().assert_existing_objects_matched()
     # A truncated file is an IndexError.
     except (ValueError, AssertionError, LookupError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]

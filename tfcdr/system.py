@@ -131,9 +131,9 @@ class System(abc.ABC):
         """Returns whether XLA makes the train steps faster on the devices that are there."""
         return True
 
-    def check_distribution(self, config: Any, distribution: Distribution) -> None:
-        """Raises RunError if the devices cannot share the steps of some stage."""
-        del config, distribution  # Most can.
+    def check(self, config: Any, data: DataSource, distribution: Distribution) -> None:
+        """Raises RunError if the data or the devices cannot do what the configuration asks for."""
+        del config, data, distribution  # What every system needs, others check.
 
     def report_sections(
         self, config: Any, model: StageModel, data: DataSource, names: Names

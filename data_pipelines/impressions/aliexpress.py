@@ -163,11 +163,13 @@ class AliExpressLog(ImpressionLog):
         sizes = {"user": self._options.field_sizes[:split]}
         sizes["item"] = self._options.field_sizes[split:]
         with contextlib.ExitStack() as stack:
-            texts = []
-            for side in (USER, ITEM):
-                path = scratch / f"{side.name}.zip"
+            # Both before one is opened, so that each archive's damage is reported as its own.
+            paths = [scratch / f"{side.name}.zip" for side in (USER, ITEM)]
+            for side, path in zip((USER, ITEM), paths, strict=True):
+                stack.callback(path.unlink, missing_ok=True)
                 unpack(archive, members[side.name, part], path)
-                stack.callback(path.unlink)
+            texts = []
+            for side, path in zip((USER, ITEM), paths, strict=True):
                 name = f"{entry.path}/{members[side.name, part].filename}"
                 texts.append(stack.enter_context(_csv_text(path, name, side, limit)))
             number = min(_MAX_PIECES, 1 + sum(size for _, size in texts) // _PIECE_BYTES)
@@ -180,13 +182,20 @@ class AliExpressLog(ImpressionLog):
                 )
                 for side, (text, _) in zip((USER, ITEM), texts, strict=True)
             ]
+        joined = 0
         for piece in range(number):
             user_rows, item_rows = (side.take(piece) for side in pieces)
             matches = match(user_rows["key"], item_rows["key"])
+            joined += len(matches.left)
             count_unmatched(self.left_out, entry.domain, part, matches)
             yield Chunk(entry.domain, part, impressions(user_rows, item_rows, matches))
         for side in (USER, ITEM):
             (scratch / side.name).rmdir()
+        if not joined:
+            raise DataError(
+                f"{entry.path}: no search id of the user file of {part} is in the item file of "
+                f"{part}; give the archive as published."
+            )
 
 
 def rows_of(
@@ -249,7 +258,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Mapping[tuple[str, str], z
             if (side.name, part) not in found:
                 raise DataError(
                     f"{path}: has no member <cc>_{side.name}_{part}.zip; give the archive as "
-                    "published."
+                    "published, and fetch it again if it was cut off."
                 )
     return found
 

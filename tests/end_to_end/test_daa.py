@@ -152,7 +152,8 @@ def test_a_source_model_of_another_backbone_is_refused(finished, data_dir, tmp_p
     arguments = (f"--pretrained={workdir}", "--daa.backbone=sharedbottom")
     outcome = train(data_dir, tmp_path / "run", *arguments)
     assert outcome.status == 1
-    assert "does not fit the model" in outcome.error
+    assert "backbone: mmoe there, sharedbottom now" in outcome.error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_data_set_of_interactions_is_refused(small_data, tmp_path):

@@ -54,12 +54,19 @@ def test_figures_over_all_rows_at_once(batch_size):
 
 
 def test_a_validation_without_conversions_says_what_to_do():
-    data, adapted = MemoryImpressions(20, 20, converts=False), config()
-    model = SYSTEM.build("source", adapted, data, seed=0)
-    stage = SYSTEM.stages(adapted)[0]
+    data, stage = MemoryImpressions(20, 20, converts=False), SYSTEM.stages(config())[0]
     with pytest.raises(RunError, match=r"all alike in conversion.*validation_share"):
-        evaluator(data).validation(stage, model)
-    assert evaluator(data, monitor="click_AUC").validation(stage, model)["click_AUC"] > 0
+        evaluator(data).check_data(stage, "validation")
+    evaluator(data).check_data(stage, "test")
+    evaluator(data, monitor="click_AUC").check_data(stage, "validation")
+
+
+def test_a_row_without_a_finite_probability_is_named():
+    data, adapted = MemoryImpressions(), config()
+    model = SYSTEM.build("source", adapted, data, seed=0)
+    data.columns("source")["numerical"][7] = 3e38
+    with pytest.raises(RunError, match="the model gives row 8 of split validation no finite"):
+        evaluator(data).validation(SYSTEM.stages(adapted)[0], model)
 
 
 def scores_of(labels, *columns):

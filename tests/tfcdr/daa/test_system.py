@@ -34,7 +34,7 @@ def experiment(path, *, data=None, jit_compile=False, pretrained=None, **fields)
     settings, data = config(**{**SMALL, **fields}), data or MemoryImpressions()
     folder = RunFolder(path)
     about = {"system": "daa", "data_fingerprint": data.fingerprint}
-    folder.claim({**json.loads(json.dumps(dataclasses.asdict(settings))), **about})
+    folder.claim({"config": dataclasses.asdict(settings), **about})
     options = ImpressionEvaluationOptions(batch_size=32)
     return Experiment(
         SYSTEM, settings, data, folder, options, 0, jit_compile, pretrained=pretrained
@@ -142,20 +142,35 @@ def test_xla_is_for_gpus(gpus, gains, monkeypatch):
 def test_alternating_needs_one_device():
     several = Distribution()
     several.num_replicas = 2
-    SYSTEM.check_distribution(config(adaptation="gradient_reversal"), several)
+    data = MemoryImpressions()
+    SYSTEM.check(config(adaptation="gradient_reversal"), data, several)
     with pytest.raises(RunError, match="alternating adaptation runs on one device"):
-        SYSTEM.check_distribution(config(), several)
-    with pytest.raises(RunError, match="batch sizes must be multiples of 8"):
+        SYSTEM.check(config(), data, several)
+    with pytest.raises(RunError, match="adapt_batch_size=12: must be a multiple of 8"):
         meta = {"backbone": "metaheac", "adaptation": "fine_tune", "adapt_batch_size": 12}
-        SYSTEM.check_distribution(config(**meta), several)
+        SYSTEM.check(config(**meta), data, several)
 
 
 def test_a_source_run_of_another_backbone_is_refused(tmp_path):
     experiment(tmp_path / "source", backbone="mmoe").run()
-    with pytest.raises(RunError, match="does not fit the model"):
-        experiment(
-            tmp_path / "run", backbone="sharedbottom", pretrained=RunFolder(tmp_path / "source")
-        ).run()
+    run = experiment(
+        tmp_path / "run", backbone="sharedbottom", pretrained=RunFolder(tmp_path / "source")
+    )
+    with pytest.raises(RunError, match="backbone: mmoe there, sharedbottom now"):
+        run.check_data()
+
+
+def test_epochs_without_a_step_of_the_model_are_refused(tmp_path):
+    with pytest.raises(RunError, match=r"4 batches of 16 rows, fewer than --daa\.critic_steps=5"):
+        experiment(tmp_path, critic_steps=5).check_data()
+
+
+def test_a_table_that_is_too_great_names_the_column():
+    class Stray(MemoryImpressions):
+        field_sizes = (3, 2**31)
+
+    with pytest.raises(RunError, match="column c1 has values up to 2,147,483,647"):
+        SYSTEM.build("source", config(), Stray(), seed=0)
 
 
 def test_pairs_cycle_the_shorter_source():

@@ -41,7 +41,8 @@ class DaaConfig:
 
     Attributes:
       backbone: the multi-task network: "singletask", "sharedbottom", "omoe", "mmoe", "ple", "aitm"
-        or "metaheac".
+        or "metaheac". The last trains by support and query rows, but not against critics, which
+        see all rows of a batch at once.
       embedding_size: width e of a categorical value's embedding and of the numerical columns'.
       bottom_widths: layers of a bottom or an expert; with "ple" each is a level of extraction.
       tower_widths: layers of a task's tower before its logit.
@@ -161,11 +162,18 @@ class DaaConfig:
         if self.backbone == "metaheac":
             self._check_meta_batches()
 
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether the target model is trained against critics."""
+        return self.adaptation in ("alternating", "gradient_reversal")
+
     def _check_meta_batches(self) -> None:
         # Support and query rows are halves, each of at least two rows.
         parts = 2 * self.meta_batches
-        for name in ("source_batch_size", "adapt_batch_size"):
-            size = getattr(self, name)
+        sizes = {"source_batch_size": self.source_batch_size}
+        if not self.is_adversarial:
+            sizes["adapt_batch_size"] = self.adapt_batch_size
+        for name, size in sizes.items():
             if size % parts or size < 2 * parts:
                 raise ValueError(
                     f"{name} must be a multiple of {parts}, at least {2 * parts}, for "

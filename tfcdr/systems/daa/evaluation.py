@@ -99,24 +99,31 @@ class ImpressionEvaluator(Evaluator):
         self._compiled: dict[int, tuple[Backbone, Callable[..., tf.Tensor]]] = {}
 
     def check_data(self, stage: Stage, split: str) -> None:
-        self._batches(stage, split)
-
-    def validation(self, stage: Stage, model: ImpressionModel) -> dict[str, float]:
-        """Returns the figures of an epoch.
+        """Opens a split; reads the labels of validation, which chooses the epoch.
 
         Raises:
           RunError: a class that the monitored figure needs does not occur.
         """
-        figures = self.headline(self._scores(stage, {MODEL: model.network}, "validation"))
-        if np.isnan(figures[self.monitor]):
-            missing = ", ".join(task for task in TASKS if np.isnan(figures[f"{task}_AUC"]))
+        batches = self._batches(stage, split)
+        if split != "validation":
+            return
+        counts = np.zeros(1 + len(self._monitored))
+        for batch in batches:
+            present = batch["example_weight"].numpy()
+            of_tasks = [present @ batch[task].numpy() for task in self._monitored]
+            counts += [present.sum(), *of_tasks]
+        rows, *positives = self._distribution.add_up(counts)
+        alike = [t for t, n in zip(self._monitored, positives, strict=True) if n in (0, rows)]
+        if alike:
             raise RunError(
-                f"stage {stage.name}: the validation rows are all alike in {missing}, so that "
-                f"{self.monitor} has no value; convert with a larger "
-                "--impression_split.validation_share, or choose another "
+                f"stage {stage.name}: the {int(rows):,} validation rows are all alike in "
+                f"{' and '.join(alike)}, so that {self.monitor} has no value; convert with a "
+                "larger --impression_split.validation_share, or choose another "
                 "--impression_evaluation.monitor."
             )
-        return figures
+
+    def validation(self, stage: Stage, model: ImpressionModel) -> dict[str, float]:
+        return self.headline(self._scores(stage, {MODEL: model.network}, "validation"))
 
     def scores(self, stage: Stage, model: ImpressionModel, split: str) -> ImpressionScores:
         return self._scores(stage, model.scorers(), split)
@@ -165,12 +172,12 @@ class ImpressionEvaluator(Evaluator):
         del seed
         if not np.array_equal(transfer.labels, no_transfer.labels):
             raise ValueError("The two models scored different impressions.")
-        tasks = [task for task in TASKS if self.monitor in ("AUC", f"{task}_AUC")]
         values, influences = [], []
         for scores in (transfer, no_transfer):
             columns = {task: pair for task, *pair in _by_task(scores, MODEL)}
-            values.append(np.mean([exact_auc(*columns[task]) for task in tasks]))
-            influences.append(np.mean([auc_influence(*columns[task]) for task in tasks], axis=0))
+            values.append(np.mean([exact_auc(*columns[task]) for task in self._monitored]))
+            of_tasks = [auc_influence(*columns[task]) for task in self._monitored]
+            influences.append(np.mean(of_tasks, axis=0))
         gain = float(values[0] - values[1])
         margin = float(_NORMAL_975 * np.sqrt(np.sum((influences[0] - influences[1]) ** 2)))
         return TransferGain(
@@ -196,7 +203,19 @@ class ImpressionEvaluator(Evaluator):
                 )
         whole = self._distribution.add_up(columns).astype(np.float32)
         labels, *probabilities = whole.reshape((len(columns), steps * size, -1))[:, :examples]
+        for scorer, scored in zip(scorers, probabilities, strict=True):
+            if not np.isfinite(scored).all():
+                row = int(np.flatnonzero(~np.isfinite(scored).all(axis=1))[0])
+                raise RunError(
+                    f"stage {stage.name}: the {scorer} gives row {row + 1} of split {split} no "
+                    "finite probability; scale down numerical columns with great values, or lower "
+                    "the learning rate."
+                )
         return ImpressionScores(labels, dict(zip(scorers, probabilities, strict=True)))
+
+    @property
+    def _monitored(self) -> list[str]:
+        return [task for task in TASKS if self.monitor in ("AUC", f"{task}_AUC")]
 
     def _compile(
         self, network: Backbone, spec: Mapping[str, tf.TensorSpec]

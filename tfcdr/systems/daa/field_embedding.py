@@ -24,7 +24,8 @@ class FieldEmbedding(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.field_sizes = tuple(field_sizes)
         self.width = width
-        self.numerical_layer = LinearBank(1, width, name="numerical")
+        # Half precision ends at 65504, and numerical columns come as they are.
+        self.numerical_layer = LinearBank(1, width, name="numerical", dtype=tf.float32)
 
     def build(self, input_shape: tf.TensorShape) -> None:
         self.table = self.add_weight(
@@ -48,4 +49,5 @@ class FieldEmbedding(tf.keras.layers.Layer):
         rows = tf.where(known, categorical + tf.cumsum(sizes, exclusive=True), 0)
         of_values = tf.gather(self.table, rows)
         of_values *= tf.cast(known, of_values.dtype)[:, :, tf.newaxis]
-        return tf.concat([of_values, self.numerical_layer(numerical)], 1)
+        of_numbers = tf.cast(self.numerical_layer(numerical), of_values.dtype)
+        return tf.concat([of_values, of_numbers], 1)

@@ -42,7 +42,7 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     with np.errstate(divide="ignore"):
         log_yes = np.maximum(np.log(probabilities), -100.0)
         log_no = np.maximum(np.log1p(-probabilities), -100.0)
-    return float(-np.mean(labels * log_yes + (1 - labels) * log_no))
+    return float(-np.mean(labels * log_yes + (1 - labels) * log_no)) + 0.0  # not -0.0
 
 
 def chunked(

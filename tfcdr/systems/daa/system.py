@@ -44,10 +44,9 @@ class Daa(System):
             patience=config.patience,
             has_candidates=False,
         )
-        pairs = config.adaptation in _ADVERSARIAL
         adapt = Stage(
             name="adapt",
-            training=DomainPairs(of_source, of_target) if pairs else of_target,
+            training=DomainPairs(of_source, of_target) if config.is_adversarial else of_target,
             evaluation=of_target,
             batch_size=config.adapt_batch_size,
             epochs=config.adapt_epochs,
@@ -59,8 +58,24 @@ class Daa(System):
     def build(
         self, stage: str, config: DaaConfig, data: ImpressionSource, seed: int
     ) -> ImpressionModel:
+        rows = sum(data.field_sizes)
+        try:
+            if rows > tf.int32.max:
+                raise tf.errors.ResourceExhaustedError(None, None, "")
+            return self._build(stage, config, data, seed)
+        except tf.errors.ResourceExhaustedError as error:
+            sizes = dict(zip(data.categorical_columns, data.field_sizes, strict=True))
+            largest = max(sizes, key=sizes.__getitem__)
+            raise RunError(
+                f"a table of {rows:,} values does not fit into memory: column {largest} has values "
+                f"up to {sizes[largest] - 1:,}; is one of them wrong?"
+            ) from error
+
+    def _build(
+        self, stage: str, config: DaaConfig, data: ImpressionSource, seed: int
+    ) -> ImpressionModel:
         columns = data.field_sizes, len(data.numerical_columns)
-        if stage == "adapt" and config.adaptation in _ADVERSARIAL:
+        if stage == "adapt" and config.is_adversarial:
             return _ADVERSARIAL[config.adaptation](config, *columns, seed)
         kind = MetaTaskModel if config.backbone == "metaheac" else TaskModel
         weights = (1.0, 1.0)
@@ -104,20 +119,30 @@ class Daa(System):
         # faster than those that XLA calls.
         return bool(tf.config.list_physical_devices("GPU"))
 
-    def check_distribution(self, config: DaaConfig, distribution: Distribution) -> None:
+    def check(self, config: DaaConfig, data: ImpressionSource, distribution: Distribution) -> None:
+        replicas = distribution.num_replicas
         # Nothing can pass between replicas in an update that only some steps make.
-        if config.adaptation == "alternating" and distribution.num_replicas > 1:
+        if config.adaptation == "alternating" and replicas > 1:
             raise RunError(
                 f"--strategy={distribution.name}: the alternating adaptation runs on one device; "
                 "use --strategy=default, or --daa.adaptation=gradient_reversal."
             )
-        parts = 2 * config.meta_batches * distribution.num_replicas
-        sizes = [stage.batch_size for stage in self.stages(config)]
-        if config.backbone == "metaheac" and any(size % parts for size in sizes):
+        for stage in self.stages(config):
+            by_parts = config.backbone == "metaheac" and isinstance(stage.training, ViewRequest)
+            parts = 2 * config.meta_batches if by_parts else 1
+            if stage.batch_size % (parts * replicas) or stage.batch_size < 2 * parts * replicas:
+                raise RunError(
+                    f"--daa.{stage.name}_batch_size={stage.batch_size}: must be a multiple of "
+                    f"{parts * replicas}, at least {2 * parts * replicas}, for {replicas} devices "
+                    f"and --daa.backbone={config.backbone}."
+                )
+        adapt = self.stages(config)[-1]
+        steps = -(-adapt.training.num_examples(data, "train") // adapt.batch_size)
+        if config.adaptation == "alternating" and steps < config.critic_steps:
             raise RunError(
-                f"--strategy={distribution.name}: with --daa.backbone=metaheac, batch sizes must "
-                f"be multiples of {parts}, so that each of {distribution.num_replicas} devices "
-                "has whole support and query parts."
+                f"an epoch of the target has {steps} batches of {adapt.batch_size} rows, fewer "
+                f"than --daa.critic_steps={config.critic_steps}, so that epochs would pass without "
+                "a step of the model; lower --daa.adapt_batch_size or --daa.critic_steps."
             )
 
     def warm_start(self, model: ImpressionModel, previous: ImpressionModel) -> None:

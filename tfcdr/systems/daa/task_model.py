@@ -69,8 +69,12 @@ class ImpressionModel(StageModel):
         return {f"{prefix}{task}": tf.TensorSpec([None], tf.float32) for task in TASKS}
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
-        """Returns the int [2] seed of what a step draws."""
-        return tf.stack([tf.constant(self._seed, tf.int32), tf.cast(step, tf.int32)])
+        """Returns the int [2] seed of what a step draws, another one on each replica."""
+        seed = tf.stack([tf.constant(self._seed, tf.int32), tf.cast(step, tf.int32)])
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return seed
+        return tf.random.experimental.stateless_fold_in(seed, replica.replica_id_in_sync_group)
 
 
 def task_losses(logits: tf.Tensor, batch: Batch, prefix: str = "") -> tf.Tensor:
