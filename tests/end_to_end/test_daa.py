@@ -132,7 +132,7 @@ def test_other_adaptations_take_the_source_model_over(finished, data_dir, tmp_pa
     [
         (["--daa.backbone=magic"], "backbone must be one of singletask"),
         (["--daa.adapt_batch_size=1"], "adapt_batch_size must be at least 2, or batch"),
-        (["--daa.backbone=metaheac", "--daa.adapt_batch_size=6"], "must be a multiple of 4"),
+        (["--daa.backbone=metaheac", "--daa.source_batch_size=6"], "must be a multiple of 4"),
         (["--impression_evaluation.monitor=NDCG@10"], "monitor must be one of AUC, click_AUC"),
         (
             ["--compare_no_transfer", "--daa.adaptation=target_only"],

@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
+from tests.parity.aliexpress_preprocessing import processed_csv
 from tfcdr import optimizers
+from tfcdr.metrics import exact_auc
 from tfcdr.systems.daa import metrics, reference
 from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
 from tfcdr.systems.daa.backbone import TASKS, Backbone
@@ -479,9 +481,12 @@ def _replay_evaluation(case: Case, jit_compile: bool) -> Outputs:
     of_tasks = list(zip(case["in/labels"].T, case["in/pred"].T, strict=True))
     chunks = [metrics.chunked(*of_task, int(case["in/chunk_rows"])) for of_task in of_tasks]
     outputs: Outputs = {}
-    for name, ours in (("auc", "auc"), ("logloss", "log_loss")):
+    for name, ours, figure in (
+        ("auc", "auc", exact_auc),
+        ("logloss", "log_loss", metrics.log_loss),
+    ):
         of_chunks = np.stack([of_task[ours] for of_task in chunks], 1)
-        whole = [getattr(metrics, ours)(*of_task) for of_task in of_tasks]
+        whole = [figure(*of_task) for of_task in of_tasks]
         outputs[f"out/chunk_{name}"] = of_chunks
         outputs[f"out/released_{name}"] = of_chunks.mean(0)
         outputs[f"out/global_{name}"] = np.array(whole)
@@ -489,5 +494,10 @@ def _replay_evaluation(case: Case, jit_compile: bool) -> Outputs:
 
 
 def _replay_preprocessing(case: Case, jit_compile: bool) -> Outputs:
-    """To be replayed by the reader of AliExpress' archives."""
-    raise NotImplementedError("data_preprocess waits for the AliExpress reader")
+    del jit_compile
+    outputs: Outputs = {}
+    for part in ("train", "test"):
+        raw = [str(case[f"in/{side}_{part}_csv"]) for side in ("user", "item")]
+        for variant, numerical in (("", np.float32), ("_memory", np.float16)):
+            outputs[f"out/{part}_csv{variant}"] = np.array(processed_csv(*raw, numerical))
+    return outputs
