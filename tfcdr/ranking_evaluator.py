@@ -48,6 +48,7 @@ class RankingEvaluator(Evaluator):
         self._data = data
         self._options = options
         self._distribution = distribution
+        self._batch_size = distribution.shared_batch_size(options.batch_size)
         # By the model's identity; each keeps its model, so that an identity is not used again.
         self._rankers: dict[int, HeldOutRanker] = {}
 
@@ -114,12 +115,6 @@ class RankingEvaluator(Evaluator):
             user, cold, *others = total[:, total[0] > 0]
             whole[scorer] = Ranks(user, cold > 0, *others)
         return whole
-
-    @property
-    def _batch_size(self) -> int:
-        """The batch size, rounded up so that processes can share a batch."""
-        workers = self._distribution.num_workers
-        return -(-self._options.batch_size // workers) * workers
 
     def _ranker(self, stage: Stage, model: StageModel) -> HeldOutRanker:
         if id(model) not in self._rankers:

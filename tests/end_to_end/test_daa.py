@@ -127,6 +127,29 @@ def test_other_adaptations_take_the_source_model_over(finished, data_dir, tmp_pa
     assert list(metrics["stages"]) == ["adapt"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("adaptation", ["gradient_reversal", "fine_tune"])
+def test_two_devices_share_the_steps(data_dir, tmp_path, adaptation):
+    workdir = tmp_path / "run"
+    where = (f"--data_dir={data_dir}", f"--workdir={workdir}", f"--daa.adaptation={adaptation}")
+    two = ("--strategy=mirrored", "--cpu_devices=2")
+    outcome = launching.script("train", *SMALL_RUN, *where, *two)
+    assert outcome.status == 0, outcome.err
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    assert 0 < metrics["test"]["AUC"] < 1
+
+
+def test_alternating_on_two_devices_is_refused_before_anything_is_written(data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    two = ("--strategy=mirrored", "--cpu_devices=2")
+    outcome = launching.script(
+        "train", *SMALL_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}", *two
+    )
+    assert outcome.status == 1
+    assert "the alternating adaptation runs on one device" in outcome.error
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -45,6 +45,10 @@ class Distribution:
         """Returns the context in which models and optimizers create variables."""
         return contextlib.nullcontext()
 
+    def shared_batch_size(self, batch_size: int) -> int:
+        """Returns a size of evaluation batches, rounded up so that processes can share a batch."""
+        return -(-batch_size // self.num_workers) * self.num_workers
+
     def check_batch_size(self, stage: str, batch_size: int) -> None:
         """Checks that replicas can share a batch.
 

@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from tests.tfcdr.daa.memory_impressions import MemoryImpressions
 from tests.tfcdr.daa.small import config
-from tfcdr.distribution.one_device import ONE_DEVICE
+from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
 from tfcdr.systems.daa.evaluation import (
     ImpressionEvaluationOptions,
@@ -51,6 +51,25 @@ def test_figures_over_all_rows_at_once(batch_size):
     mean = (headline["click_AUC"] + headline["conversion_AUC"]) / 2
     assert headline["AUC"] == pytest.approx(mean)
     assert "0.5000" in judge.format_table(table)
+
+
+def test_processes_share_the_scoring():
+    data, adapted = MemoryImpressions(target=53), config()
+    stage = SYSTEM.stages(adapted)[1]
+    model = SYSTEM.build("adapt", adapted, data, seed=0)
+    options = ImpressionEvaluationOptions(batch_size=15)  # workers share batches of 16
+    whole = SYSTEM.evaluator(data, options, ONE_DEVICE).scores(stage, model, "test")
+    parts = []
+    for worker in range(2):
+        of_two = Distribution()
+        of_two.num_workers, of_two.worker = 2, worker
+        # What nobody adds up holds zeros where the other worker's rows are.
+        parts.append(SYSTEM.evaluator(data, options, of_two).scores(stage, model, "test"))
+    np.testing.assert_array_equal(parts[0].labels + parts[1].labels, whole.labels)
+    for scorer, expected in whole.probabilities.items():
+        own = [part.probabilities[scorer] for part in parts]
+        assert all(not (one == 0).all() for one in own)
+        np.testing.assert_allclose(own[0] + own[1], expected, rtol=1e-5)
 
 
 def test_a_validation_without_conversions_says_what_to_do():

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tfcdr import field_checks
+
 _CHOICES = {
     "backbone": ("singletask", "sharedbottom", "omoe", "mmoe", "ple", "aitm", "metaheac"),
     "critic_mixture": ("convex", "mean"),
@@ -126,18 +128,9 @@ class DaaConfig:
         Raises:
           ValueError: a field is out of range, not among its choices, or contradicts another.
         """
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(choices)}. Received: {value!r}."
-                )
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:  # also refuses what is not a number
-                raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
-        for name in _NOT_NEGATIVE:
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0. Received: {getattr(self, name)}.")
+        field_checks.check_choices(self, _CHOICES)
+        field_checks.check_positive(self, _POSITIVE)
+        field_checks.check_not_negative(self, _NOT_NEGATIVE)
         for name in ("bottom_widths", "tower_widths"):
             widths = getattr(self, name)
             if not widths or min(widths) < 1:

@@ -95,6 +95,7 @@ class ImpressionEvaluator(Evaluator):
         self._data = data
         self._options = options
         self._distribution = distribution
+        self._batch_size = distribution.shared_batch_size(options.batch_size)
         # By the network's identity; each keeps its network, so that an identity is not used again.
         self._compiled: dict[int, tuple[Backbone, Callable[..., tf.Tensor]]] = {}
 
@@ -226,12 +227,6 @@ class ImpressionEvaluator(Evaluator):
             function = function.get_concrete_function(spec["categorical"], spec["numerical"])
             self._compiled[id(network)] = network, function
         return self._compiled[id(network)][1]
-
-    @property
-    def _batch_size(self) -> int:
-        """The batch size, rounded up so that processes can share a batch."""
-        workers = self._distribution.num_workers
-        return -(-self._options.batch_size // workers) * workers
 
     def _batches(self, stage: Stage, split: str) -> tf.data.Dataset:
         size = self._batch_size

@@ -58,18 +58,12 @@ class Daa(System):
     def build(
         self, stage: str, config: DaaConfig, data: ImpressionSource, seed: int
     ) -> ImpressionModel:
-        rows = sum(data.field_sizes)
+        if sum(data.field_sizes) > tf.int32.max:
+            raise _no_room(data)
         try:
-            if rows > tf.int32.max:
-                raise tf.errors.ResourceExhaustedError(None, None, "")
             return self._build(stage, config, data, seed)
         except tf.errors.ResourceExhaustedError as error:
-            sizes = dict(zip(data.categorical_columns, data.field_sizes, strict=True))
-            largest = max(sizes, key=sizes.__getitem__)
-            raise RunError(
-                f"a table of {rows:,} values does not fit into memory: column {largest} has values "
-                f"up to {sizes[largest] - 1:,}; is one of them wrong?"
-            ) from error
+            raise _no_room(data) from error
 
     def _build(
         self, stage: str, config: DaaConfig, data: ImpressionSource, seed: int
@@ -168,3 +162,13 @@ class Daa(System):
     ) -> Mapping[str, float]:
         """Measures how well the domains can be told apart; see `report.measurements`."""
         return report.measurements(self.stages(config)[-1], model, data)
+
+
+def _no_room(data: ImpressionSource) -> RunError:
+    """Names the column that makes the table of values too great."""
+    sizes = dict(zip(data.categorical_columns, data.field_sizes, strict=True))
+    largest = max(sizes, key=sizes.__getitem__)
+    return RunError(
+        f"a table of {sum(data.field_sizes):,} values does not fit into memory: column {largest} "
+        f"has values up to {sizes[largest] - 1:,}; is one of them wrong?"
+    )

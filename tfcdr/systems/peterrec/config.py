@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from tfcdr import field_checks
 from tfcdr.optimizers import TABLE_UPDATES
 
 _CHOICES = {
@@ -125,22 +126,14 @@ class PeterRecConfig:
         Raises:
           ValueError: a field is out of range or not among its choices.
         """
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(choices)}. Received: {value!r}."
-                )
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:  # also refuses what is not a number
-                raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
+        field_checks.check_choices(self, _CHOICES)
+        field_checks.check_positive(self, _POSITIVE)
         if not self.dilations or min(self.dilations) < 1:
             raise ValueError(f"dilations must be positive. Received: {self.dilations}.")
         for name in ("sampled_share", "mask_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1]. Received: {getattr(self, name)}.")
-        if not self.l2 >= 0:
-            raise ValueError(f"l2 must be at least 0. Received: {self.l2}.")
+        field_checks.check_not_negative(self, ("l2",))
         if self.has_adapters and self.channels % (4 * self.cardinality):
             raise ValueError(
                 "channels must be a multiple of 4 * cardinality, or the adapters' width C / (4c) "

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from tfcdr import field_checks
 from tfcdr.optimizers import TABLE_UPDATES
 
 _CHOICES = {
@@ -100,21 +101,13 @@ class TiMiRecConfig:
         Raises:
           ValueError: a field is out of range, not among its choices, or contradicts another.
         """
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(choices)}. Received: {value!r}."
-                )
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:  # also refuses what is not a number
-                raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
+        field_checks.check_choices(self, _CHOICES)
+        field_checks.check_positive(self, _POSITIVE)
         if not 0 <= self.projection_dropout < 1:
             raise ValueError(
                 f"projection_dropout must be in [0, 1). Received: {self.projection_dropout}."
             )
-        if not self.l2 >= 0:
-            raise ValueError(f"l2 must be at least 0. Received: {self.l2}.")
+        field_checks.check_not_negative(self, ("l2",))
         if self.variant == "comirec" and self.transformer_layer:
             raise ValueError(
                 "transformer_layer must be false for variant=comirec; ComiRec with a transformer "
