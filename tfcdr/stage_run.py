@@ -261,7 +261,7 @@ def _restore(manager: tf.train.CheckpointManager, distribution: Distribution) ->
     # A truncated file is an IndexError.
     except (ValueError, AssertionError, LookupError, tf.errors.OpError) as error:
         # TensorFlow would also list, one by one, the values that it could not place.
-        tf.get_logger().addFilter(lambda record: "checkpoint" not in record.getMessage())
+        tf.get_logger().addFilter(lambda record: "checkpoint" not in record.getMessage().lower())
         reason = str(error).splitlines()[0]
         raise RunError(
             f"{path}: the checkpoint does not fit the model ({reason}); it is damaged, or of "
