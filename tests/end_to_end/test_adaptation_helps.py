@@ -1,7 +1,7 @@
 """On a planted shift, adapting beats both what it started from and the target's labels alone.
 
-Measured when written (means of three seeds, test AUC): 0.863 adapted, 0.785 by the source model as
-it is, 0.789 by the labels alone; domain AUC 0.854 before, 0.808 after.
+Measured when written (means of three seeds, test AUC): 0.866 adapted, 0.784 by the source model as
+it is, 0.816 by the labels alone; domain AUC 0.855 before, 0.716 after.
 """
 
 import json
@@ -14,7 +14,7 @@ from tests.end_to_end import launching
 SEEDS = range(3)
 LOG = (
     "--reader=synthetic",
-    "--synthetic_impressions.source_pages=6000",
+    "--synthetic_impressions.source_pages=10000",
     "--synthetic_impressions.target_pages=10000",
     "--synthetic_impressions.test_pages=1000",
     "--impression_split.target=target",
@@ -33,7 +33,8 @@ RUN = (
     "--daa.source_epochs=10",
     "--daa.adapt_batch_size=128",
     "--daa.adapt_learning_rate=1e-3",
-    "--daa.adapt_epochs=25",
+    "--daa.adapt_epochs=40",
+    "--daa.patience=15",
     "--daa.critic_steps=2",
     "--daa.adversarial_weight=0.03",
     "--daa.fake_features=eval",
