@@ -207,17 +207,20 @@ def _titles() -> dict[str, str]:
 
 def _evaluation_options(system: System) -> Any:
     """Reads the group of flags that the system's evaluation takes; refuses those of others."""
-    chosen = None
-    for name, kind in EVALUATION_OPTIONS.items():
-        if kind is system.evaluation_options:
-            chosen = _EVALUATION[name]()
-            continue
-        for flag in flags.FLAGS:
-            if flag.startswith(f"{name}.") and flags.FLAGS[flag].present:
-                raise program.FlagError(
-                    f"--{flag} has no meaning for --system={system.name}; leave it out."
-                )
-    return chosen
+    own = _evaluation_group(system)
+    for flag in flags.FLAGS:
+        group = flag.partition(".")[0]
+        if group in _EVALUATION and group != own and flags.FLAGS[flag].present:
+            raise program.FlagError(
+                f"--{flag} has no meaning for --system={system.name}; leave it out."
+            )
+    return _EVALUATION[own]()
+
+
+def _evaluation_group(system: System) -> str:
+    """Names the group of flags that make the system's `evaluation_options`."""
+    [name] = (n for n, kind in EVALUATION_OPTIONS.items() if kind is system.evaluation_options)
+    return name
 
 
 def _without_transfer(system: System, config: Any, options: Any) -> Any:
@@ -225,7 +228,8 @@ def _without_transfer(system: System, config: Any, options: Any) -> Any:
     try:
         options.check_comparable()
     except ValueError as error:
-        raise program.FlagError(f"--compare_no_transfer: {error}") from error
+        group = _evaluation_group(system)
+        raise program.FlagError(f"--compare_no_transfer: --{group}.monitor: {error}") from error
     baseline = system.without_transfer(config)
     if baseline == config:
         raise program.FlagError(

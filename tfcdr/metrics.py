@@ -75,5 +75,5 @@ def split_metric(metric: str) -> tuple[str, int]:
     """
     name, _, cutoff = metric.partition("@")
     if name not in PER_RANK or not cutoff.isdigit():
-        raise ValueError(f"monitor must be HR@k, NDCG@k or MRR@k. Received: {metric!r}.")
+        raise ValueError(f"metric must be HR@k, NDCG@k or MRR@k. Received: {metric!r}.")
     return name, int(cutoff)

@@ -88,7 +88,7 @@ def train_from_csv(tmp_path):
         (["--split.kind=magic"], "magic"),
         (["--flagfile=nowhere.cfg"], "nowhere.cfg"),
         (["--report", "--titles.path=a", "--titles.text=title"], "--titles.*: text 'title' names"),
-        (["--compare_no_transfer", "--evaluation.monitor=AUC"], "monitor must be HR@k, NDCG@k"),
+        (["--compare_no_transfer", "--evaluation.monitor=AUC"], "metric must be HR@k, NDCG@k"),
         (
             ["--compare_no_transfer", "--peterrec.adaptation=from_scratch"],
             "transfers nothing already",
