@@ -23,7 +23,7 @@ from typing import Any
 
 from absl import flags
 
-from launchers import config_flags, program
+from launchers import compilation, config_flags, program
 from launchers.benchmarking import alternation, contenders
 from launchers.benchmarking.alternation import Timing
 from launchers.benchmarking.contender_process import ContenderProcess
@@ -47,13 +47,11 @@ _PEER_PYTHON = flags.DEFINE_string(
     "peer_python", sys.executable, "Interpreter with the packages of peers such as RecBole."
 )
 _OUTPUT = flags.DEFINE_string("output", "benchmark.json", "File for the figures, as JSON.")
-_JIT_COMPILE = flags.DEFINE_bool(
-    "jit_compile", None, "Compiles train steps with XLA; by default as `launchers/train.py` does."
-)
 _DATA = config_flags.define("data", DataSizes)
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
 }
+flags.adopt_module_key_flags(compilation)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -64,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     stages = [stage.name for stage in system.stages(config)]
     if _STAGE.value and _STAGE.value not in stages:
         raise program.FlagError(f"--stage={_STAGE.value}: it takes {', '.join(stages)}.")
-    jit_compile = system.gains_from_xla() if _JIT_COMPILE.value is None else _JIT_COMPILE.value
+    jit_compile = compilation.jit_compile(system)
     ours = Plan(_SYSTEM.value, _STAGE.value or stages[0], config, _DATA(), jit_compile)
     rivals = {text: _rival(ours, text) for text in _AGAINST.value}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:

@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from data_pipelines import item_titles
-from launchers import config_flags, data_flags, finished_run, program
+from launchers import compilation, config_flags, data_flags, finished_run, program
 from tfcdr import report
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
@@ -39,12 +39,6 @@ _SEED = flags.DEFINE_integer(
 )
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Two runs give the same bits, at some cost in speed."
-)
-_JIT_COMPILE = flags.DEFINE_bool(
-    "jit_compile",
-    None,
-    "Compiles train steps with XLA; by default where the system gains from it. False helps "
-    "debugging.",
 )
 _COMPARE = flags.DEFINE_bool(
     "compare_no_transfer",
@@ -102,6 +96,7 @@ _EVALUATION = {
 }
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(compilation)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -162,7 +157,7 @@ def _train(
             folder,
             options,
             _SEED.value,
-            _jit_compile(system),
+            compilation.jit_compile(system),
             distribution,
             _MIXED_PRECISION.value,
             pretrained,
@@ -270,10 +265,6 @@ def _compare(
     print(f"\n{gain.verdict()}")
 
 
-def _jit_compile(system: System) -> bool:
-    return system.gains_from_xla() if _JIT_COMPILE.value is None else _JIT_COMPILE.value
-
-
 def _run_config(
     config: Any,
     options: Any,
@@ -289,7 +280,7 @@ def _run_config(
         "evaluation": dataclasses.asdict(options),
         "seed": _SEED.value,
         "deterministic": _DETERMINISTIC.value,
-        "jit_compile": _jit_compile(SYSTEMS[_SYSTEM.value]),
+        "jit_compile": compilation.jit_compile(SYSTEMS[_SYSTEM.value]),
         "mixed_precision": _MIXED_PRECISION.value,
         "strategy": distribution.name,
         "replicas": distribution.num_replicas,

@@ -9,12 +9,12 @@ environment (`--peer_python`).
 
 import itertools
 import logging
-import time
 import types
 from typing import Any
 
 # Started as a script, because the package around it imports TensorFlow.
 from contender import Refusal, Workload, serve
+from pytorch_step import step_workload
 
 
 def set_up(settings: dict[str, Any]) -> Workload:
@@ -85,20 +85,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
         model.calculate_loss(next(batches)).backward()
         optimizer.step()
 
-    started = time.perf_counter()
-    step()
-    return Workload(
-        {"step": step},
-        finish=torch.cuda.synchronize if torch.cuda.is_available() else lambda: None,
-        facts={
-            "parts": ["step"],
-            "batch_size": batch,
-            "parameters": sum(weight.numel() for weight in model.parameters()),
-            "compile_seconds": round(time.perf_counter() - started, 2),
-            "recbole": recbole.__version__,
-            "torch": torch.__version__,
-        },
-    )
+    return step_workload(step, model, batch, recbole=recbole.__version__)
 
 
 def _nextitnet(settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ penalty, on batches in memory. Needs PyTorch, in this or in another environment 
 """
 
 import itertools
-import time
 from typing import Any
 
 # Started as a script, because the package around it imports TensorFlow.
-from contender import Refusal, Workload, serve
+from contender import Workload, serve
+from pytorch_step import import_torch, step_workload
 
 
 def set_up(settings: dict[str, Any]) -> Workload:
@@ -22,13 +22,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
     Raises:
       Refusal: PyTorch cannot be imported.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise Refusal(
-            f"PyTorch cannot be imported ({error}): pip install 'tfcdr[benchmark]', or name an "
-            "environment that has it by --peer_python=PATH/bin/python."
-        ) from error
+    torch = import_torch()
     from torch import nn
     from torch.nn import functional
 
@@ -131,19 +125,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
         loss_of(*next(batches)).backward()
         optimizer.step()
 
-    started = time.perf_counter()
-    step()
-    return Workload(
-        {"step": step},
-        finish=lambda: None,
-        facts={
-            "parts": ["step"],
-            "batch_size": batch,
-            "parameters": sum(weight.numel() for weight in modules.parameters()),
-            "compile_seconds": round(time.perf_counter() - started, 2),
-            "torch": torch.__version__,
-        },
-    )
+    return step_workload(step, modules, batch)
 
 
 if __name__ == "__main__":
