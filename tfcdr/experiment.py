@@ -73,7 +73,7 @@ class Experiment:
             the data cannot give what the configuration asks for.
         """
         if self._pretrained is not None:
-            self._check_pretrained(self._pretrained)
+            _ = self._pretrained_model
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
             self._distribution.check_batch_size(stage.name, stage.batch_size)
@@ -90,12 +90,12 @@ class Experiment:
         Raises:
           RunError: see `StageRun.train`.
         """
-        previous, trained = None, {}
-        for stage in self._stages:
-            if self._pretrained is not None and stage != self._stages[-1]:
-                previous = self._model_of(stage, self._pretrained)
+        previous, trained, stages = None, {}, self._stages
+        if self._pretrained is not None:
+            previous, stages = self._pretrained_model, stages[-1:]
+            for stage in self._stages[:-1]:
                 print(f"{stage.name}: taken from {self._pretrained.path}")
-                continue
+        for stage in stages:
             stage_run = self._stage_run(stage, self._folder)
             if previous is not None:
                 self._system.warm_start(stage_run.model, previous)
@@ -148,7 +148,14 @@ class Experiment:
         """Returns what the system adds to the run's page; see `System.report_sections`."""
         return self._system.report_sections(self._config, model, self._data, names)
 
-    def _check_pretrained(self, pretrained: RunFolder) -> None:
+    @functools.cached_property
+    def _pretrained_model(self) -> StageModel:
+        """The pre-trained run's model that the last stage starts from.
+
+        Raises:
+          RunError: the run cannot stand for the stages before the last.
+        """
+        pretrained = self._pretrained
         settings = pretrained.config()
         if len(self._stages) == 1:
             raise RunError(
@@ -161,22 +168,16 @@ class Experiment:
             )
         if settings["data_fingerprint"] != self._data.fingerprint:
             raise RunError(f"{pretrained.path}: a run on other data.")
-        for stage in self._stages[:-1]:
-            if not tf.train.latest_checkpoint(pretrained.checkpoints(stage.name, "best")):
-                raise RunError(
-                    f"{pretrained.path}: no checkpoint of stage {stage.name}: the run has not "
-                    "finished an epoch of it, or its configuration has no such stage."
-                )
-            try:
-                self._model_of(stage, pretrained)
-            except RunError as error:
-                differing = differences("", settings["config"], dataclasses.asdict(self._config))
-                if not differing:
-                    raise
-                raise RunError(
-                    f"{pretrained.path}: the model of its stage {stage.name} does not fit; the "
-                    f"configurations differ in {'; '.join(differing)}."
-                ) from error
+        try:
+            return self._model_of(self._stages[-2], pretrained)
+        except RunError as error:
+            ours = dataclasses.asdict(self._config)
+            differing = differences("", settings.get("config", ours), ours)
+            if not differing:
+                raise
+            raise RunError(
+                f"{error} The configurations differ in {'; '.join(differing)}."
+            ) from error
 
     def _model_of(self, stage: Stage, folder: RunFolder) -> StageModel:
         """Rebuilds the model of a stage with the weights of its best epoch in a run."""

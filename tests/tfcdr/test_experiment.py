@@ -216,5 +216,5 @@ def test_a_pretrained_run_must_fit(tmp_path, changes, named):
 def test_a_pretrained_run_without_a_checkpoint_is_refused(tmp_path):
     experiment(tmp_path / "whole")
     pretrained = RunFolder(tmp_path / "whole", writable=False)
-    with pytest.raises(RunError, match="no checkpoint of stage pretrain: the run has not"):
-        experiment(tmp_path / "run", pretrained=pretrained).check_data()
+    with pytest.raises(RunError, match="no checkpoint of stage pretrain; train first"):
+        experiment(tmp_path / "run", pretrained=pretrained).run()
