@@ -71,7 +71,9 @@ def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.
         axes[0].set(title=f"{stage}: training loss", xlabel="epoch")
         axes[1].plot(numbers, scores, marker=".")
         axes[1].plot(numbers[best], scores[best], "o", label=f"best: {scores[best]:.4f}")
-        axes[1].set(title=f"{stage}: validation {monitor}", xlabel="epoch", ylim=(0, None))
+        # Room above, or a flat curve near the top is cut in half.
+        top = 1.08 * scores[best] or None
+        axes[1].set(title=f"{stage}: validation {monitor}", xlabel="epoch", ylim=(0, top))
         axes[1].legend(loc="lower right")
         for axis in axes:
             axis.xaxis.get_major_locator().set_params(integer=True)
