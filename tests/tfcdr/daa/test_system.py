@@ -146,7 +146,10 @@ def test_alternating_needs_one_device():
     SYSTEM.check(config(adaptation="gradient_reversal"), data, several)
     with pytest.raises(RunError, match="alternating adaptation runs on one device"):
         SYSTEM.check(config(), data, several)
-    with pytest.raises(RunError, match="adapt_batch_size=12: must be a multiple of 8"):
+    with pytest.raises(
+        RunError,
+        match=r"--daa\.adapt_batch_size must be a multiple of 8, at least 16.*Received: 12",
+    ):
         meta = {"backbone": "metaheac", "adaptation": "fine_tune", "adapt_batch_size": 12}
         SYSTEM.check(config(**meta), data, several)
 

@@ -141,36 +141,42 @@ class DaaConfig:
             raise ValueError(
                 f"real_weights must be two numbers, at least 0. Received: {self.real_weights}."
             )
-        for name in ("source_batch_size", "adapt_batch_size"):
-            if getattr(self, name) < 2:
-                raise ValueError(
-                    f"{name} must be at least 2, or batch normalisation has no variance. "
-                    f"Received: {getattr(self, name)}."
-                )
+        self.check_batch_sizes(replicas=1)
         if self.backbone == "ple" and self.experts % 2:
             raise ValueError(
                 "experts must be even for backbone=ple: one half is shared, the other each task's. "
                 f"Received: {self.experts}."
             )
-        if self.backbone == "metaheac":
-            self._check_meta_batches()
 
     @property
     def is_adversarial(self) -> bool:
         """Whether the target model is trained against critics."""
         return self.adaptation in ("alternating", "gradient_reversal")
 
-    def _check_meta_batches(self) -> None:
-        # Support and query rows are halves, each of at least two rows.
-        parts = 2 * self.meta_batches
-        sizes = {"source_batch_size": self.source_batch_size}
-        if not self.is_adversarial:
-            sizes["adapt_batch_size"] = self.adapt_batch_size
-        for name, size in sizes.items():
-            if size % parts or size < 2 * parts:
+    def check_batch_sizes(self, replicas: int) -> None:
+        """Refuses batches of which a device would have too little.
+
+        Args:
+          replicas: devices that share a batch.
+
+        Raises:
+          ValueError: a device would have a single row, or MetaHeac no whole support and query
+            parts, halves of at least two rows.
+        """
+        for stage, by_parts in (("source", True), ("adapt", not self.is_adversarial)):
+            name = f"{stage}_batch_size"
+            size, least = getattr(self, name), 2 * replicas
+            if size < least:
+                raise ValueError(
+                    f"{name} must be at least {least}, or batch normalisation has no variance. "
+                    f"Received: {size}."
+                )
+            parts = 2 * self.meta_batches * replicas
+            if self.backbone == "metaheac" and by_parts and (size % parts or size < 2 * parts):
                 raise ValueError(
                     f"{name} must be a multiple of {parts}, at least {2 * parts}, for "
-                    f"backbone=metaheac with meta_batches={self.meta_batches}. Received: {size}."
+                    f"backbone=metaheac with meta_batches={self.meta_batches} on {replicas} "
+                    f"device{'s' if replicas > 1 else ''}. Received: {size}."
                 )
 
     @property

@@ -121,15 +121,10 @@ class Daa(System):
                 f"--strategy={distribution.name}: the alternating adaptation runs on one device; "
                 "use --strategy=default, or --daa.adaptation=gradient_reversal."
             )
-        for stage in self.stages(config):
-            by_parts = config.backbone == "metaheac" and isinstance(stage.training, ViewRequest)
-            parts = 2 * config.meta_batches if by_parts else 1
-            if stage.batch_size % (parts * replicas) or stage.batch_size < 2 * parts * replicas:
-                raise RunError(
-                    f"--daa.{stage.name}_batch_size={stage.batch_size}: must be a multiple of "
-                    f"{parts * replicas}, at least {2 * parts * replicas}, for {replicas} devices "
-                    f"and --daa.backbone={config.backbone}."
-                )
+        try:
+            config.check_batch_sizes(replicas)
+        except ValueError as error:
+            raise RunError(f"--strategy={distribution.name}: --daa.{error}") from error
         adapt = self.stages(config)[-1]
         steps = -(-adapt.training.num_examples(data, "train") // adapt.batch_size)
         if config.adaptation == "alternating" and steps < config.critic_steps:
