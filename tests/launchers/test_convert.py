@@ -6,7 +6,8 @@ from absl.testing import flagsaver
 
 from data_pipelines import dataset
 from data_pipelines.errors import DataError
-from launchers import convert, data_flags, program
+from launchers import data_flags, program
+from tests.end_to_end import launching
 
 CSV = "user_id,item_id,domain,timestamp\n" + "".join(
     f"u{user},{domain[0]}{(user * 3 + k) % 11},{domain},{10 * k + (domain == 'toys')}\n"
@@ -24,17 +25,14 @@ def log(tmp_path):
 
 
 @pytest.fixture
-def convert_in_process(log, tmp_path, monkeypatch, capsys):
+def convert_in_process(log, tmp_path):
     """Runs the program in this process; returns (exit status, stdout, last line of stderr)."""
 
     def run(*arguments):
         defaults = (f"--data_dir={tmp_path / 'data'}", f"--input={log}", "--split.target=toys")
         defaults += ("--reader=csv", "--read.domains=books,toys")
-        monkeypatch.setattr(sys, "argv", ["convert.py", *defaults, *arguments])
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as end:
-            program.run(convert.main)
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err.strip().split("\n")[-1]
+        outcome = launching.call("convert", *defaults, *arguments)
+        return outcome.status, outcome.out, outcome.err.strip().split("\n")[-1]
 
     return run
 

@@ -1,28 +1,24 @@
-import sys
-
 import pytest
 from absl.testing import flagsaver
 
 from data_pipelines import dataset
 from data_pipelines.errors import DataError
-from launchers import convert, data_flags, program
+from launchers import data_flags
 from tests.data_pipelines.impressions.raw_files import default_files, item_line, write_archive
+from tests.end_to_end import launching
 
 SMALL = ("--synthetic_impressions.source_pages=20", "--synthetic_impressions.target_pages=10",
          "--synthetic_impressions.test_pages=5")  # fmt: skip
 
 
 @pytest.fixture
-def convert_in_process(tmp_path, monkeypatch, capsys):
+def convert_in_process(tmp_path):
     """Runs the program in this process; returns (exit status, stdout, last line of stderr)."""
 
     def run(*arguments):
         defaults = [f"--data_dir={tmp_path / 'data'}", "--view=impression"]
-        monkeypatch.setattr(sys, "argv", ["convert.py", *defaults, *arguments])
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as end:
-            program.run(convert.main)
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err.strip().split("\n")[-1]
+        outcome = launching.call("convert", *defaults, *arguments)
+        return outcome.status, outcome.out, outcome.err.strip().split("\n")[-1]
 
     return run
 
