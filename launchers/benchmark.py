@@ -24,12 +24,12 @@ from typing import Any
 from absl import flags
 
 from launchers import compilation, config_flags, program
-from launchers.benchmarking import alternation, contenders
+from launchers.benchmarking import alternation, line_up
 from launchers.benchmarking.alternation import Timing
 from launchers.benchmarking.contender_process import ContenderProcess
-from launchers.benchmarking.contenders import OURS, Plan
 from launchers.benchmarking.generated_data import DataSizes
 from launchers.benchmarking.kernels import MATRIX_PRODUCTS
+from launchers.benchmarking.line_up import OURS, Plan
 from tfcdr.systems.registry import SYSTEMS
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to measure.")
@@ -37,7 +37,7 @@ _STAGE = flags.DEFINE_string("stage", "", "The stage to measure; the system's fi
 _AGAINST = flags.DEFINE_multi_string(
     "against",
     [],
-    f"What to compare with, once for each: one of {', '.join(contenders.NAMES)}, and settings of "
+    f"What to compare with, once for each: one of {', '.join(line_up.NAMES)}, and settings of "
     'it behind blanks. "tfcdr" takes data.FIELD=, SYSTEM.FIELD= and jit_compile=, and else does as '
     'the flags say; "release" takes onednn=; "recbole" takes model=; "pytorch" takes none.',
 )
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     rivals = {text: _rival(ours, text) for text in _AGAINST.value}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
         running = {}
-        for name, contender in {OURS: contenders.tfcdr(ours), **rivals}.items():
+        for name, contender in {OURS: line_up.tfcdr(ours), **rivals}.items():
             print(f"setting up {name}", file=sys.stderr)
             process = ContenderProcess(*contender.start(Path(folder), _PEER_PYTHON.value))
             started.callback(process.kill)
@@ -83,9 +83,9 @@ def main(argv: Sequence[str]) -> None:
     print(f"\nwrote {output}")
 
 
-def _rival(ours: Plan, text: str) -> contenders.Contender:
+def _rival(ours: Plan, text: str) -> line_up.Entry:
     try:
-        return contenders.parse(ours, text)
+        return line_up.parse(ours, text)
     except ValueError as error:
         raise program.FlagError(f"--against={text!r}: {error}") from error
 

@@ -14,12 +14,14 @@ from typing import Any
 
 from absl import flags
 
-from data_pipelines import build, distributed, impressions, readers, splits
-from data_pipelines.dataset import PreparedData, open_prepared
+from data_pipelines import distributed, impressions, readers
 from data_pipelines.errors import DataError
-from data_pipelines.readers import ReadOptions
-from data_pipelines.splits import SplitOptions
-from data_pipelines.synthetic import SyntheticOptions
+from data_pipelines.prepared import build
+from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.synthetic import SyntheticOptions
+from data_pipelines.splitting import splits
+from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views import STORED_VIEWS
 from data_pipelines.views.view import ExampleOptions
 from launchers import config_flags, impression_flags, program

@@ -4,7 +4,7 @@
 
 Systems that rank items answer raw item ids with scores (signature `serving_default`) and a raw
 history with the best items that the user has not seen (`recommend`); see
-tfcdr/serving/signatures.py. DAA answers an impression's columns with probabilities
+tfcdr/ranking/signatures.py. DAA answers an impression's columns with probabilities
 (`serving_default`); see tfcdr/systems/daa/signatures.py.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from launchers import finished_run, program
-from tfcdr.serving import retrieval
-from tfcdr.serving.signatures import RECOMMEND
+from tfcdr.ranking import retrieval
+from tfcdr.ranking.signatures import RECOMMEND
 from tfcdr.system import Serving
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")

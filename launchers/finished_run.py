@@ -3,10 +3,10 @@
 import pathlib
 from typing import Any, NamedTuple
 
-from data_pipelines.dataset import PreparedData, open_prepared
+from data_pipelines.prepared.dataset import PreparedData, open_prepared
 from tfcdr.errors import RunError
-from tfcdr.experiment import Experiment
-from tfcdr.run_folder import RunFolder
+from tfcdr.runs.experiment import Experiment
+from tfcdr.runs.run_folder import RunFolder
 from tfcdr.stage_model import StageModel
 from tfcdr.system import Serving, System
 from tfcdr.systems.registry import SYSTEMS

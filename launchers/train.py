@@ -17,13 +17,13 @@ from typing import Any
 
 from absl import flags
 
-from data_pipelines import item_titles
+from data_pipelines.prepared import item_titles
 from launchers import compilation, config_flags, data_flags, finished_run, program
-from tfcdr import report
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
-from tfcdr.experiment import Experiment, enable_determinism
-from tfcdr.run_folder import RunFolder
+from tfcdr.runs import report
+from tfcdr.runs.experiment import Experiment, enable_determinism
+from tfcdr.runs.run_folder import RunFolder
 from tfcdr.system import System
 from tfcdr.systems.registry import EVALUATION_OPTIONS, SYSTEMS
 from tfcdr.transfer_gain import TransferGain

@@ -1,7 +1,8 @@
 """What tfcdr needs of a prepared data set.
 
-`data_pipelines.dataset.PreparedData` fits; neither package imports the other. The contract between
-them is the batch: a dict of tensors whose entries the view's and the model's docstrings state.
+`data_pipelines.prepared.dataset.PreparedData` fits; neither package imports the other. The contract
+between them is the batch: a dict of tensors whose entries the view's and the model's docstrings
+state.
 """
 
 from collections.abc import Mapping

@@ -4,8 +4,8 @@ import abc
 from collections.abc import Sequence
 from typing import Any
 
+from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
-from tfcdr.system import Stage
 from tfcdr.transfer_gain import TransferGain
 
 

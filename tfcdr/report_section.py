@@ -13,7 +13,7 @@ import tensorflow as tf
 class Names(Protocol):
     """How items and users are called before a person.
 
-    `data_pipelines.item_titles.ShownNames` fits; neither package imports the other.
+    `data_pipelines.prepared.item_titles.ShownNames` fits; neither package imports the other.
     """
 
     def item(self, space: str, item: int) -> str:

@@ -1,43 +1,18 @@
 """What a system is: a configuration, its stages, and the model of each stage."""
 
 import abc
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tfcdr.data_source import DataSource, DomainPairs, ViewRequest
+from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
+from tfcdr.evaluator import Evaluator
 from tfcdr.report_section import Names, Section
+from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
-
-if TYPE_CHECKING:  # An evaluator speaks of stages.
-    from tfcdr.evaluator import Evaluator
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One training run of a system; later stages start from the best of earlier ones.
-
-    Attributes:
-      name: such as "pretrain"; names the checkpoints and the lines of `metrics.jsonl`.
-      training: the view of the training batches.
-      evaluation: the view of validation and test batches.
-      batch_size: examples in a training batch.
-      epochs: most passes over the training examples.
-      patience: epochs without a better validation score after which the stage stops.
-      has_candidates: whether the evaluation view can draw candidates for sampled ranking.
-    """
-
-    name: str
-    training: ViewRequest | DomainPairs
-    evaluation: ViewRequest
-    batch_size: int
-    epochs: int
-    patience: int
-    has_candidates: bool
 
 
 class Serving(NamedTuple):
@@ -84,7 +59,7 @@ class System(abc.ABC):
         """Returns a fresh optimizer for a stage's model."""
 
     @abc.abstractmethod
-    def evaluator(self, data: DataSource, options: Any, distribution: Distribution) -> "Evaluator":
+    def evaluator(self, data: DataSource, options: Any, distribution: Distribution) -> Evaluator:
         """Returns what scores held-out examples.
 
         Args:

@@ -1,4 +1,4 @@
-"""Conversion under Apache Beam: the steps of `data_pipelines.build`, on any number of workers.
+"""Conversion under Apache Beam: the steps of `prepared.build`, on any number of workers.
 
 Only this package needs Apache Beam, which is an extra; `load_conversion` loads it.
 """

@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from data_pipelines import splits, user_histories
-from data_pipelines.build import Content
+from data_pipelines.coding import user_histories
+from data_pipelines.coding.coded_log import ItemCounts, LogCodes, UserCounts
+from data_pipelines.coding.summary import summary_lines
+from data_pipelines.coding.user_histories import DIGEST_RANGE, UserHistories
 from data_pipelines.distributed.item_table import SumByItem, by_partition, shared_items, summed
 from data_pipelines.distributed.running import Gather, running
 from data_pipelines.distributed.splitting import GroupSplit, each_group
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.errors import DataError
-from data_pipelines.log_codes import ItemCounts, LogCodes, UserCounts
 from data_pipelines.logs import PARTS
-from data_pipelines.records import has_examples
-from data_pipelines.summary import summary_lines
-from data_pipelines.user_histories import DIGEST_RANGE, UserHistories
+from data_pipelines.prepared.build import Content
+from data_pipelines.prepared.records import has_examples
+from data_pipelines.splitting import splits
 from data_pipelines.views.view import ExampleOptions, View
 
 _IDS = "ids"

@@ -26,22 +26,25 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 
-from data_pipelines import build, readers, splits
+from data_pipelines import readers
 from data_pipelines.distributed import reading, running
 from data_pipelines.distributed.coding import code_groups, load_histories
 from data_pipelines.distributed.reading import GroupedLog
 from data_pipelines.distributed.splitting import each_group, prepare_split
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.errors import DataError
-from data_pipelines.readers import ReadOptions, SyntheticOptions
-from data_pipelines.records import (
+from data_pipelines.prepared import build
+from data_pipelines.prepared.records import (
     ExampleCounts,
     RecordBuilder,
     keyed_examples,
     require_training,
     view_metadata,
 )
-from data_pipelines.split_log import DomainRoles, SplitOptions
+from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.synthetic import SyntheticOptions
+from data_pipelines.splitting import splits
+from data_pipelines.splitting.split_log import DomainRoles, SplitOptions
 from data_pipelines.views.view import ExampleOptions, View
 
 

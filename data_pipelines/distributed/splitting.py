@@ -1,4 +1,4 @@
-"""Splits the log group by group: `data_pipelines.splits` on the users of each."""
+"""Splits the log group by group: `data_pipelines.splitting.splits` on the users of each."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from data_pipelines import splits
 from data_pipelines.distributed.item_table import SumByItem, by_partition, shared_items, summed
 from data_pipelines.distributed.reading import GroupedLog
 from data_pipelines.distributed.running import Gather, running
 from data_pipelines.distributed.work_folder import WorkFolder
-from data_pipelines.draws import Census, Drawn, draw
-from data_pipelines.split_log import DomainRoles, SplitLog, SplitOptions
-from data_pipelines.splits import Candidates
+from data_pipelines.splitting import splits
+from data_pipelines.splitting.split_log import DomainRoles, SplitLog, SplitOptions
+from data_pipelines.splitting.splits import Candidates
+from data_pipelines.splitting.user_draws import Census, Drawn, draw
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

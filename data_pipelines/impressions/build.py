@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from data_pipelines.build import check_destination, whole_or_nothing
-from data_pipelines.dataset import FORMAT_VERSION, METADATA_FILE
 from data_pipelines.errors import DataError
 from data_pipelines.impressions.draws import RowDraws
 from data_pipelines.impressions.log import Columns, ImpressionLog
 from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.logs import PARTS
-from data_pipelines.records import RecordBuilder
+from data_pipelines.prepared.build import check_destination, whole_or_nothing
+from data_pipelines.prepared.dataset import FORMAT_VERSION, METADATA_FILE
+from data_pipelines.prepared.records import RecordBuilder
 from data_pipelines.views.block_batches import ROWS_PER_BLOCK
 from data_pipelines.views.impression import ROLES, VIEW, Batching
 

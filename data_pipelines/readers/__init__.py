@@ -9,7 +9,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers import delimited, movielens, pairs, peterrec, rechorus, sequences
 from data_pipelines.readers.options import ReadOptions
-from data_pipelines.synthetic import SyntheticOptions, draw
+from data_pipelines.readers.synthetic import SyntheticOptions, draw
 
 READERS: dict[str, Callable[[Sequence[str], ReadOptions], InteractionLog]] = {
     "csv": delimited.read,

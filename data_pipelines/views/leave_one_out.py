@@ -29,16 +29,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.split_log import DomainRoles
-from data_pipelines.user_histories import UserHistory
+from data_pipelines.coding.user_histories import UserHistory
+from data_pipelines.splitting.split_log import DomainRoles
 from data_pipelines.views.padding import left_pad
+from data_pipelines.views.split_read import Assemble, SplitRead
 from data_pipelines.views.target_items import (
     TargetItemOptions,
     TargetItems,
     check_target,
     target_item_entries,
 )
-from data_pipelines.views.view import Assemble, Example, ExampleOptions, SplitRead, View
+from data_pipelines.views.view import Example, ExampleOptions, View
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data_pipelines.coding.user_histories import UserHistory
 from data_pipelines.errors import DataError
-from data_pipelines.split_log import DomainRoles
-from data_pipelines.user_histories import UserHistory
+from data_pipelines.splitting.split_log import DomainRoles
 from data_pipelines.views.padding import left_pad
-from data_pipelines.views.view import Assemble, Example, ExampleOptions, SplitRead, View, windows
+from data_pipelines.views.split_read import Assemble, SplitRead
+from data_pipelines.views.view import Example, ExampleOptions, View, windows
 
 
 @dataclasses.dataclass(frozen=True)

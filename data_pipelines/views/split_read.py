@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.vocabulary import Vocabulary
+from data_pipelines.coding.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

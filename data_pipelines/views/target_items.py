@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines import negative_sampling
+from data_pipelines.coding.user_histories import UserHistory
 from data_pipelines.errors import DataError
-from data_pipelines.split_log import TRAIN, DomainRoles
-from data_pipelines.user_histories import UserHistory
+from data_pipelines.splitting.split_log import TRAIN, DomainRoles
+from data_pipelines.views import negative_sampling
 from data_pipelines.views.padding import right_pad
-from data_pipelines.views.view import Assemble, ExampleOptions, SplitRead
+from data_pipelines.views.split_read import Assemble, SplitRead
+from data_pipelines.views.view import ExampleOptions
 
 
 @dataclasses.dataclass(frozen=True)

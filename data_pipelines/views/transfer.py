@@ -26,17 +26,18 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.split_log import TRAIN, DomainRoles
-from data_pipelines.user_histories import UserHistory
+from data_pipelines.coding.user_histories import UserHistory
+from data_pipelines.splitting.split_log import TRAIN, DomainRoles
 from data_pipelines.views.next_item import check_has_source
 from data_pipelines.views.padding import left_pad
+from data_pipelines.views.split_read import Assemble, SplitRead
 from data_pipelines.views.target_items import (
     TargetItemOptions,
     TargetItems,
     check_target,
     target_item_entries,
 )
-from data_pipelines.views.view import Assemble, Example, ExampleOptions, SplitRead, View
+from data_pipelines.views.view import Example, ExampleOptions, View
 
 
 @dataclasses.dataclass(frozen=True)

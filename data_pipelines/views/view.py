@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.split_log import DomainRoles
-from data_pipelines.user_histories import UserHistory
+from data_pipelines.coding.user_histories import UserHistory
+from data_pipelines.splitting.split_log import DomainRoles
 from data_pipelines.views.record_batches import record_batches
 from data_pipelines.views.split_read import Assemble, SplitRead
 

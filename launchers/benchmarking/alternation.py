@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 
-class Contender(Protocol):
+class Timed(Protocol):
     """Something that does the same work again and again."""
 
     def seconds(self, part: str, repetitions: int) -> float:
@@ -61,7 +61,7 @@ class Ratio:
 
 
 def alternate(
-    contenders: Mapping[str, Contender],
+    contenders: Mapping[str, Timed],
     parts: Mapping[str, Sequence[str]],
     turns: int,
     turn_seconds: float,

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_pipelines import build, splits
-from data_pipelines.dataset import PreparedData, open_prepared
 from data_pipelines.logs import InteractionLog
-from data_pipelines.splits import SplitOptions
+from data_pipelines.prepared import build
+from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from data_pipelines.splitting import splits
+from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views.view import ExampleOptions
 
 SOURCE, TARGET = "source", "target"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.dataset import PreparedData, open_prepared
 from data_pipelines.impressions import build
 from data_pipelines.impressions.aliexpress import COLUMNS
 from data_pipelines.impressions.log import Chunk, ImpressionLog
 from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.impressions.synthetic import FIELD_SIZES
 from data_pipelines.logs import BadLines
+from data_pipelines.prepared.dataset import PreparedData, open_prepared
 from launchers.benchmarking.generated_data import SOURCE, TARGET, DataSizes
 
 

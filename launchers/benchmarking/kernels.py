@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfcdr.data_source import DataSource, ImpressionSource
-from tfcdr.system import Stage
+from tfcdr.stage import Stage
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.dilated_convolution import DilatedConvolution, prefers_time_major

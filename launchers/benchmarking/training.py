@@ -14,14 +14,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.dataset import PreparedData, open_prepared
+from data_pipelines.prepared.dataset import PreparedData, open_prepared
 from launchers.benchmarking import kernels
-from launchers.benchmarking.contender import Workload, serve
 from launchers.benchmarking.generated_data import SOURCE
 from launchers.benchmarking.matrix_products import count_flops
+from launchers.benchmarking.peers.child_process import Workload, serve
 from tfcdr.distribution.one_device import ONE_DEVICE
+from tfcdr.stage import Stage
 from tfcdr.stage_model import Batch, StageModel
-from tfcdr.system import Stage
 from tfcdr.systems.daa.adaptation import AlternatingModel
 from tfcdr.systems.registry import SYSTEMS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from data_pipelines.splits import SplitLog
+from data_pipelines.splitting.split_log import SplitLog
 
 DOMAINS = ("books", "films", "toys")
 

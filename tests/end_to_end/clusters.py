@@ -18,7 +18,7 @@ WITH_STEPS = """
 import json, os, signal
 from launchers import train
 from tfcdr.distribution.parameter_server import ParameterServer
-from tfcdr.stage_run import StageRun, _EpochFigures
+from tfcdr.runs.stage_run import StageRun, _EpochFigures
 
 make = StageRun.__init__
 made = {}

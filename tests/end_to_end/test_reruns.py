@@ -12,7 +12,7 @@ STAGES = ("pretrain", "finetune")
 DIES_BETWEEN_LINE_AND_CHECKPOINT = """
 import os, signal
 from launchers import train
-from tfcdr.run_folder import RunFolder
+from tfcdr.runs.run_folder import RunFolder
 
 whole = RunFolder.add_epoch
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_pipelines import dataset
+from data_pipelines.prepared import dataset
 from tests.end_to_end import launching
 
 SMALL_RUN = (

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines import synthetic
+from data_pipelines.readers import synthetic
 from tests.end_to_end import launching
 
 pytestmark = pytest.mark.slow

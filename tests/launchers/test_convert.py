@@ -4,8 +4,8 @@ import sys
 import pytest
 from absl.testing import flagsaver
 
-from data_pipelines import dataset
 from data_pipelines.errors import DataError
+from data_pipelines.prepared import dataset
 from launchers import data_flags, program
 from tests.end_to_end import launching
 

@@ -1,8 +1,8 @@
 import pytest
 from absl.testing import flagsaver
 
-from data_pipelines import dataset
 from data_pipelines.errors import DataError
+from data_pipelines.prepared import dataset
 from launchers import data_flags
 from tests.data_pipelines.impressions.raw_files import default_files, item_line, write_archive
 from tests.end_to_end import launching

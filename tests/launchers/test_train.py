@@ -5,16 +5,16 @@ import dataclasses
 import pytest
 from absl import flags
 
-from data_pipelines.item_titles import TitleOptions
-from data_pipelines.readers import ReadOptions
-from data_pipelines.split_log import SplitOptions
-from data_pipelines.synthetic import SyntheticOptions
+from data_pipelines.prepared.item_titles import TitleOptions
+from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.synthetic import SyntheticOptions
+from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views.view import ExampleOptions
 from launchers import config_flags
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
 from tfcdr.errors import RunError
-from tfcdr.experiment import Experiment
+from tfcdr.runs.experiment import Experiment
 from tfcdr.systems.registry import EVALUATION_OPTIONS, SYSTEMS
 
 GROUPS = {

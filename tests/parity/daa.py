@@ -9,8 +9,9 @@ import tensorflow as tf
 import tfcdr  # noqa: F401  (fixes the Keras generation)
 from tests.parity.aliexpress_preprocessing import processed_csv
 from tfcdr import optimizers
-from tfcdr.metrics import exact_auc
-from tfcdr.systems.daa import metrics, reference
+from tfcdr.label_prediction import metrics
+from tfcdr.label_prediction.metrics import exact_auc
+from tfcdr.systems.daa import reference
 from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
 from tfcdr.systems.daa.backbone import TASKS, Backbone
 from tfcdr.systems.daa.config import DaaConfig

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
-from data_pipelines import negative_sampling
+from data_pipelines.views import negative_sampling
 from tests import real_data
 from tests.parity.reference_layout import (
     in_reference_layout,
@@ -16,7 +16,9 @@ from tests.parity.reference_layout import (
     train,
     values,
 )
-from tfcdr import losses, metrics, negatives, optimizers
+from tfcdr import losses, optimizers
+from tfcdr.layers import candidate_sampling
+from tfcdr.ranking import metrics
 from tfcdr.systems.peterrec import reference
 from tfcdr.systems.peterrec.adapter import Adapter
 from tfcdr.systems.peterrec.config import PeterRecConfig
@@ -75,12 +77,12 @@ def _top_ids(scores: np.ndarray, k: int = 5) -> np.ndarray:
     return np.argsort(-scores, axis=-1, kind="stable")[..., :k].astype(np.int32)
 
 
-class _RecordedSample(negatives.Sampler):
+class _RecordedSample(candidate_sampling.Sampler):
     """Hands out the ids and expected counts that a case recorded."""
 
     def __init__(self, case: Case) -> None:
         classes = len(case["sampled/log_uniform_prob"])
-        self.probabilities = negatives.log_uniform_probabilities(classes)
+        self.probabilities = candidate_sampling.log_uniform_probabilities(classes)
         self.num_draws = int(case["sampled/num_tries"])
         self._ids = case["sampled/ids"].astype(np.int32)
         self._log_count = np.log(self.counts()).astype(np.float32)
@@ -88,10 +90,10 @@ class _RecordedSample(negatives.Sampler):
     def counts(self) -> np.ndarray:
         if self.num_draws == len(self._ids):  # no repeat was drawn
             return self.probabilities * self.num_draws
-        return negatives.expected_count(self.probabilities, self.num_draws)
+        return candidate_sampling.expected_count(self.probabilities, self.num_draws)
 
-    def draw(self, seed: tf.Tensor) -> negatives.Sample:
-        return negatives.Sample(tf.constant(self._ids), tf.ones(len(self._ids), tf.bool))
+    def draw(self, seed: tf.Tensor) -> candidate_sampling.Sample:
+        return candidate_sampling.Sample(tf.constant(self._ids), tf.ones(len(self._ids), tf.bool))
 
     def _ids_at(self, uniform: tf.Tensor) -> tf.Tensor:
         raise NotImplementedError

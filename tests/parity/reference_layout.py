@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfcdr.reference_weights import ReferenceWeight
+from tfcdr.released_weights.layouts import ReferenceWeight
 from tfcdr.stage_model import Batch, StageModel
 
 Weights = Mapping[str, ReferenceWeight]

@@ -9,10 +9,11 @@ import pandas as pd
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
-from data_pipelines import build, splits
-from data_pipelines.dataset import open_prepared
 from data_pipelines.logs import InteractionLog
-from data_pipelines.split_log import SplitLog, SplitOptions
+from data_pipelines.prepared import build
+from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.splitting import splits
+from data_pipelines.splitting.split_log import SplitLog, SplitOptions
 from data_pipelines.views.view import ExampleOptions
 from tests.parity.reference_layout import (
     in_reference_layout,
@@ -20,7 +21,8 @@ from tests.parity.reference_layout import (
     train,
     values,
 )
-from tfcdr import losses, metrics
+from tfcdr import losses
+from tfcdr.ranking import metrics
 from tfcdr.systems.timirec import reference
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel

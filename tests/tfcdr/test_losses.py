@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcdr import losses, negatives
+from tfcdr import losses
+from tfcdr.layers import candidate_sampling as negatives
 
 LN2, LN3 = np.log(2.0), np.log(3.0)
 

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from tests.tfcdr.memory_data import MemoryData
-from tests.tfcdr.test_experiment import CONFIG, OPTIONS
-from tfcdr.experiment import Experiment
-from tfcdr.run_folder import RunFolder
+from tests.tfcdr.runs.test_experiment import CONFIG, OPTIONS
+from tfcdr.runs.experiment import Experiment
+from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.peterrec.system import PeterRec
 
 

@@ -10,6 +10,9 @@ import tensorflow as tf
 from tfcdr.errors import RunError
 from tfcdr.serving import warmup
 
+# The signature that clients get who name none.
+SERVING_DEFAULT = "serving_default"
+
 
 def write_version(
     export_dir: Path,

@@ -1,6 +1,6 @@
 """The systems by name. A new one adds its line here."""
 
-from tfcdr.evaluation import EvaluationOptions
+from tfcdr.ranking.held_out_ranks import EvaluationOptions
 from tfcdr.system import System
 from tfcdr.systems.daa.evaluation import ImpressionEvaluationOptions
 from tfcdr.systems.daa.system import Daa

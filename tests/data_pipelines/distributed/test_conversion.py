@@ -6,11 +6,14 @@ import random
 import pytest
 import tensorflow as tf
 
-from data_pipelines import build, dataset, distributed, readers, splits
+from data_pipelines import distributed, readers
 from data_pipelines.distributed import pieces, reading
 from data_pipelines.errors import DataError
-from data_pipelines.readers import ReadOptions, SyntheticOptions
-from data_pipelines.split_log import SplitOptions
+from data_pipelines.prepared import build, dataset
+from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.synthetic import SyntheticOptions
+from data_pipelines.splitting import splits
+from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views import VIEWS
 from data_pipelines.views.view import ExampleOptions
 

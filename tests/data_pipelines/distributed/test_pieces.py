@@ -14,8 +14,8 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from data_pipelines import readers
 from data_pipelines.distributed import pieces
 from data_pipelines.errors import DataError
-from data_pipelines.readers import ReadOptions
 from data_pipelines.readers.delimited import domain_names, table_formats
+from data_pipelines.readers.options import ReadOptions
 
 ROWS = [
     (f"u{k % 7}", f"{'bt'[k % 2]}{k % 11}", ("books", "toys")[k % 2], 100 + k, k % 5 + 0.5)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines import dataset, impressions
+from data_pipelines import impressions
 from data_pipelines.errors import DataError
 from data_pipelines.impressions import (
     ImpressionSplitOptions,
@@ -13,6 +13,7 @@ from data_pipelines.impressions import (
 )
 from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
 from data_pipelines.logs import BadLines
+from data_pipelines.prepared import dataset
 from data_pipelines.views import block_batches, impression
 from tests.data_pipelines.impressions.raw_files import rows_by_part
 

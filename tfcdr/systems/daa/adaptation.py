@@ -6,13 +6,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfcdr import losses, optimizers
+from tfcdr.layers.stateless_uniform import uniform
 from tfcdr.stage_model import Batch, Gradients
 from tfcdr.systems.daa.backbone import Backbone, Prediction
 from tfcdr.systems.daa.backbones import make_backbone
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.critic import Critic, CriticLosses, critic_losses
 from tfcdr.systems.daa.task_model import ImpressionModel, by_task, task_losses
-from tfcdr.uniform_draws import uniform
 
 # The scorer that the target model started from.
 SOURCE_MODEL = "source model"

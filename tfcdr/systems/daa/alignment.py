@@ -9,9 +9,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tfcdr.data_source import DataSource
-from tfcdr.metrics import exact_auc
+from tfcdr.label_prediction.metrics import exact_auc
 from tfcdr.report_section import sample_rows
-from tfcdr.system import Stage
+from tfcdr.stage import Stage
 from tfcdr.systems.daa.adaptation import AdaptationModel
 from tfcdr.systems.daa.backbone import Backbone
 from tfcdr.systems.daa.task_model import ImpressionModel

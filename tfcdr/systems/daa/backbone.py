@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfcdr.layers.mlp_bank import MlpBank
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.field_embedding import FieldEmbedding
-from tfcdr.systems.daa.mlp_bank import MlpBank
 
 # In the order of the tasks' axis. A conversion is one of an impression, clicked or not (CTCVR).
 TASKS = ("click", "conversion")

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfcdr.layers.mlp_bank import LinearBank
 from tfcdr.systems.daa.backbone import (
     TASKS,
     Backbone,
@@ -10,7 +11,6 @@ from tfcdr.systems.daa.backbone import (
     predict,
     split_seed,
 )
-from tfcdr.systems.daa.mlp_bank import LinearBank
 
 
 class SingleTask(Backbone):

@@ -12,10 +12,9 @@ from tfcdr.data_source import ImpressionSource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
-from tfcdr.metrics import exact_auc
-from tfcdr.system import Stage
+from tfcdr.label_prediction.metrics import auc_influence, chunked, exact_auc, log_loss
+from tfcdr.stage import Stage
 from tfcdr.systems.daa.backbone import TASKS, Backbone
-from tfcdr.systems.daa.metrics import auc_influence, chunked, log_loss
 from tfcdr.systems.daa.task_model import MODEL, ImpressionModel
 from tfcdr.transfer_gain import TransferGain
 

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfcdr.layers.mlp_bank import LinearBank, MlpBank
 from tfcdr.systems.daa.backbone import (
     TASKS,
     Backbone,
@@ -11,7 +12,6 @@ from tfcdr.systems.daa.backbone import (
     predict,
     split_seed,
 )
-from tfcdr.systems.daa.mlp_bank import LinearBank, MlpBank
 
 
 class OneGateMixture(Backbone):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfcdr.systems.daa.mlp_bank import LinearBank
+from tfcdr.layers.mlp_bank import LinearBank
 
 
 class FieldEmbedding(tf.keras.layers.Layer):

@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from tfcdr.layers.mlp_bank import LinearBank
 from tfcdr.systems.daa.backbone import (
     TASKS,
     Backbone,
@@ -13,7 +14,6 @@ from tfcdr.systems.daa.backbone import (
     predict,
     split_seed,
 )
-from tfcdr.systems.daa.mlp_bank import LinearBank
 
 
 class MetaHeac(Backbone):

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from tfcdr import state_dict
 from tfcdr.errors import RunError
-from tfcdr.reference_weights import ReferenceWeight, check_shapes
+from tfcdr.layers.mlp_bank import LinearBank, MlpBank
+from tfcdr.released_weights import state_dict
+from tfcdr.released_weights.layouts import ReferenceWeight
 from tfcdr.systems.daa.backbone import TASKS, Backbone
 from tfcdr.systems.daa.bottom_networks import Aitm, SharedBottom, SingleTask
 from tfcdr.systems.daa.critic import Critic
 from tfcdr.systems.daa.expert_networks import LayeredExtraction, MultiGateMixture
 from tfcdr.systems.daa.field_embedding import FieldEmbedding
 from tfcdr.systems.daa.metaheac import MetaHeac
-from tfcdr.systems.daa.mlp_bank import LinearBank, MlpBank
 
 Weights = Iterator[tuple[str, ReferenceWeight]]
 
@@ -32,7 +32,7 @@ def load_state_dict(network: Backbone, path: str) -> list[str]:
 
     Args:
       network: of the same backbone, sizes and columns; nothing changes if they differ.
-      path: of an `.npz` or safetensors file; see `tfcdr.state_dict`.
+      path: of an `.npz` or safetensors file; see `released_weights.state_dict`.
 
     Returns:
       The names of the parameters and running values that were read.
@@ -49,10 +49,7 @@ def load_state_dict(network: Backbone, path: str) -> list[str]:
             f"{path}: holds {strangers[0]}, which no network with "
             f"backbone={network.config.backbone} and these sizes has; it is another network's."
         )
-    check_shapes(weights, {name: value.shape for name, value in values.items()}, path)
-    for name, weight in weights.items():
-        weight.assign(values[name])
-    return list(weights)
+    return state_dict.restore(weights, values, path)
 
 
 def _is_unused(name: str) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tfcdr.data_source import DataSource
 from tfcdr.report_section import Section
-from tfcdr.system import Stage
+from tfcdr.stage import Stage
 from tfcdr.systems.daa.alignment import (
     DomainFeatures,
     domain_auc,

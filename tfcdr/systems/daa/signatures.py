@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfcdr.serving.saved_model import write_version
-from tfcdr.serving.signatures import SERVING_DEFAULT
+from tfcdr.serving.saved_model import SERVING_DEFAULT, write_version
 from tfcdr.systems.daa.backbone import TASKS
 from tfcdr.systems.daa.task_model import ImpressionModel
 

@@ -11,8 +11,9 @@ from tfcdr.data_source import DomainPairs, ImpressionSource, ViewRequest
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.report_section import Names, Section
-from tfcdr.serving.signatures import SERVING_DEFAULT
-from tfcdr.system import Serving, Stage, System
+from tfcdr.serving.saved_model import SERVING_DEFAULT
+from tfcdr.stage import Stage
+from tfcdr.system import Serving, System
 from tfcdr.systems.daa import report
 from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
 from tfcdr.systems.daa.config import DaaConfig

@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from tfcdr import losses, negatives
-from tfcdr.ranking import RankingModel, RankingQuery
+from tfcdr import losses
+from tfcdr.layers import candidate_sampling
+from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.trunk import INITIAL_STDDEV, Trunk
@@ -87,11 +88,11 @@ class PretrainingModel(StageModel, RankingModel):
         self.output_bias = self.add_weight("output_bias", (rows,), initializer=bias_start)
         self.built = True
 
-    def _make_sampler(self, counts: np.ndarray) -> negatives.Sampler:
+    def _make_sampler(self, counts: np.ndarray) -> candidate_sampling.Sampler:
         num_distinct = int(self.config.sampled_share * len(counts))
         if self.config.sampler == "popularity":
-            return negatives.PopularitySampler(counts, num_distinct)
-        return negatives.LogUniformSampler(len(counts), num_distinct)
+            return candidate_sampling.PopularitySampler(counts, num_distinct)
+        return candidate_sampling.LogUniformSampler(len(counts), num_distinct)
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:

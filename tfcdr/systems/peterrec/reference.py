@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfcdr.errors import RunError
-from tfcdr.reference_weights import ReferenceWeight, check_shapes
+from tfcdr.released_weights.layouts import ReferenceWeight, check_shapes
 from tfcdr.systems.peterrec.adapter import Adapter
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 from tfcdr.systems.peterrec.trunk import ResidualBlock, Trunk

@@ -7,9 +7,9 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
-from tfcdr.ranking_system import RankingSystem
+from tfcdr.ranking.system import RankingSystem
+from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
-from tfcdr.system import Stage
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from tfcdr import losses
-from tfcdr.ranking import RankingModel, RankingQuery
-from tfcdr.row_dropout import RowDropout
+from tfcdr.layers.row_dropout import RowDropout
+from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.extractor import InterestExtractor

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfcdr.row_dropout import RowDropout
+from tfcdr.layers.row_dropout import RowDropout
 from tfcdr.systems.timirec import initialization
 
 

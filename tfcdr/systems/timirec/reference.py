@@ -1,13 +1,9 @@
 """Weights of the released PyTorch code: its names, its layouts, its state dictionaries."""
 
-import zipfile
-import zlib
-
-import numpy as np
 import tensorflow as tf
 
-from tfcdr.errors import RunError
-from tfcdr.reference_weights import ReferenceWeight, check_shapes
+from tfcdr.released_weights import state_dict
+from tfcdr.released_weights.layouts import ReferenceWeight
 from tfcdr.systems.timirec.extractor import InterestExtractor, TransformerLayer
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel
 from tfcdr.systems.timirec.predictor import InterestPredictor
@@ -82,14 +78,12 @@ def _prefixed(prefix: str, weights: dict[str, ReferenceWeight]) -> dict[str, Ref
 
 
 def load_state_dict(model: InterestModel, path: str) -> list[str]:
-    """Restores a state dictionary of the release that was saved as a NumPy archive.
-
-    In the release's environment: `numpy.savez(path, **{name: tensor.numpy() for name, tensor in
-    model.state_dict().items()})`. PyTorch's own files are pickles, which may run code when read.
+    """Restores a state dictionary of the release.
 
     Args:
       model: the model to fill; a fine-tuning model needs a file of that stage.
-      path: of the `.npz` file; what it holds besides is left out.
+      path: of an `.npz` or safetensors file; see `released_weights.state_dict`. What it holds
+        besides is left out.
 
     Returns:
       The names of the parameters that were restored.
@@ -97,14 +91,4 @@ def load_state_dict(model: InterestModel, path: str) -> list[str]:
     Raises:
       RunError: the file cannot be read, lacks a parameter, or has one of another shape.
     """
-    weights = reference_weights(model)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            values = {name: arrays[name] for name in weights if name in arrays}
-    # TypeError: a single array, which `np.load` reads without an archive.
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise RunError(f"{path}: not a NumPy archive of arrays ({error}).") from error
-    check_shapes(weights, {name: value.shape for name, value in values.items()}, path)
-    for name, weight in weights.items():
-        weight.assign(values[name])
-    return list(weights)
+    return state_dict.restore(reference_weights(model), state_dict.read(path), path)

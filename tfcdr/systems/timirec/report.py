@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfcdr.data_source import DataSource
 from tfcdr.report_section import Names, Section, sample_rows
-from tfcdr.system import Stage
+from tfcdr.stage import Stage
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel
 
 _USERS = 12

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
-from tfcdr.ranking_system import RankingSystem
+from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
+from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
-from tfcdr.system import Stage
 from tfcdr.systems.timirec import report
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel

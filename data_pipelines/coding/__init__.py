@@ -1,0 +1,1 @@
+"""Raw ids as integers and back: item tables, counts, the summary."""

@@ -1,0 +1,1 @@
+"""Who trains, validates and tests; what is dropped; draws of users."""

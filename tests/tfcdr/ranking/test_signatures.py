@@ -1,0 +1,96 @@
+"""Both signatures against scores of the whole catalogue, sorted and filtered row by row."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tfcdr.ranking import tiny_models
+from tests.tfcdr.ranking.tiny_models import CANDIDATES, HISTORIES, SEEN, SOURCES, TARGETS, Answer
+from tfcdr.ranking.export import export_model
+from tfcdr.ranking.signatures import latest_known
+
+
+def decode(tokens):
+    return [[token.decode() for token in row] for row in tokens.numpy()]
+
+
+def call(signatures, histories=HISTORIES, candidates=CANDIDATES, seen=SEEN):
+    history = tf.constant(histories)
+    scored = signatures["serving_default"](history=history, candidates=tf.constant(candidates))
+    best = signatures["recommend"](history=history, seen_items=tf.constant(seen))
+    return Answer(scored["scores"].numpy(), decode(best["items"]), best["scores"].numpy())
+
+
+def load(model, tmp_path, top_k, retrieval="brute_force"):
+    source, target = tiny_models.write_vocabularies(tmp_path)
+    path = export_model(
+        model,
+        tmp_path / "export",
+        history_vocabulary=source,
+        target_vocabulary=target if model.num_items == len(TARGETS) else source,
+        max_length=tiny_models.LENGTH,
+        top_k=top_k,
+        retrieval=retrieval,
+    )
+    return tf.saved_model.load(str(path)).signatures
+
+
+def test_latest_known_ids_are_kept_in_order():
+    ids = tf.constant([[0, 3, 0, 1, 2, 0], [0, 0, 0, 0, 0, 9], [5, 4, 3, 2, 1, 0]])
+    expected = [[0, 3, 1, 2], [0, 0, 0, 9], [4, 3, 2, 1]]
+    np.testing.assert_array_equal(latest_known(ids, 4), expected)
+    np.testing.assert_array_equal(latest_known(ids[:, :2], 4)[0], [0, 0, 0, 3])
+    np.testing.assert_array_equal(latest_known(ids[:, :0], 4), np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("top_k", [3, 25])
+def test_finetuned_model(tmp_path, causal, top_k):
+    model = tiny_models.finetuning_model(causal)
+    got = call(load(model, tmp_path, top_k))
+    tiny_models.assert_answers(tiny_models.expected(model, top_k), got)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_pretrained_model_with_biases(tmp_path, causal):
+    # Source items are recommended here, so the seen ones are most of the catalogue.
+    model = tiny_models.pretraining_model(causal)
+    seen = [[*SOURCES[:6]], [""] * 6, ["b7"] * 6, ["film 3", *SOURCES[2:]]]
+    got = call(load(model, tmp_path, 3), seen=seen)
+    tiny_models.assert_answers(tiny_models.expected(model, 3, seen=seen), got)
+
+
+def test_more_seen_items_than_recommended(tmp_path):
+    # The best items are the seen ones: a search for the best k alone would find nothing.
+    model = tiny_models.finetuning_model()
+    signatures = load(model, tmp_path, 2)
+    nothing = [[""]] * len(HISTORIES)
+    everything = tiny_models.expected(model, len(TARGETS), seen=nothing)
+    for count in (2, 12, 19, 20):
+        seen = [items[:count] for items in everything.items]
+        got = call(signatures, seen=seen)
+        tiny_models.assert_answers(tiny_models.expected(model, 2, seen=seen), got)
+        for items, hidden in zip(got.items, seen, strict=True):
+            assert not set(items) & set(hidden)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_rows_may_be_empty(tmp_path, rows):
+    model = tiny_models.finetuning_model()
+    signatures = load(model, tmp_path, 2)
+    empty = tf.zeros((rows, 0), tf.string)
+    assert signatures["serving_default"](history=empty, candidates=empty)["scores"].shape == (
+        rows,
+        0,
+    )
+    best = signatures["recommend"](history=empty, seen_items=empty)
+    expected = tiny_models.expected(model, 2, [[]] * rows, [[]] * rows, [[]] * rows)
+    assert decode(best["items"]) == expected.items
+
+
+def test_scann(tmp_path):
+    pytest.importorskip("scann")
+    model = tiny_models.finetuning_model()
+    got = call(load(model, tmp_path, 3, "scann"))
+    # So small a catalogue is searched as a whole.
+    tiny_models.assert_answers(tiny_models.expected(model, 3), got)

@@ -1,0 +1,71 @@
+"""What an exported model answers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tfcdr.systems.daa.small import FIELD_SIZES, NUMERICAL, columns, config
+from tfcdr.systems.daa.signatures import export_model
+from tfcdr.systems.daa.task_model import TaskModel
+
+NAMES = ("country", "page"), ("price", "stars")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return TaskModel(config(), FIELD_SIZES, NUMERICAL)
+
+
+@pytest.fixture(scope="module")
+def answer(model, tmp_path_factory):
+    """The exported signature."""
+    folder = tmp_path_factory.mktemp("export")
+    path = export_model(model, folder, categorical=NAMES[0], numerical=NAMES[1])
+    assert path == folder / "1"
+    loaded = tf.saved_model.load(str(path))
+    signature = loaded.signatures["serving_default"]
+    signature.loaded = loaded  # Or its variables go.
+    return signature
+
+
+def request(rows=6, **changes):
+    batch = columns(rows=rows)
+    named = {name: tf.cast(batch["categorical"][:, i], tf.int64) for i, name in enumerate(NAMES[0])}
+    named.update({name: batch["numerical"][:, i] for i, name in enumerate(NAMES[1])})
+    return {**named, **changes}
+
+
+def test_columns_by_name_give_the_model_probabilities(model, answer):
+    batch = columns(rows=6)
+    expected = model.probabilities(batch["categorical"], batch["numerical"])
+    answered = answer(**request())
+    np.testing.assert_allclose(answered["click"], expected[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(answered["conversion"], expected[:, 1], rtol=1e-5)
+    one_row = answer(**{name: values[:1] for name, values in request().items()})
+    np.testing.assert_allclose(one_row["click"], expected[:1, 0], rtol=1e-5)
+
+
+def test_an_unseen_category_counts_as_none(model, answer):
+    answers = [
+        answer(**request(rows=1, country=tf.constant([value], tf.int64)))["click"].numpy()
+        for value in (FIELD_SIZES[0], -1, 2**40, -(2**40))
+    ]
+    assert len({value.item() for value in answers}) == 1
+    table = model.network.embedding.table
+    before = table.numpy()
+    known = columns(rows=1)["categorical"].numpy()
+    try:
+        changed = before.copy()
+        changed[known[0, 0]] = 0  # the row of a known value, whose vector is then none's
+        table.assign(changed)
+        batch = columns(rows=1)
+        by_hand = model.probabilities(batch["categorical"], batch["numerical"])[0, 0]
+    finally:
+        table.assign(before)
+    assert answers[0].item() == pytest.approx(float(by_hand), rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_none_is_refused_by_name(answer, value):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="column stars must be finite"):
+        answer(**request(rows=2, stars=tf.constant([1.0, value])))

@@ -1,0 +1,1 @@
+"""Systems that predict labels, such as clicks: their models, evaluation and metrics."""

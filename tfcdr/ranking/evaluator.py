@@ -1,0 +1,133 @@
+"""Evaluates models that rank items: every held-out interaction under both protocols."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfcdr.data_source import DataSource
+from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
+from tfcdr.evaluator import Evaluator
+from tfcdr.ranking import held_out_ranks, paired_bootstrap
+from tfcdr.ranking.held_out_ranks import EvaluationOptions, HeldOutRanker, Ranks
+from tfcdr.stage import Stage
+from tfcdr.stage_model import StageModel
+from tfcdr.transfer_gain import TransferGain
+
+# Candidates are drawn from this seed in every run, so that all runs rank among the same ones.
+_CANDIDATE_SEED = 0
+
+RanksByScorer = dict[tuple[str, str], Ranks]
+
+
+class RankingEvaluator(Evaluator):
+    """Ranks held-out interactions by a model and by popularity; processes share the rows.
+
+    Scores are `Ranks` by (protocol, scorer).
+    """
+
+    def __init__(
+        self,
+        catalogue: Callable[[str], str],
+        data: DataSource,
+        options: EvaluationOptions,
+        distribution: Distribution,
+    ) -> None:
+        """Creates the evaluator.
+
+        Args:
+          catalogue: names the item space that a stage's model ranks.
+          data: a prepared data set.
+          options: how interactions are ranked.
+          distribution: the devices and processes that share each batch.
+        """
+        self.monitor = options.monitor
+        self._catalogue = catalogue
+        self._data = data
+        self._options = options
+        self._distribution = distribution
+        self._batch_size = distribution.shared_batch_size(options.batch_size)
+        # By the model's identity; each keeps its model, so that an identity is not used again.
+        self._rankers: dict[int, HeldOutRanker] = {}
+
+    def check_data(self, stage: Stage, split: str) -> None:
+        self._batches(stage, split, sampled=True)
+
+    def validation(self, stage: Stage, model: StageModel) -> dict[str, float]:
+        """Ranks by the chosen protocol, if the stage's view has candidates for it.
+
+        Raises:
+          RunError: the model can rank no validation interaction.
+        """
+        sampled = self._options.protocol == "sampled" and stage.has_candidates
+        protocol = "sampled" if sampled else "full"
+        ranks = self._ranks(stage, model, "validation", [protocol])
+        figures = ranks[protocol, held_out_ranks.MODEL].summary(self._options.ks)
+        if not figures:
+            raise RunError(
+                f"stage {stage.name}: no validation user has a history that the model can read, so "
+                "that no epoch can be chosen; check how the conversion splits the data (--split.*)."
+            )
+        return figures
+
+    def scores(self, stage: Stage, model: StageModel, split: str) -> RanksByScorer:
+        return self._ranks(stage, model, split, held_out_ranks.PROTOCOLS)
+
+    def headline(self, scores: RanksByScorer) -> dict[str, float]:
+        """Returns the metrics of all users under the chosen protocol."""
+        return self._chosen(scores).summary(self._options.ks)
+
+    def table(self, scores: RanksByScorer) -> list[dict[str, Any]]:
+        return held_out_ranks.tabulate(scores, self._options.ks)
+
+    def format_table(self, rows: Sequence[dict[str, Any]]) -> str:
+        return held_out_ranks.format_table(rows, self.monitor)
+
+    def transfer_gain(
+        self, transfer: RanksByScorer, no_transfer: RanksByScorer, seed: int
+    ) -> TransferGain:
+        pair = self._chosen(transfer), self._chosen(no_transfer)
+        return paired_bootstrap.measure(*pair, self.monitor, seed)
+
+    def _chosen(self, scores: RanksByScorer) -> Ranks:
+        return scores[self._options.protocol, held_out_ranks.MODEL]
+
+    def _ranks(
+        self, stage: Stage, model: StageModel, split: str, protocols: Collection[str]
+    ) -> RanksByScorer:
+        """Ranks a split; processes share its rows, and each gets the ranks of all."""
+        batches = self._batches(stage, split, "sampled" in protocols)
+        own = self._ranker(stage, model)(batches, protocols)
+        if self._distribution.num_workers == 1:
+            return own
+        size = self._batch_size
+        first, last = self._distribution.rows(size)
+        examples = stage.evaluation.num_examples(self._data, split)
+        whole = {}
+        for scorer, ranks in own.items():
+            batch, place = np.divmod(ranks.row, last - first)
+            row = batch * size + first + place
+            columns = np.zeros((len(ranks), examples))
+            columns[:, row] = ranks._replace(row=row)
+            total = self._distribution.add_up(columns).astype(np.int64)
+            user, cold, *others = total[:, total[0] > 0]
+            whole[scorer] = Ranks(user, cold > 0, *others)
+        return whole
+
+    def _ranker(self, stage: Stage, model: StageModel) -> HeldOutRanker:
+        if id(model) not in self._rankers:
+            counts = self._data.vocabulary(self._catalogue(stage.name)).counts
+            self._rankers[id(model)] = HeldOutRanker(model, counts)
+        return self._rankers[id(model)]
+
+    def _batches(self, stage: Stage, split: str, sampled: bool) -> tf.data.Dataset:
+        request = stage.evaluation
+        # Only views with candidates offer them; pre-training ranks the full catalogue.
+        if sampled and stage.has_candidates and self._options.negatives:
+            options = {**request.options, "candidates": self._options.negatives}
+            request = request._replace(options=options)
+        size = self._batch_size
+        rows = self._distribution.rows(size)
+        return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)

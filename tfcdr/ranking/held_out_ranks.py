@@ -1,0 +1,273 @@
+"""Ranks held-out interactions, by the full catalogue and among sampled negatives, in one pass.
+
+Every table stands beside that of a most-popular recommender, which ranks by training counts, and
+is also given for cold users (without training interactions in the ranked domain) and warm ones.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from tfcdr.ranking import metrics
+from tfcdr.ranking.catalogue_scan import Piece, fold_scores
+from tfcdr.ranking.id_sets import each_once
+from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.stage_model import Batch
+
+# Items scored at once: a piece of the scores of a batch of 512 is 16 MiB.
+_ITEMS_AT_ONCE = 8192
+_NEVER_BELOW = float("nan")
+PROTOCOLS = ("full", "sampled")
+MODEL, MOST_POPULAR = "model", "most popular"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """How held-out interactions are ranked and which metric decides.
+
+    Attributes:
+      ks: cut-offs k of HR@k, NDCG@k, MRR@k and Recall@k.
+      monitor: the validation metric that selects the best epoch, such as "NDCG@10" or "AUC".
+      protocol: the candidates behind `monitor` and behind the first figures of metrics.json:
+        "full" ranks the whole catalogue without the user's other items, "sampled" ranks among
+        `negatives` items that the user never took.
+      negatives: negatives for each held-out interaction: those that came with the data, or sampled
+        distinct ones; 0 leaves the sampled protocol out.
+      batch_size: held-out interactions scored at once.
+    """
+
+    ks: tuple[int, ...] = (1, 5, 10, 20)
+    monitor: str = "NDCG@10"
+    protocol: str = "full"
+    negatives: int = 99
+    batch_size: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuses values that do not fit together.
+
+        Raises:
+          ValueError: naming the field.
+        """
+        if not self.ks or min(self.ks) < 1:
+            raise ValueError(f"ks must be positive cut-offs. Received: {self.ks}.")
+        names = [*(f"{name}@{k}" for k in self.ks for name in (*metrics.PER_RANK, "Recall")), "AUC"]
+        if self.monitor not in names:
+            raise ValueError(f"monitor must be one of {names}. Received: {self.monitor!r}.")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol must be full or sampled. Received: {self.protocol!r}.")
+        if self.negatives < 0 or (self.protocol == "sampled" and not self.negatives):
+            raise ValueError(
+                "negatives must be at least 0, and positive for protocol=sampled. "
+                f"Received: {self.negatives}."
+            )
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be positive. Received: {self.batch_size}.")
+
+    def check_comparable(self) -> None:
+        """Raises ValueError if `monitor` cannot say whether a transfer helped."""
+        metrics.split_metric(self.monitor)
+
+
+class Ranks(NamedTuple):
+    """Ranks of held-out interactions under one protocol by one scorer.
+
+    Attributes:
+      user: int [n], user ids.
+      cold: bool [n].
+      rank: int [n], 1 is best, ties counted against the held-out item.
+      competitors: int [n], items that it was ranked among, itself not counted.
+      row: int [n], its place among the rows of the evaluation batches, some of which a model may
+        be unable to rank.
+    """
+
+    user: np.ndarray
+    cold: np.ndarray
+    rank: np.ndarray
+    competitors: np.ndarray
+    row: np.ndarray
+
+    def only(self, chosen: np.ndarray) -> "Ranks":
+        """Keeps the interactions where `chosen`, bool [n], holds."""
+        return Ranks(*(column[chosen] for column in self))
+
+    def summary(self, ks: Iterable[int]) -> dict[str, float]:
+        """Averages the metrics.
+
+        HR, NDCG, MRR (cut at k) and AUC are means over interactions. Recall@k is the mean over
+        users of the share of their held-out items within the top k; it equals HR@k where every
+        user has one. AUC is the mean share of competitors ranked below the held-out item.
+        """
+        if not len(self.rank):
+            return {}
+        values = {}
+        for k in ks:
+            for name, per_rank in metrics.PER_RANK.items():
+                values[f"{name}@{k}"] = float(per_rank(self.rank, k).mean())
+            hits = pd.Series(metrics.PER_RANK["HR"](self.rank, k))
+            values[f"Recall@{k}"] = float(hits.groupby(self.user).mean().mean())
+        below = 1.0 - (self.rank - 1) / np.maximum(self.competitors, 1)
+        values["AUC"] = float(below.mean())
+        return values
+
+
+class HeldOutRanker:
+    """Ranks every interaction of a data set by a model and by popularity; traced once."""
+
+    def __init__(self, model: RankingModel, counts: np.ndarray) -> None:
+        """Creates the ranker.
+
+        Args:
+          model: scores the items.
+          counts: int [num_items], training counts of ids 1..num_items, for the most-popular
+            scorer.
+        """
+        self._model = model
+        self._popularity = tf.concat([[0.0], tf.cast(counts, tf.float32)], 0)
+        self._ascending_popularity = tf.sort(self._popularity[1:])
+        self._rank_batch = {
+            protocols: tf.function(functools.partial(self._ranks_of_batch, protocols))
+            for protocols in map(frozenset, (PROTOCOLS, *([protocol] for protocol in PROTOCOLS)))
+        }
+
+    def __call__(
+        self, batches: tf.data.Dataset, protocols: Collection[str] = PROTOCOLS
+    ) -> dict[tuple[str, str], Ranks]:
+        """Ranks the interactions of evaluation batches; rows of weight 0 are left out.
+
+        Args:
+          batches: of an evaluation view.
+          protocols: those that are wanted; the full one costs the most by far.
+
+        Returns:
+          Ranks by (protocol, scorer); "sampled" is there if the batches hold candidates.
+        """
+        # Traced on purpose for each kind of batch; a plain call would warn of many traces.
+        rank_batch = self._rank_batch[frozenset(protocols)]
+        rank_batch = rank_batch.get_concrete_function(batches.element_spec)
+        collected = []
+        for batch in batches:
+            ranks = rank_batch(batch)
+            present = batch["example_weight"].numpy() > 0
+            ranks["about"]["user"] = batch["user"]
+            ranks["about"]["row"] = tf.range(len(present)) + len(present) * len(collected)
+            collected.append(tf.nest.map_structure(lambda t, p=present: t.numpy()[p], ranks))
+        joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *collected)
+        about = joined.pop("about")
+        return {
+            (protocol, scorer): Ranks(
+                about["user"],
+                about["cold"] > 0,
+                columns[scorer],
+                columns["competitors"],
+                about["row"],
+            )
+            for protocol, columns in joined.items()
+            for scorer in (MODEL, MOST_POPULAR)
+        }
+
+    def _ranks_of_batch(
+        self, protocols: Collection[str], batch: Batch
+    ) -> dict[str, dict[str, tf.Tensor]]:
+        query = self._model.query(batch)
+        ranks = {"about": {"cold": query.cold}}
+        if "full" in protocols:
+            ranks["full"] = self._full_ranks(query)
+        if "sampled" in protocols and query.candidates is not None:
+            ranks["sampled"] = self._sampled_ranks(query)
+        return ranks
+
+    def _full_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
+        """Ranks among the catalogue without the user's other items, a piece of it at a time."""
+        items = self._model.num_items
+        known = each_once(tf.concat([query.excluded, query.positive[:, tf.newaxis]], 1))
+        competitors = items - tf.math.count_nonzero(known, 1, dtype=tf.int32)
+
+        popularity = tf.gather(self._popularity, query.positive)
+        less_popular = tf.searchsorted(self._ascending_popularity, popularity, side="left")
+        of_known = tf.gather(self._popularity, known)
+        less_popular -= metrics.count_below(tf.where(known > 0, of_known, _NEVER_BELOW), popularity)
+        below = {MODEL: self._count_below(query, known), MOST_POPULAR: less_popular}
+        ranks = {scorer: 1 + competitors - count for scorer, count in below.items()}
+        return {**ranks, "competitors": competitors}
+
+    def _count_below(self, query: RankingQuery, known: tf.Tensor) -> tf.Tensor:
+        """Counts the items, but the known ones, that the model scores below the positive.
+
+        Args:
+          query: the interactions.
+          known: int [batch, any], items that do not compete, each once, and zeros.
+
+        Returns:
+          Int32 [batch].
+        """
+        positive = query.positive[:, tf.newaxis]
+
+        def take(score: tf.Tensor, piece: Piece) -> tf.Tensor:
+            scores, here = piece.look_up(positive)
+            return tf.where(here, scores, score)
+
+        # The positive's score comes out of the same products as those that it is compared with:
+        # computed by itself, it might differ from a twin's in the last bit.
+        start = tf.zeros_like(positive, tf.float32)
+        positive_score = fold_scores(self._model, query.user, start, take, _ITEMS_AT_ONCE)[:, 0]
+
+        def count(below: tf.Tensor, piece: Piece) -> tf.Tensor:
+            scores, here = piece.look_up(known)
+            scores = tf.where(here, scores, _NEVER_BELOW)
+            in_piece = metrics.count_below(piece.scores, positive_score)
+            return below + in_piece - metrics.count_below(scores, positive_score)
+
+        start = tf.zeros_like(query.positive, tf.int32)
+        return fold_scores(self._model, query.user, start, count, _ITEMS_AT_ONCE)
+
+    def _sampled_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
+        scores = {
+            MODEL: self._model.score_candidates(query.user, query.candidates),
+            MOST_POPULAR: tf.gather(self._popularity, query.candidates),
+        }
+        ranks = {
+            scorer: metrics.pessimistic_ranks(scored[:, 0], scored[:, 1:])
+            for scorer, scored in scores.items()
+        }
+        negatives = tf.shape(query.candidates)[1] - 1
+        return {**ranks, "competitors": tf.fill(tf.shape(query.positive), negatives)}
+
+
+def tabulate(ranks: Mapping[tuple[str, str], Ranks], ks: Iterable[int]) -> list[dict[str, object]]:
+    """Returns a row for each protocol, group of users (all, cold, warm) and scorer.
+
+    Rows have "protocol", "users", "scorer", "interactions" and the metrics by name. Groups
+    without an interaction are left out.
+    """
+    rows = []
+    for (protocol, scorer), scored in ranks.items():
+        groups = {
+            "all": scored,
+            "cold": scored.only(scored.cold),
+            "warm": scored.only(~scored.cold),
+        }
+        for users, group in groups.items():
+            if len(group.rank):
+                about = {"protocol": protocol, "users": users, "scorer": scorer}
+                rows.append({**about, "interactions": len(group.rank), **group.summary(ks)})
+    return sorted(
+        rows, key=lambda row: (row["protocol"], ("all", "cold", "warm").index(row["users"]))
+    )
+
+
+def format_table(rows: list[dict[str, object]], monitor: str) -> str:
+    """Returns rows of `tabulate` as text for a terminal: the metrics at the monitor's cut-off.
+
+    Args:
+      rows: as `tabulate` gives them.
+      monitor: such as "NDCG@10"; "AUC" has no cut-off and shows every one.
+    """
+    cutoff = monitor.partition("@")[2]
+    table = pd.DataFrame(rows)
+    shown = [name for name in table if "@" not in name or name.endswith(f"@{cutoff}") or not cutoff]
+    return table[shown].to_string(index=False, float_format=lambda value: f"{value:.4f}")

@@ -1,0 +1,56 @@
+"""What a transfer gains in ranking: two models' ranks of the same interactions, user by user."""
+
+import numpy as np
+import pandas as pd
+
+from tfcdr.ranking import metrics
+from tfcdr.ranking.held_out_ranks import Ranks
+from tfcdr.transfer_gain import TransferGain
+
+_RESAMPLES = 2000
+
+
+def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> TransferGain:
+    """Compares two models on the same test interactions, user by user.
+
+    The interval is a paired bootstrap over users: what differs between two samples of users, not
+    between two trainings.
+
+    Args:
+      transfer: ranks by the model with transfer.
+      no_transfer: ranks of the same split by the one without; what only one ranks does not count.
+      metric: "HR@k", "NDCG@k" or "MRR@k".
+      seed: of the bootstrap.
+
+    Raises:
+      ValueError: the interactions differ, or the metric is another.
+    """
+    every = len(np.union1d(transfer.row, no_transfer.row))
+    transfer, no_transfer = (
+        of.only(np.isin(of.row, other.row))
+        for of, other in ((transfer, no_transfer), (no_transfer, transfer))
+    )
+    if not np.array_equal(transfer.user, no_transfer.user):
+        raise ValueError("The two models ranked different interactions.")
+    name, cutoff = metrics.split_metric(metric)
+    values = pd.DataFrame(
+        {
+            "user": transfer.user,
+            "transfer": metrics.PER_RANK[name](transfer.rank, cutoff),
+            "no_transfer": metrics.PER_RANK[name](no_transfer.rank, cutoff),
+        }
+    )
+    by_user = values.groupby("user").mean()
+    difference = (by_user["transfer"] - by_user["no_transfer"]).to_numpy()
+    generator = np.random.default_rng(seed)
+    means = [generator.choice(difference, len(difference)).mean() for _ in range(_RESAMPLES)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return TransferGain(
+        metric,
+        float(by_user["transfer"].mean()),
+        float(by_user["no_transfer"].mean()),
+        float(difference.mean()),
+        float(low),
+        float(high),
+        every - len(transfer.row),
+    )

@@ -1,0 +1,88 @@
+"""The graph functions of an exported model: raw item ids in, raw item ids and scores out.
+
+| signature | input | output |
+| --- | --- | --- |
+| `serving_default` | `history` string [batch, any], `candidates` string [batch, any] | `scores` \
+float32 [batch, any], one for each candidate |
+| `recommend` | `history`, `seen_items` string [batch, any] | `items` string [batch, k] and \
+`scores` float32 [batch, k], best first |
+
+`history` holds ids of the domains that the model reads, oldest first; `candidates` and `seen_items`
+hold target ids. Rows are filled up with "", anywhere. An unknown id in `history` or `seen_items`
+counts as "", an unknown candidate scores the lowest float32. Only the latest `max_length` known ids
+of a history are read. Where a user has seen so much that fewer than k items are left, `items` ends
+with "" and `scores` with the lowest float32.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfcdr.ranking.model import RankingModel
+from tfcdr.ranking.retrieval import MISSING_SCORE, Retriever
+from tfcdr.serving.saved_model import SERVING_DEFAULT
+from tfcdr.serving.token_lookup import TokenLookup
+
+RECOMMEND = "recommend"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signatures:
+    """What answers requests.
+
+    Attributes:
+      model: encodes histories and scores items.
+      retriever: finds the items to recommend.
+      histories: the ids that histories hold.
+      targets: the ids that are scored and recommended.
+      max_length: items of a history that the model reads.
+    """
+
+    model: RankingModel
+    retriever: Retriever
+    histories: TokenLookup
+    targets: TokenLookup
+    max_length: int
+
+    def score(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Signature `serving_default`; see the module's docstring."""
+        ids = self.targets.ids(candidates)
+        scores = self.model.score_candidates(self._user(history), ids)
+        return {"scores": tf.where(ids > 0, scores, MISSING_SCORE)}
+
+    def recommend(self, history: tf.Tensor, seen_items: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Signature `recommend`; see the module's docstring."""
+        seen = self.targets.ids(seen_items)
+        ids, scores = self.retriever.best_unseen(self._user(history), seen)
+        return {"items": self.targets.tokens(ids), "scores": scores}
+
+    def concrete(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Traces both signatures for batches of any size."""
+
+        def rows(name: str) -> tf.TensorSpec:
+            return tf.TensorSpec([None, None], tf.string, name=name)
+
+        score = tf.function(self.score).get_concrete_function(rows("history"), rows("candidates"))
+        recommend = tf.function(self.recommend).get_concrete_function(
+            rows("history"), rows("seen_items")
+        )
+        return {SERVING_DEFAULT: score, RECOMMEND: recommend}
+
+    def _user(self, history: tf.Tensor) -> tf.Tensor:
+        return self.model.encode_history(latest_known(self.histories.ids(history), self.max_length))
+
+
+def latest_known(ids: tf.Tensor, length: int) -> tf.Tensor:
+    """Drops the zeros of each row and keeps its last ids, right-aligned behind zeros.
+
+    Args:
+      ids: int32 [batch, any].
+      length: ids to keep.
+
+    Returns:
+      Int32 [batch, length].
+    """
+    padded = tf.pad(ids, [[0, 0], [length, 0]])
+    known_last = tf.argsort(tf.sign(padded), axis=1, stable=True)
+    compact = tf.gather(padded, known_last, batch_dims=1)
+    return tf.ensure_shape(compact[:, -length:], [None, length])

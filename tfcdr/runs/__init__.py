@@ -1,0 +1,1 @@
+"""All that a run does and writes: stages, epochs, files, its page."""

@@ -1,0 +1,236 @@
+"""A run from prepared data to final figures: every stage of a system, then the test."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfcdr.data_source import DataSource
+from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
+from tfcdr.errors import RunError
+from tfcdr.report_section import Names, Section
+from tfcdr.runs.run_folder import RunFolder, differences
+from tfcdr.runs.stage_run import StageRun
+from tfcdr.stage import Stage
+from tfcdr.stage_model import StageModel
+from tfcdr.system import System
+from tfcdr.transfer_gain import TransferGain
+
+
+class Experiment:
+    """One system with one configuration on one data set, in one folder."""
+
+    def __init__(
+        self,
+        system: System,
+        config: Any,
+        data: DataSource,
+        folder: RunFolder,
+        options: Any,
+        seed: int,
+        jit_compile: bool,
+        distribution: Distribution = ONE_DEVICE,
+        mixed_precision: bool = False,
+        pretrained: RunFolder | None = None,
+    ) -> None:
+        """Creates the experiment.
+
+        Args:
+          system: from the registry.
+          config: an instance of `system.config_class`.
+          data: a prepared data set.
+          folder: where the run's files go; claimed by the caller.
+          options: an instance of `system.evaluation_options`.
+          seed: of weights, batches and draws.
+          jit_compile: whether train steps are compiled by XLA.
+          distribution: the devices and processes that train.
+          mixed_precision: whether layers compute in float16; weights are float32 in any case.
+          pretrained: a run whose best epochs stand for all stages but the last, which alone is
+            trained then.
+        """
+        self._system = system
+        self._config = config
+        self._data = data
+        self._folder = folder
+        self._evaluator = system.evaluator(data, options, distribution)
+        self._seed = seed
+        self._jit_compile = jit_compile
+        self._distribution = distribution
+        self._mixed_precision = mixed_precision
+        self._pretrained = pretrained
+        self._stages = system.stages(config)
+
+    def check_data(self) -> None:
+        """Opens every split of every stage, so that what the data lacks is known at once.
+
+        Raises:
+          RunError: the configuration does not fit the data or the devices, or the pre-trained run
+            does not fit it.
+          ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
+            the data cannot give what the configuration asks for.
+        """
+        if self._pretrained is not None:
+            _ = self._pretrained_model
+        self._system.check(self._config, self._data, self._distribution)
+        for stage in self._stages:
+            self._distribution.check_batch_size(stage.name, stage.batch_size)
+            self._training_batches(stage)
+            self._evaluator.check_data(stage, "validation")
+        self._evaluator.check_data(self._stages[-1], "test")
+
+    def run(self) -> dict[str, Any]:
+        """Runs or resumes every stage, evaluates, and writes metrics.json.
+
+        Returns:
+          What metrics.json holds: see `evaluate`, and "stages" with the training of each stage.
+
+        Raises:
+          RunError: see `StageRun.train`.
+        """
+        previous, trained, stages = None, {}, self._stages
+        if self._pretrained is not None:
+            previous, stages = self._pretrained_model, stages[-1:]
+            for stage in self._stages[:-1]:
+                print(f"{stage.name}: taken from {self._pretrained.path}")
+        for stage in stages:
+            stage_run = self._stage_run(stage, self._folder)
+            if previous is not None:
+                self._system.warm_start(stage_run.model, previous)
+            print(f"{stage.name}: {_describe_parameters(stage_run.model)}")
+            stage_run.train(functools.partial(self._evaluator.validation, stage))
+            trained[stage.name] = stage_run.summary()
+            previous = stage_run.model
+        metrics = {"stages": trained, **self.evaluate(previous)}
+        measured = self._system.measurements(self._config, previous, self._data)
+        if measured:
+            metrics["measurements"] = dict(measured)
+        self._folder.finish(metrics)
+        return metrics
+
+    def best_model(self) -> StageModel:
+        """Rebuilds the last stage's model with the weights of its best epoch.
+
+        Raises:
+          RunError: the run has no such checkpoint, or it does not fit.
+        """
+        return self._model_of(self._stages[-1], self._folder)
+
+    def evaluate(self, model: StageModel) -> dict[str, Any]:
+        """Scores the validation and the test examples of the last stage.
+
+        Returns:
+          "validation" and "test": the evaluator's headline; "tables": its table for each split.
+        """
+        headlines, tables = {}, {}
+        for split in ("validation", "test"):
+            scores = self._evaluator.scores(self._stages[-1], model, split)
+            headlines[split] = self._evaluator.headline(scores)
+            tables[split] = self._evaluator.table(scores)
+        return {**headlines, "tables": tables}
+
+    def print_tables(self, metrics: dict[str, Any]) -> None:
+        """Prints the tables of `evaluate`."""
+        for split, rows in metrics["tables"].items():
+            print(f"\n{split}\n{self._evaluator.format_table(rows)}")
+
+    def transfer_gain(self, baseline: "Experiment") -> TransferGain:
+        """Compares the best model with that of a finished run without transfer, on the test."""
+        scores = [
+            run._evaluator.scores(run._stages[-1], run.best_model(), "test")
+            for run in (self, baseline)
+        ]
+        return self._evaluator.transfer_gain(*scores, seed=self._seed)
+
+    def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:
+        """Returns what the system adds to the run's page; see `System.report_sections`."""
+        return self._system.report_sections(self._config, model, self._data, names)
+
+    @functools.cached_property
+    def _pretrained_model(self) -> StageModel:
+        """The pre-trained run's model that the last stage starts from.
+
+        Raises:
+          RunError: the run cannot stand for the stages before the last.
+        """
+        pretrained = self._pretrained
+        settings = pretrained.config()
+        if len(self._stages) == 1:
+            raise RunError(
+                f"{pretrained.path}: the configuration has the stage {self._stages[0].name} alone, "
+                "which takes nothing over from a pre-trained run."
+            )
+        if settings["system"] != self._system.name:
+            raise RunError(
+                f"{pretrained.path}: a run of {settings['system']}, not of {self._system.name}."
+            )
+        if settings["data_fingerprint"] != self._data.fingerprint:
+            raise RunError(f"{pretrained.path}: a run on other data.")
+        try:
+            return self._model_of(self._stages[-2], pretrained)
+        except RunError as error:
+            ours = dataclasses.asdict(self._config)
+            differing = differences("", settings.get("config", ours), ours)
+            if not differing:
+                raise
+            raise RunError(
+                f"{error} The configurations differ in {'; '.join(differing)}."
+            ) from error
+
+    def _model_of(self, stage: Stage, folder: RunFolder) -> StageModel:
+        """Rebuilds the model of a stage with the weights of its best epoch in a run."""
+        stage_run = self._stage_run(stage, folder)
+        stage_run.restore_best()
+        return stage_run.model
+
+    def _stage_run(self, stage: Stage, folder: RunFolder) -> StageRun:
+        # Each stage starts from a seed of its own, so that a resumed run, which skips the stages
+        # before, draws the same initial weights.
+        tf.keras.utils.set_random_seed(self._seed + 1000 * self._stages.index(stage))
+        with self._distribution.scope(), _dtype_policy(self._mixed_precision):
+            model = self._system.build(stage.name, self._config, self._data, self._seed)
+            optimizer = self._system.optimizer(stage.name, self._config)
+            model.compile(optimizer=optimizer, jit_compile=self._jit_compile)
+        return StageRun(
+            stage,
+            model,
+            self._data,
+            folder,
+            self._seed,
+            self._evaluator.monitor,
+            self._distribution,
+        )
+
+    def _training_batches(self, stage: Stage) -> tf.data.Dataset:
+        return stage.training.batches(self._data, "train", stage.batch_size, self._seed)
+
+
+def enable_determinism() -> None:
+    """Makes every operation give the same bits in every run on one machine; call it first."""
+    tf.config.experimental.enable_op_determinism()
+
+
+@contextlib.contextmanager
+def _dtype_policy(mixed_precision: bool) -> Iterator[None]:
+    """A body in which layers are built that compute in float16 and keep float32 weights, or not.
+
+    Keras wraps the optimizer of a model that is compiled here so that it scales losses.
+    """
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("mixed_float16" if mixed_precision else "float32")
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+
+
+def _describe_parameters(model: StageModel) -> str:
+    def count(variables: list[tf.Variable]) -> int:
+        return int(sum(np.prod(variable.shape) for variable in variables))
+
+    trainable = count(model.trainable_variables)
+    frozen = count(model.non_trainable_variables)
+    return f"{trainable:,} trainable parameters, {frozen:,} frozen"

@@ -1,0 +1,162 @@
+"""A run as a page to look at: curves of every stage, tables, and what its system adds.
+
+Written to WORKDIR/report: `index.html` and the pictures that it shows.
+"""
+
+import html
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.figure
+import pandas as pd
+
+from tfcdr.report_section import Section, table_html
+from tfcdr.runs.run_folder import RunFolder
+from tfcdr.transfer_gain import TransferGain
+
+_STYLE = (
+    "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .7em}"
+    "img{width:100%}section table{border-collapse:collapse;font-size:13px}"
+    "section td,section th{border-top:1px solid #ccc;text-align:left;vertical-align:top}"
+)
+
+# Numbers of an epoch's line that are no terms of a loss, or the whole loss.
+_NOT_TERMS = ["epoch", "loss", "seconds", "examples_per_second"]
+_PANELS_IN_A_ROW = 3
+
+
+def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathlib.Path:
+    """Draws a finished run.
+
+    Args:
+      folder: the run's.
+      monitor: the validation metric that selected the epochs, such as "NDCG@10".
+      sections: the system's own.
+
+    Returns:
+      The path of the page.
+    """
+    metrics = folder.metrics()
+    report = folder.path / "report"
+    report.mkdir(exist_ok=True)
+    stages = {stage: folder.epochs(stage) for stage in metrics["stages"]}
+    curves(stages, monitor).savefig(report / "curves.png", dpi=120)
+    terms = loss_terms(stages)
+    if terms:
+        losses(terms).savefig(report / "losses.png", dpi=120)
+    for section in sections:
+        if isinstance(section.content, matplotlib.figure.Figure):
+            section.content.savefig(report / _picture(section), dpi=120)
+    page = report / "index.html"
+    page.write_text(_page(folder, metrics, sections, bool(terms)), encoding="utf-8")
+    return page
+
+
+def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.figure.Figure:
+    """Draws, a row for each stage, the training loss and the validation metric by epoch.
+
+    Args:
+      stages: lines of metrics.jsonl by stage.
+      monitor: the metric on the right-hand side.
+    """
+    figure = matplotlib.figure.Figure((9, 3 * len(stages)), layout="constrained")
+    for axes, (stage, epochs) in zip(
+        figure.subplots(len(stages), 2, squeeze=False), stages.items(), strict=True
+    ):
+        numbers = [epoch["epoch"] for epoch in epochs]
+        scores = [epoch["validation"][monitor] for epoch in epochs]
+        best = scores.index(max(scores))
+        axes[0].plot(numbers, [epoch["loss"] for epoch in epochs], marker=".")
+        axes[0].set(title=f"{stage}: training loss", xlabel="epoch")
+        axes[1].plot(numbers, scores, marker=".")
+        axes[1].plot(numbers[best], scores[best], "o", label=f"best: {scores[best]:.4f}")
+        # Room above, or a flat curve near the top is cut in half.
+        top = 1.08 * scores[best] or None
+        axes[1].set(title=f"{stage}: validation {monitor}", xlabel="epoch", ylim=(0, top))
+        axes[1].legend(loc="lower right")
+        for axis in axes:
+            axis.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def loss_terms(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str], pd.Series]:
+    """Finds the terms that a stage's training reports besides its whole loss.
+
+    Args:
+      stages: lines of metrics.jsonl by stage.
+
+    Returns:
+      The means by epoch of each (stage, term), such as ("adapt", "critic_loss").
+    """
+    terms = {}
+    for stage, epochs in stages.items():
+        # All that a line holds as numbers besides these comes from the model's training step.
+        lines = pd.DataFrame(epochs).set_index("epoch").select_dtypes("number")
+        for term in lines.columns.difference(_NOT_TERMS, sort=False):
+            terms[stage, term] = lines[term]
+    return terms
+
+
+def losses(terms: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
+    """Draws, a row for each stage, a panel for each of its loss terms.
+
+    Args:
+      terms: at least one; see `loss_terms`.
+    """
+    stages = list(dict.fromkeys(stage for stage, _ in terms))
+    of_stages = [[term for of, term in terms if of == stage] for stage in stages]
+    widest = min(_PANELS_IN_A_ROW, max(map(len, of_stages)))
+    rows = [
+        (stage, of[start : start + widest])
+        for stage, of in zip(stages, of_stages, strict=True)
+        for start in range(0, len(of), widest)
+    ]
+    figure = matplotlib.figure.Figure((3 * widest, 2.5 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), widest, squeeze=False)
+    for line, (stage, shown) in zip(grid, rows, strict=True):
+        for axes, term in zip(line, shown, strict=False):
+            series = terms[stage, term]
+            axes.plot(series.index, series, marker=".")
+            axes.set(title=f"{stage}: {term.replace('_', ' ')}", xlabel="epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        for axes in line[len(shown) :]:
+            axes.remove()
+    return figure
+
+
+def _page(
+    folder: RunFolder, metrics: dict[str, Any], sections: Sequence[Section], has_losses: bool
+) -> str:
+    config = folder.config()
+    title = html.escape(f"{config['system']} in {folder.path.name}")
+    parts = [f"<h1>{title}</h1>"]
+    if "transfer" in metrics:
+        parts.append(f"<p><b>{html.escape(TransferGain(**metrics['transfer']).verdict())}</b></p>")
+    parts.append('<img src="curves.png" alt="curves">')
+    if has_losses:
+        parts.append('<h2>loss terms</h2><img src="losses.png" alt="loss terms">')
+    for split in ("test", "validation"):
+        parts.append(f"<h2>{split}</h2>{_table(metrics['tables'][split])}")
+    parts += [_section(section) for section in sections]
+    settings = pd.Series(config["config"], name="value").to_frame()
+    parts.append(f"<h2>settings</h2>{settings.to_html(border=0)}")
+    style = f"<meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+    return f"<!doctype html>{style}{''.join(parts)}\n"
+
+
+def _section(section: Section) -> str:
+    heading, reading = html.escape(section.heading), html.escape(section.reading)
+    if isinstance(section.content, matplotlib.figure.Figure):
+        content = f'<img src="{_picture(section)}" alt="{heading}">'
+    else:
+        content = table_html(section.content)
+    return f'<section id="{section.name}"><h2>{heading}</h2><p>{reading}</p>{content}</section>'
+
+
+def _picture(section: Section) -> str:
+    return f"{section.name}.png"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    return pd.DataFrame(rows).to_html(index=False, border=0, float_format="{:.4f}".format)
