@@ -9,7 +9,6 @@ from tests.tfcdr.systems.daa.memory_impressions import MemoryImpressions
 from tests.tfcdr.systems.daa.small import config
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
-from tfcdr.label_prediction.metrics import auc_influence
 from tfcdr.systems.daa.evaluation import (
     ImpressionEvaluationOptions,
     ImpressionEvaluator,
@@ -112,12 +111,6 @@ def test_transfer_gain_covers_what_resampling_finds():
     assert half == pytest.approx(1.96 * np.std(drawn), rel=0.15)
     same = judge.transfer_gain(scores_of(labels, good, bad), scores_of(labels, good, bad), seed=0)
     assert same.gain == same.low == same.high == 0
-
-
-def test_influence_with_ties_by_hand():
-    influence = auc_influence(np.array([1, 1, 0, 0]), np.array([3.0, 1.0, 1.0, 0.0]))
-    # Positives: 1 and 3/4 of the negatives lie below; negatives: 3/4 and 1 of the positives above.
-    np.testing.assert_allclose(influence, [0.0625, -0.0625, -0.0625, 0.0625])
 
 
 @pytest.mark.parametrize(
