@@ -156,7 +156,7 @@ def test_alternating_on_two_devices_is_refused_before_anything_is_written(data_d
         (["--daa.backbone=magic"], "backbone must be one of singletask"),
         (["--daa.adapt_batch_size=1"], "adapt_batch_size must be at least 2, or batch"),
         (["--daa.backbone=metaheac", "--daa.source_batch_size=6"], "must be a multiple of 4"),
-        (["--impression_evaluation.monitor=NDCG@10"], "monitor must be one of AUC, click_AUC"),
+        (["--label_evaluation.monitor=NDCG@10"], "monitor must be one of AUC, click_AUC"),
         (
             ["--compare_no_transfer", "--daa.adaptation=target_only"],
             "transfers nothing already",
@@ -198,7 +198,7 @@ def test_one_epoch_on_the_processed_sample(real_data, tmp_path):
         f"--input={inputs}",
         "--impression_split.target=NL",
         "--impression_split.validation_share=0.3",
-        "--impression_evaluation.monitor=click_AUC",
+        "--label_evaluation.monitor=click_AUC",
         "--daa.source_epochs=1",
         "--daa.adapt_epochs=1",
         "--daa.source_batch_size=16",

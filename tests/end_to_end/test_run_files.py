@@ -80,13 +80,13 @@ def test_final_metrics(metrics, epochs):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_tables_compare_with_most_popular_for_cold_and_warm_users(metrics, split):
     rows = metrics["tables"][split]
-    assert [(row["protocol"], row["users"], row["scorer"]) for row in rows] == [
+    assert [(row["protocol"], row["group"], row["scorer"]) for row in rows] == [
         (protocol, users, scorer)
         for protocol in ("full", "sampled")
         for users in ("all", "cold", "warm")
         for scorer in ("model", "most popular")
     ]
-    by_group = {(row["protocol"], row["users"]): row for row in rows if row["scorer"] == "model"}
+    by_group = {(row["protocol"], row["group"]): row for row in rows if row["scorer"] == "model"}
     for protocol in ("full", "sampled"):
         everyone, cold, warm = (by_group[protocol, users] for users in ("all", "cold", "warm"))
         assert everyone["interactions"] == cold["interactions"] + warm["interactions"]

@@ -50,7 +50,7 @@ def finished(path, **extra):
     folder.add_epoch(epoch("pretrain", 1, 5.0, 0.1))
     for number, score in enumerate((0.2, 0.4, 0.3), start=1):
         folder.add_epoch(epoch("finetune", number, 1.0 / number, score))
-    rows = [{"protocol": "full", "users": "all", "scorer": "model", "NDCG@10": 0.31234}]
+    rows = [{"protocol": "full", "group": "all", "scorer": "model", "NDCG@10": 0.31234}]
     tables = {"validation": rows, "test": rows}
     folder.finish({"stages": {"pretrain": {}, "finetune": {}}, "tables": tables, **extra})
     return folder
@@ -114,7 +114,7 @@ def test_every_loss_term_has_a_panel(tmp_path):
         ("pretrain", "ranking_loss"): pd.Series([3.0, 2.0], [1, 2]),
         **{("adapt", term): pd.Series([1.0, 5.0, 4.0], [1, 2, 3]) for term in TERMS},
     }
-    figure = report.losses(terms)
+    figure = report.draw_panels(terms)
     assert [axes.get_title() for axes in figure.axes] == [
         "pretrain: ranking loss",
         "adapt: click loss",

@@ -14,11 +14,11 @@ from tfcdr.losses import weighted_mean
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.stage_run import StageRun
 from tfcdr.stage import Stage
-from tfcdr.stage_model import StageModel
+from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel, StepReport
 
 USERS, BATCH = 7, 3  # the last batch has one row and two that fill it up
 VIEW = ViewRequest("numbers", {})
-STAGE = Stage("fit", VIEW, VIEW, BATCH, epochs=4, patience=4, has_candidates=False)
+STAGE = Stage(name="fit", training=VIEW, evaluation=VIEW, batch_size=BATCH, epochs=4, patience=4)
 
 
 class Mean(StageModel):
@@ -38,7 +38,7 @@ class Mean(StageModel):
     def compute_losses(self, batch):
         self.traces += 1
         errors = tf.square(batch["number"] - self.center * self.vector[0])
-        return {"loss": weighted_mean(errors, batch["example_weight"])}
+        return StepReport({"loss": weighted_mean(errors, batch["example_weight"])})
 
 
 class Numbers:
@@ -52,8 +52,13 @@ class Numbers:
     def num_examples(self, view, split, **options):
         return USERS
 
-    def batches(self, view, split, *, batch_size, seed, epoch, rows=None):
-        order = np.random.default_rng([seed, epoch]).permutation(USERS)
+    def user_names(self, users):
+        return [f"user {chr(int(user) + 86)}" for user in users]
+
+    def batches(self, view, split, *, batch_size, seed, epoch, rows=None, shuffled=True):
+        order = np.arange(USERS)
+        if shuffled:
+            order = np.random.default_rng([seed, epoch]).permutation(USERS)
         arrays = {
             "number": np.arange(1.0, USERS + 1)[order],
             "user": np.arange(11, USERS + 11)[order],
@@ -76,7 +81,7 @@ def folder(tmp_path):
 
 def make(folder, stage=STAGE, data=None, size=2, jit_compile=False):
     model = Mean(size)
-    model.compile(optimizer=optimizers.adam(0.1), jit_compile=jit_compile)
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)}, jit_compile=jit_compile)
     return StageRun(stage, model, data or Numbers(), folder, seed=5, monitor="score")
 
 
@@ -225,12 +230,12 @@ def test_infinite_loss_names_step_and_users_and_keeps_the_last_good_checkpoint(f
     # Epoch 2, step 2 holds rows 3 to 5 of that epoch's order.
     data = Numbers(infinite=(1, 4))
     users = next(iter(data.batches("", "", batch_size=BATCH, seed=5, epoch=1).skip(1)))["user"]
-    shown = ", ".join(str(int(user)) for user in users)
+    shown = ", ".join(data.user_names(users))
     with pytest.raises(RunError) as raised:
         make(folder, data=data).train(nearness)
     message = str(raised.value)
     assert "stage fit, epoch 2, step 2: the loss is not finite" in message
-    assert f"User ids of the batch: {shown}." in message
+    assert f"Users of the batch: {shown}." in message
     assert "\n" not in message
     assert [line["epoch"] for line in lines(folder)] == [1]
     kept = tf.train.latest_checkpoint(folder.checkpoints("fit", "latest"))
@@ -252,13 +257,14 @@ class Overflow(Mean):
 
     def compute_losses(self, batch):
         # The root's slope at 0 is infinite.
-        return {"loss": tf.sqrt(self.center * 0.0) + super().compute_losses(batch)["loss"]}
+        loss = super().compute_losses(batch).losses["loss"]
+        return StepReport({"loss": tf.sqrt(self.center * 0.0) + loss})
 
 
 def test_weights_that_are_not_finite_never_become_a_checkpoint(folder):
     stage = dataclasses.replace(STAGE, batch_size=USERS)  # one step: no loss follows the update
     model = Overflow()
-    model.compile(optimizer=optimizers.adam(0.1))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
     run = StageRun(stage, model, Numbers(), folder, seed=5, monitor="score")
     with pytest.raises(RunError, match=r"stage fit, epoch 1: .*center:0 is not; lower"):
         run.train(nearness)
@@ -319,7 +325,7 @@ def test_batches_of_another_view_are_refused(folder):
             return {"context": tf.TensorSpec([None, None], tf.int32)}
 
     model = Wishful()
-    model.compile(optimizer=optimizers.adam(0.1))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
     with pytest.raises(RunError, match="'context'"):
         StageRun(STAGE, model, Numbers(), folder, 5, "score").train(nearness)
     assert lines(folder) == []
@@ -365,10 +371,10 @@ def test_epoch_loss_is_the_mean_over_steps(folder):
         def compute_losses(self, batch):
             # 2 in the first step, 3 in the second, 4 in the third of every epoch.
             step = tf.cast(self.optimizer.iterations % 3, tf.float32)
-            return {"loss": 2.0 + step + 0.0 * self.center}
+            return StepReport({"loss": 2.0 + step + 0.0 * self.center})
 
     model = Constant()
-    model.compile(optimizer=optimizers.adam(0.1))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
     StageRun(STAGE, model, Numbers(), folder, 5, "score").train(nearness)
     assert [line["loss"] for line in lines(folder)] == pytest.approx([3.0] * 4)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.tfcdr.memory_data import CLS, LENGTH, ROWS, TARGETS, MemoryData, training_batch
 from tfcdr import optimizers
 from tfcdr.data_source import check_batch
+from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel
 from tfcdr.systems.peterrec.system import PeterRec
@@ -18,7 +19,7 @@ LEARNING_RATE = 0.01
 def make(targets=TARGETS, **fields):
     config = PeterRecConfig(**{"channels": 8, "dilations": (1,), **fields})
     model = FinetuningModel(config, LENGTH, ROWS, targets)
-    model.compile(optimizer=optimizers.adam(LEARNING_RATE))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(LEARNING_RATE)})
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -105,7 +106,7 @@ def known_user(model, vector):
 def losses_of(model, batch, jit_compile):
     batch = {key: tf.constant(value) for key, value in batch.items()}
     computed = tf.function(model.compute_losses, jit_compile=jit_compile)(batch)
-    return {name: float(loss) for name, loss in computed.items()}
+    return {name: float(loss) for name, loss in computed.losses.items()}
 
 
 def hand_made(causal=True, targets=3, **fields):
@@ -162,7 +163,7 @@ def test_l2_penalizes_what_the_examples_read_where_only_that_moves(jit_compile):
 @pytest.mark.parametrize("loss", ["bce", "bpr"])
 def test_a_step_can_leave_the_rows_alone_that_no_example_reads(loss, jit_compile):
     model = make(loss=loss, l2=0.02, table_update="touched_rows", targets=200)
-    model.compile(optimizer=PeterRec().optimizer("finetune", model.config))
+    model.compile(PeterRec().optimizers("finetune", model.config))
     batch = batch_for(model)
     _, gradients = model.loss_and_gradients(batch)
     table = [variable is model.target_embedding for variable in model.trainable_variables]

@@ -33,11 +33,11 @@ def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False, pretrai
     run_folder = RunFolder(folder)
     run_folder.claim({"system": "timirec", "data_fingerprint": MemoryData.fingerprint})
     experiment = Experiment(
-        TiMiRec(),
-        config,
-        MemoryData(),
-        run_folder,
-        OPTIONS,
+        system=TiMiRec(),
+        config=config,
+        data=MemoryData(),
+        folder=run_folder,
+        options=OPTIONS,
         seed=0,
         jit_compile=jit_compile,
         mixed_precision=mixed_precision,
