@@ -127,7 +127,7 @@ class LabelEvaluator(Evaluator):
             raise RunError(
                 f"stage {stage.name}: the {int(rows):,} validation rows are all alike in "
                 f"{' and '.join(alike)}, so that {self.monitor} has no value; convert with a "
-                "larger validation share, or choose another --label_evaluation.monitor."
+                "larger validation_share, or choose another --label_evaluation.monitor."
             )
 
     def validation(self, stage: Stage, model: LabelModel) -> dict[str, float]:
@@ -235,7 +235,7 @@ class LabelEvaluator(Evaluator):
         labels, *probabilities = whole.reshape((len(columns), steps * size, tasks))[:, :examples]
         if names:
             groups = self._distribution.add_up(groups)
-        groups = groups.astype(np.int64).reshape((len(names), -1))[:, :examples]
+        groups = groups.astype(np.int64).reshape((len(names), steps * size))[:, :examples]
         by_scorer = dict(zip(scorers, probabilities, strict=True))
         _refuse_non_finite(by_scorer, stage, split)
         return LabelScores(labels, by_scorer, dict(zip(names, groups, strict=True)))

@@ -58,10 +58,14 @@ def finished(path, **extra):
 
 def test_page_holds_figures_and_finds_its_pictures(tmp_path):
     gain = dict(zip(("metric", "transfer", "no_transfer"), ("NDCG@10", 0.4, 0.3), strict=True))
-    gain |= {"gain": 0.1, "low": 0.05, "high": 0.15}
-    page = report.write(finished(tmp_path / "run", transfer=gain), "NDCG@10", ())
+    gain |= {"gain": 0.1, "low": 0.05, "high": 0.15, "rows": 70}
+    # A group without a row: null stands for what is not a number.
+    nobody = {**dict.fromkeys(gain), "metric": "NDCG@10", "rows": 0}
+    gains = {"transfer": gain, "transfer_groups": {"cold": nobody}}
+    page = report.write(finished(tmp_path / "run", **gains), "NDCG@10", ())
     text = page.read_text()
     assert "transfer helped" in text
+    assert "cold: n = 0" in text
     assert "0.3123" in text
     assert "&lt;bce&gt;" in text  # settings are text, never markup
     assert Page(text).sources == ["curves.png"]

@@ -137,7 +137,7 @@ def test_xla_makes_the_same_steps():
         trained = model(critic_steps=2, jit_compile=jit_compile)
         trained.set_weights(start.get_weights())
         step = tf.function(trained.train_step, jit_compile=jit_compile)
-        outcomes.append([float(step(pairs())["critic_loss"]) for _ in range(3)])
+        outcomes.append([float(step(pairs()).losses["critic_loss"]) for _ in range(3)])
     plain, compiled_steps = outcomes
     np.testing.assert_allclose(plain[:2], compiled_steps[:2], rtol=1e-4)
     # Behind the model's first step, in which Adam makes a small gradient's rounding a large one.

@@ -35,7 +35,7 @@ def test_an_extreme_logit_gives_a_finite_loss():
 def test_training_lowers_the_loss(kind, backbone, jit_compile):
     trained = model(kind, jit_compile, backbone=backbone, dropout=0.2)
     step = tf.function(trained.train_step, jit_compile=jit_compile)
-    losses = [float(step(labelled(rows=16))["loss"]) for _ in range(40)]
+    losses = [float(step(labelled(rows=16)).losses["loss"]) for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 

@@ -210,9 +210,9 @@ def test_train_step_learns_a_batch_compiled_as_plain(loss, causal, insertion):
         specs = {key: tf.TensorSpec(tensor.shape, tensor.dtype) for key, tensor in batch.items()}
         check_batch(specs, model.batch_spec, model.name)
         step = tf.function(model.train_step, jit_compile=jit_compile)
-        losses = [float(step(batch)["data_loss"]) for _ in range(2)]
+        losses = [float(step(batch).losses["data_loss"]) for _ in range(2)]
         after_two_steps.append(model.get_weights())
-        losses += [float(step(batch)["data_loss"]) for _ in range(200)]
+        losses += [float(step(batch).losses["data_loss"]) for _ in range(200)]
         assert losses[-1] < 0.1 * losses[0]
     for plain, compiled in zip(*after_two_steps, strict=True):
         np.testing.assert_allclose(plain, compiled, atol=0.02 * LEARNING_RATE)
@@ -256,7 +256,6 @@ def test_query_hands_on_what_the_view_gives():
     with_candidates = next(iter(data.batches("transfer", "test", candidates=3, **options)))
     query = model.query(with_candidates)
     np.testing.assert_array_equal(query.positive, query.candidates[:, 0])
-    np.testing.assert_array_equal(query.cold, with_candidates["cold"])
     np.testing.assert_array_equal(query.excluded, with_candidates["seen_items"])
     assert model.query(next(iter(data.batches("transfer", "test", **options)))).candidates is None
     assert model.score_catalogue(query.user).shape == (22, TARGETS + 1)

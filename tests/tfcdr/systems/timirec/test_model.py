@@ -15,10 +15,10 @@ WEIGHTS = [1.0, 1.0, 0.0, 1.0, 1.0]
 def losses_and_gradients(model, rows, jit_compile):
     """Returns the losses and the dense gradients by variable name."""
     compute = tf.function(model.loss_and_gradients, jit_compile=jit_compile)
-    values, slopes = compute(rows)
+    report, slopes = compute(rows)
     names = [variable.name for variable in model.trainable_variables]
     dense = [tf.convert_to_tensor(slope).numpy() for slope in slopes]
-    return values, dict(zip(names, dense, strict=True))
+    return report.losses, dict(zip(names, dense, strict=True))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -40,7 +40,7 @@ def test_a_batch_without_any_history_changes_nothing_but_by_decay(stage):
     model = make(stage)
     nothing = batch([[], []], [0.0, 0.0])
     before = model.get_weights()
-    assert float(model.train_step(nothing)["loss"]) == 0.0
+    assert float(model.train_step(nothing).losses["loss"]) == 0.0
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
@@ -237,7 +237,8 @@ def test_training_learns(stage, jit_compile):
     losses = []
     for _ in range(60):
         draws = (newest + random.integers(2, ITEMS, (2, 64))).T % ITEMS + 1
-        losses.append(float(step({**rows, "negative_items": tf.constant(draws, tf.int32)})["loss"]))
+        drawn = {**rows, "negative_items": tf.constant(draws, tf.int32)}
+        losses.append(float(step(drawn).losses["loss"]))
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
     scores = model.score_catalogue(model.encode_history(rows["history"]))[:, : ITEMS + 1]
     positive = tf.gather(scores, rows["target_item"], batch_dims=1)

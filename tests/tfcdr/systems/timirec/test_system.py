@@ -85,7 +85,7 @@ def test_tables_fit_the_vocabulary_of_histories(domains, space, items):
         assert model.extractor.item_embedding.embeddings.shape == (items + 1, 8)
         assert model.extractor.position_embedding.embeddings.shape == (LENGTH + 1, 8)
         assert model.num_items == TARGETS
-        assert TiMiRec().catalogue(stage) == "target"
+    assert {stage.catalogue for stage in TiMiRec().stages(config)} == {"target"}
 
 
 def test_parameters_are_those_of_the_published_run():

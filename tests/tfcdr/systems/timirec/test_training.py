@@ -142,6 +142,14 @@ def test_a_validation_without_histories_says_so(tmp_path):
 
     folder = RunFolder(tmp_path)
     folder.claim({"system": "timirec"})
-    experiment = Experiment(TiMiRec(), CONFIG, WithoutHistories(), folder, OPTIONS, 0, False)
+    experiment = Experiment(
+        system=TiMiRec(),
+        config=CONFIG,
+        data=WithoutHistories(),
+        folder=folder,
+        options=OPTIONS,
+        seed=0,
+        jit_compile=False,
+    )
     with pytest.raises(RunError, match="stage pretrain: no validation user has a history"):
         experiment.run()
