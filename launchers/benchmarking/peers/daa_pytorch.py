@@ -42,7 +42,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
         return nn.Sequential(*layers, *([nn.Linear(inputs, 1)] if has_output else []))
 
     class Network(nn.Module):
-        """SPEC sections 1 and 2."""
+        """DAA SPEC sections 1 and 2."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -143,7 +143,7 @@ def test_peterrec_demo(real_data):
             if token != "0"
         ]
         assert list(zip(of["user_id"], of["item_id"], strict=True)) == expected
-    # The specification: vocabularies of 174 tokens (the padding among them) and 31 targets.
+    # PeterRec SPEC section 5: vocabularies of 174 tokens (the padding among them) and 31 targets.
     assert counts(log) == {"source": (247, 30, 173), "target": (47, 30, 31)}
     pretrain = readers.read("peterrec", [str(folder / f"{stem}_pretrain_small.csv")], ReadOptions())
     source = log.interactions[log.interactions["domain"] == "source"]
