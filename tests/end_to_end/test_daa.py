@@ -133,7 +133,7 @@ def test_two_devices_share_the_steps(data_dir, tmp_path, adaptation):
     workdir = tmp_path / "run"
     where = (f"--data_dir={data_dir}", f"--workdir={workdir}", f"--daa.adaptation={adaptation}")
     two = ("--strategy=mirrored", "--cpu_devices=2")
-    outcome = launching.script("train", *SMALL_RUN, *where, *two)
+    outcome = launching.forked("train", *SMALL_RUN, *where, *two)
     assert outcome.status == 0, outcome.err
     metrics = json.loads((workdir / "metrics.json").read_text())
     assert 0 < metrics["test"]["AUC"] < 1
@@ -142,7 +142,7 @@ def test_two_devices_share_the_steps(data_dir, tmp_path, adaptation):
 def test_alternating_on_two_devices_is_refused_before_anything_is_written(data_dir, tmp_path):
     workdir = tmp_path / "run"
     two = ("--strategy=mirrored", "--cpu_devices=2")
-    outcome = launching.script(
+    outcome = launching.forked(
         "train", *SMALL_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}", *two
     )
     assert outcome.status == 1

@@ -211,7 +211,7 @@ def test_every_field_is_documented_in_the_help():
 
 @pytest.mark.parametrize("launcher", ["train", "convert", "evaluate", "export"])
 def test_helpfull_of_the_script(launcher):
-    outcome = launching.script(launcher, "--helpfull")
+    outcome = launching.forked(launcher, "--helpfull")
     text = " ".join(outcome.out.split())
     groups = {"train": GROUPS, "convert": ("read", "split", "synthetic", "examples")}
     for prefix in groups.get(launcher, ()):
