@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
+from tfcdr.benchmark import Benchmark
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.evaluator import Evaluator
@@ -35,12 +36,14 @@ class System(abc.ABC):
       config_class: its frozen dataclass of hyperparameters.
       evaluation_options: the frozen dataclass that says how held-out examples are scored.
       signatures: of the exported model.
+      benchmark: what `launchers/benchmark.py` measures besides its stages.
     """
 
     name: ClassVar[str]
     config_class: ClassVar[type]
     evaluation_options: ClassVar[type]
     signatures: ClassVar[tuple[str, ...]]
+    benchmark: ClassVar[Benchmark] = Benchmark()
 
     @abc.abstractmethod
     def stages(self, config: Any) -> tuple[Stage, ...]:

@@ -16,6 +16,7 @@ from tfcdr.stage import Stage
 from tfcdr.system import Serving, System
 from tfcdr.systems.daa import report
 from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
+from tfcdr.systems.daa.benchmark import DaaBenchmark
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.evaluation import ImpressionEvaluationOptions, ImpressionEvaluator
 from tfcdr.systems.daa.signatures import export_model
@@ -29,6 +30,7 @@ class Daa(System):
 
     name = "daa"
     config_class = DaaConfig
+    benchmark = DaaBenchmark()
     evaluation_options = ImpressionEvaluationOptions
     signatures = (SERVING_DEFAULT,)
 
