@@ -68,7 +68,13 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRu
             "again, or use the version that wrote them."
         ) from error
     experiment = Experiment(
-        system, config, data, folder, options, settings["seed"], settings["jit_compile"]
+        system=system,
+        config=config,
+        data=data,
+        folder=folder,
+        options=options,
+        seed=settings["seed"],
+        jit_compile=settings["jit_compile"],
     )
     model = experiment.best_model()
     return FinishedRun(folder, system, config, data, experiment, model)

@@ -13,19 +13,21 @@ import os
 import pathlib
 import platform
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
 from data_pipelines.prepared import item_titles
+from data_pipelines.prepared.dataset import PreparedData
 from launchers import compilation, config_flags, data_flags, finished_run, program
+from tfcdr import row_groups
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.runs import report
-from tfcdr.runs.experiment import Experiment, enable_determinism
+from tfcdr.runs.experiment import READ_LOSSES_EVERY, Experiment, enable_determinism
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.system import System
-from tfcdr.systems.registry import EVALUATION_OPTIONS, SYSTEMS
+from tfcdr.systems.registry import SYSTEMS
 from tfcdr.transfer_gain import TransferGain
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
@@ -88,20 +90,66 @@ _MIXED_PRECISION = flags.DEFINE_bool(
     "Computes in float16 with float32 weights and a loss scale that adapts itself: faster on GPUs "
     "of compute capability 7.0 and above. What is exported computes in float32.",
 )
+_READ_LOSSES_EVERY = flags.DEFINE_integer(
+    "read_losses_every",
+    READ_LOSSES_EVERY,
+    "Steps between two readings of the losses from the device, which waits for each.",
+    lower_bound=1,
+)
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
 }
 _EVALUATION = {
-    name: config_flags.define(name, options) for name, options in EVALUATION_OPTIONS.items()
+    group: config_flags.define(group, options)
+    for group, options in {
+        system.evaluation_group: system.evaluation_options for system in SYSTEMS.values()
+    }.items()
 }
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(data_flags)
 flags.adopt_module_key_flags(compilation)
 
 
+class _Wish(NamedTuple):
+    """What the flags ask for.
+
+    Attributes:
+      system: to train.
+      config: its configuration.
+      options: how it is evaluated.
+      baseline_config: of the run without transfer that it is compared with, or None.
+      workdir: the run's folder.
+      data_dir: the data set's.
+    """
+
+    system: System
+    config: Any
+    options: Any
+    baseline_config: Any
+    workdir: pathlib.Path
+    data_dir: pathlib.Path
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs what the flags describe."""
     del argv
+    wish = _wish()
+    if _DETERMINISTIC.value:
+        enable_determinism()
+    distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
+    if distribution is None:
+        return
+    with distribution.naming_lost_tasks(), _only_chief_prints(distribution):
+        titles = _titles() if distribution.is_chief else {}
+        data = _prepare(wish, distribution)
+        with data.naming_corrupt_shards():
+            _run(wish, data, distribution)
+        if distribution.is_chief:
+            _present(wish, titles)
+
+
+def _wish() -> _Wish:
+    """Reads the flags and refuses, before any work, what cannot be done."""
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of the run.")
     workdir = pathlib.Path(_WORKDIR.value)
@@ -117,79 +165,85 @@ def main(argv: Sequence[str]) -> None:
             "--mixed_precision: TensorFlow cannot scale losses with --strategy=parameter_server; "
             "leave one of the two out."
         )
-    if _DETERMINISTIC.value:
-        enable_determinism()
-    distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
-    if distribution is None:
-        return
-    with distribution.naming_lost_tasks(), _only_chief_prints(distribution):
-        _train(system, config, options, baseline_config, distribution)
-
-
-def _train(
-    system: System,
-    config: Any,
-    options: Any,
-    baseline_config: Any,
-    distribution: Distribution,
-) -> None:
-    workdir = pathlib.Path(_WORKDIR.value)
     data_dir = data_flags.data_dir(default=workdir / "data")
-    titles = _titles() if distribution.is_chief else {}
+    return _Wish(system, config, options, baseline_config, workdir, data_dir)
+
+
+def _prepare(wish: _Wish, distribution: Distribution) -> PreparedData:
+    """Opens the data set, which it prepares first if it is not there, and says what it holds."""
+    views = wish.system.views(wish.config)
     with distribution.chief_first():
-        data = data_flags.open_or_build(data_dir, system.views(config))
-    if baseline_config is not None and not data.metadata["sources"]:
+        data = data_flags.open_or_build(wish.data_dir, views)
+    if wish.baseline_config is not None and not data.metadata["sources"]:
         raise program.FlagError(
-            f"--compare_no_transfer: {data_dir} has the domain {data.metadata['target']} alone, so "
-            "that nothing is transferred; leave it out."
+            f"--compare_no_transfer: {wish.data_dir} has the domain {data.metadata['target']} "
+            "alone, so that nothing is transferred; leave it out."
         )
     print(data_flags.describe(data.metadata))
-    for line in data_flags.few_shards(data, system.views(config), distribution.num_workers):
+    for line in data_flags.few_shards(data, views, distribution.num_workers):
         print(line)
+    return data
 
-    def experiment(
-        config: Any, folder: RunFolder, pretrained: RunFolder | None = None
-    ) -> Experiment:
-        new = Experiment(
-            system,
-            config,
-            data,
-            folder,
-            options,
-            _SEED.value,
-            compilation.jit_compile(system),
-            distribution,
-            _MIXED_PRECISION.value,
-            pretrained,
-        )
-        new.check_data()
-        with distribution.chief_first():
-            settings = _run_config(config, options, data.fingerprint, data_dir, distribution)
-            settings["pretrained"] = str(pretrained.path.absolute()) if pretrained else ""
-            folder.claim(settings)
-        return new
 
-    folder = RunFolder(workdir, distribution.is_chief)
+def _run(wish: _Wish, data: PreparedData, distribution: Distribution) -> None:
+    """Trains and evaluates, and compares with the run without transfer if that is asked for."""
+    folder = RunFolder(wish.workdir, distribution.is_chief)
     pretrained = RunFolder(pathlib.Path(_PRETRAINED.value), False) if _PRETRAINED.value else None
-    with data.naming_corrupt_shards():
-        main_run = experiment(config, folder, pretrained)
-        metrics = _finish(main_run, folder)
-        if baseline_config is not None:
-            baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
-            baseline = experiment(baseline_config, baseline_folder)
-            print("\nThe same model trained on the target alone:")
-            _finish(baseline, baseline_folder)
-            _compare(metrics, main_run, baseline, folder)
-    if not distribution.is_chief:
+    main_run = _experiment(wish, wish.config, data, folder, distribution, pretrained)
+    metrics = _finish(main_run, folder)
+    if wish.baseline_config is None:
         return
+    baseline_folder = RunFolder(wish.workdir / "no_transfer", distribution.is_chief)
+    baseline = _experiment(wish, wish.baseline_config, data, baseline_folder, distribution)
+    print("\nThe same model trained on the target alone:")
+    _finish(baseline, baseline_folder)
+    _compare(metrics, main_run, baseline, folder)
+
+
+def _experiment(
+    wish: _Wish,
+    config: Any,
+    data: PreparedData,
+    folder: RunFolder,
+    distribution: Distribution,
+    pretrained: RunFolder | None = None,
+) -> Experiment:
+    """Checks the data and claims the folder of a run with one configuration."""
+    experiment = Experiment(
+        system=wish.system,
+        config=config,
+        data=data,
+        folder=folder,
+        options=wish.options,
+        seed=_SEED.value,
+        jit_compile=compilation.jit_compile(wish.system),
+        distribution=distribution,
+        mixed_precision=_MIXED_PRECISION.value,
+        read_losses_every=_READ_LOSSES_EVERY.value,
+        pretrained=pretrained,
+    )
+    experiment.check_data()
+    settings = _run_config(wish, config, data.fingerprint, distribution)
+    settings["pretrained"] = str(pretrained.path.absolute()) if pretrained else ""
+    with distribution.chief_first():
+        folder.claim(settings)
+    return experiment
+
+
+def _present(wish: _Wish, titles: dict[str, str]) -> None:
+    """Draws and exports the finished run, as the flags ask for."""
+    export = _EXPORT.value and not (wish.workdir / "export").exists()
+    if not (_REPORT.value or export):
+        return
+    # Not the model that was trained: that one may be spread over processes.
+    finished = finished_run.load(wish.workdir, str(wish.data_dir))
     if _REPORT.value:
-        # Not the model that was trained: that one may be spread over processes.
-        finished = finished_run.load(workdir, str(data_dir))
         names = item_titles.ShownNames(finished.data, titles)
         sections = finished.experiment.report_sections(finished.model, names)
-        print(f"\nreport {report.write(folder, options.monitor, sections)}")
-    if _EXPORT.value and not (workdir / "export").exists():
-        print(f"\nexported {finished_run.load(workdir, str(data_dir)).export()}")
+        page = report.write(finished.folder, wish.options.monitor, sections)
+        print(f"\nreport {page}")
+    if export:
+        print(f"\nexported {finished.export()}")
 
 
 def _titles() -> dict[str, str]:
@@ -202,20 +256,19 @@ def _titles() -> dict[str, str]:
 
 def _evaluation_options(system: System) -> Any:
     """Reads the group of flags that the system's evaluation takes; refuses those of others."""
-    own = _evaluation_group(system)
+    own = system.evaluation_group
     for flag in flags.FLAGS:
         group = flag.partition(".")[0]
         if group in _EVALUATION and group != own and flags.FLAGS[flag].present:
             raise program.FlagError(
                 f"--{flag} has no meaning for --system={system.name}; leave it out."
             )
-    return _EVALUATION[own]()
-
-
-def _evaluation_group(system: System) -> str:
-    """Names the group of flags that make the system's `evaluation_options`."""
-    [name] = (n for n, kind in EVALUATION_OPTIONS.items() if kind is system.evaluation_options)
-    return name
+    options = _EVALUATION[own]()
+    try:
+        system.check_evaluation(options)
+    except ValueError as error:
+        raise program.FlagError(f"--{own}.*: {error}") from error
+    return options
 
 
 def _without_transfer(system: System, config: Any, options: Any) -> Any:
@@ -223,8 +276,8 @@ def _without_transfer(system: System, config: Any, options: Any) -> Any:
     try:
         options.check_comparable()
     except ValueError as error:
-        group = _evaluation_group(system)
-        raise program.FlagError(f"--compare_no_transfer: --{group}.monitor: {error}") from error
+        flag = f"--{system.evaluation_group}.monitor"
+        raise program.FlagError(f"--compare_no_transfer: {flag}: {error}") from error
     baseline = system.without_transfer(config)
     if baseline == config:
         raise program.FlagError(
@@ -258,34 +311,37 @@ def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
 def _compare(
     metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
 ) -> None:
-    stored = metrics.get("transfer")
-    gain = TransferGain(**stored) if stored else main_run.transfer_gain(baseline)
-    if not stored:
-        folder.add_to_metrics({"transfer": gain._asdict()})
-    print(f"\n{gain.verdict()}")
+    """Says whether the transfer helped, of all test rows and of each group of them."""
+    if "transfer_groups" not in metrics:
+        gains = main_run.transfer_gains(baseline)
+        entries = {group: gain._asdict() for group, gain in gains.items()}
+        folder.add_to_metrics({"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries})
+    else:
+        stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
+        gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
+    print(f"\n{gains.pop(row_groups.ALL).verdict()}")
+    for group, gain in gains.items():
+        print(gain.group_line(group))
 
 
 def _run_config(
-    config: Any,
-    options: Any,
-    fingerprint: str,
-    data_dir: pathlib.Path,
-    distribution: Distribution,
+    wish: _Wish, config: Any, fingerprint: str, distribution: Distribution
 ) -> dict[str, Any]:
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {
-        "system": _SYSTEM.value,
+        "system": wish.system.name,
         "config": dataclasses.asdict(config),
-        "evaluation": dataclasses.asdict(options),
+        "evaluation": dataclasses.asdict(wish.options),
         "seed": _SEED.value,
         "deterministic": _DETERMINISTIC.value,
-        "jit_compile": compilation.jit_compile(SYSTEMS[_SYSTEM.value]),
+        "jit_compile": compilation.jit_compile(wish.system),
         "mixed_precision": _MIXED_PRECISION.value,
+        "read_losses_every": _READ_LOSSES_EVERY.value,
         "strategy": distribution.name,
         "replicas": distribution.num_replicas,
         "data_fingerprint": fingerprint,
-        "data_dir": str(data_dir.absolute()),
+        "data_dir": str(wish.data_dir.absolute()),
         "versions": {"python": platform.python_version(), **versions},
     }
 

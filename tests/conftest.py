@@ -1,11 +1,20 @@
-"""Fixtures and settings for all tests."""
+"""Fixtures and settings for all tests, and how they are spread over this machine's cores."""
 
+import collections
+import os
 import pathlib
 from collections.abc import Callable
 
 import pytest
 
 from tests import real_data as real_data_folder
+
+# Before TensorFlow is imported, and inherited by the processes that tests start.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as `import tfcdr` does, which may come later
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    # Workers fill the cores already, and share a GPU.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 try:
     import hypothesis
@@ -15,6 +24,22 @@ else:
     # The same examples in every run and no deadline: a loaded machine must not fail a test.
     hypothesis.settings.register_profile("tfcdr", deadline=None, max_examples=30, derandomize=True)
     hypothesis.settings.load_profile("tfcdr")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Counts the cores that this process may use, if there are 4 GiB for each.
+
+    XLA keeps every program that it has compiled. xdist itself would count the machine's physical
+    cores, whether this process may use them or not.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(len(os.sched_getaffinity(0)), memory // 2**32))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts modules with slow tests first, so that no worker is left with one at the end."""
+    slow_tests = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow_tests[item.path])
 
 
 @pytest.fixture(scope="session")

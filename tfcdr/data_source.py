@@ -5,7 +5,7 @@ between them is the batch: a dict of tensors whose entries the view's and the mo
 state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -58,12 +58,17 @@ class DataSource(Protocol):
         seed: int,
         epoch: int,
         rows: tuple[int, int] | None,
+        shuffled: bool,
         **options: Any,
     ) -> tf.data.Dataset:
         """Reads one epoch; random only through (seed, epoch).
 
-        `rows` are the [first, last) of every batch to give, None for all of them.
+        `rows` are the [first, last) of every batch to give, None for all of them. Batches of the
+        split "train" hold what training reads, also where their rows are not `shuffled`.
         """
+
+    def user_names(self, users: Sequence[int]) -> list[str]:
+        """Returns the raw ids of users by their ids, from 1."""
 
 
 class ImpressionSource(DataSource, Protocol):
@@ -110,8 +115,19 @@ class ViewRequest(NamedTuple):
         seed: int,
         epoch: int = 0,
         rows: tuple[int, int] | None = None,
+        shuffled: bool = True,
     ) -> tf.data.Dataset:
-        """Reads one epoch of this view, of each batch all rows or those of one process."""
+        """Reads one epoch of this view.
+
+        Args:
+          data: where it stands.
+          split: "train", "validation" or "test"; the last two come in fixed order in any case.
+          batch_size: examples of a batch.
+          seed: with `epoch`, decides everything random.
+          epoch: from 0.
+          rows: [first, last) of each batch that one process reads; all by default.
+          shuffled: whether training comes in another order in each epoch.
+        """
         return data.batches(
             self.view,
             split,
@@ -119,6 +135,7 @@ class ViewRequest(NamedTuple):
             seed=seed,
             epoch=epoch,
             rows=rows,
+            shuffled=shuffled and split == "train",
             **self.options,
         )
 

@@ -36,12 +36,19 @@ class Evaluator(abc.ABC):
 
     @abc.abstractmethod
     def table(self, scores: Any) -> list[dict[str, Any]]:
-        """Returns rows with equal keys: figures of every scorer, and of groups of examples."""
+        """Returns rows with equal keys: figures of every scorer, for every group of rows.
+
+        A group without a row has a row in the table all the same, which says n = 0.
+        """
 
     @abc.abstractmethod
     def format_table(self, rows: Sequence[dict[str, Any]]) -> str:
         """Returns rows of `table` as text for a terminal."""
 
     @abc.abstractmethod
-    def transfer_gain(self, transfer: Any, no_transfer: Any, seed: int) -> TransferGain:
-        """Compares two models' scores of the same split by `monitor`."""
+    def transfer_gains(self, transfer: Any, no_transfer: Any, seed: int) -> dict[str, TransferGain]:
+        """Compares two models' scores of the same split by `monitor`.
+
+        Returns:
+          The gain by group of rows: `row_groups.ALL` first, then those that the tables have.
+        """

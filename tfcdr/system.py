@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
+from tfcdr.benchmark import Benchmark
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.evaluator import Evaluator
@@ -34,13 +35,18 @@ class System(abc.ABC):
       name: the system's name on the command line.
       config_class: its frozen dataclass of hyperparameters.
       evaluation_options: the frozen dataclass that says how held-out examples are scored.
+      evaluation_group: the group of flags that it gets, such as "evaluation"; systems with the
+        same class share it.
       signatures: of the exported model.
+      benchmark: what `launchers/benchmark.py` measures besides its stages.
     """
 
     name: ClassVar[str]
     config_class: ClassVar[type]
     evaluation_options: ClassVar[type]
+    evaluation_group: ClassVar[str]
     signatures: ClassVar[tuple[str, ...]]
+    benchmark: ClassVar[Benchmark] = Benchmark()
 
     @abc.abstractmethod
     def stages(self, config: Any) -> tuple[Stage, ...]:
@@ -55,8 +61,12 @@ class System(abc.ABC):
         """
 
     @abc.abstractmethod
-    def optimizer(self, stage: str, config: Any) -> tf.keras.optimizers.Optimizer:
-        """Returns a fresh optimizer for a stage's model."""
+    def optimizers(self, stage: str, config: Any) -> dict[str, tf.keras.optimizers.Optimizer]:
+        """Returns fresh optimizers for a stage's model by name.
+
+        "model" minimises the loss; what others move, says `StageModel.optimizer_variables`. The
+        run saves and resumes all of them.
+        """
 
     @abc.abstractmethod
     def evaluator(self, data: DataSource, options: Any, distribution: Distribution) -> Evaluator:
@@ -88,9 +98,12 @@ class System(abc.ABC):
           RunError: `serving` asks for what cannot be had, or the folder cannot be written.
         """
 
-    @abc.abstractmethod
     def warm_start(self, model: StageModel, previous: StageModel) -> None:
-        """Copies into a stage's new model what it takes over from the stage before."""
+        """Copies into a stage's new model what it takes over from the stage before.
+
+        Write it if the system has several stages.
+        """
+        raise NotImplementedError(f"{self.name} has several stages, but no warm_start.")
 
     @abc.abstractmethod
     def without_transfer(self, config: Any) -> Any:
@@ -101,6 +114,10 @@ class System(abc.ABC):
         Raises:
           RunError: the configuration trains nothing on the target.
         """
+
+    def check_evaluation(self, options: Any) -> None:
+        """Raises ValueError, naming the field, if the evaluation cannot do what `options` say."""
+        del options  # What every system's evaluation needs, the options themselves check.
 
     def gains_from_xla(self) -> bool:
         """Returns whether XLA makes the train steps faster on the devices that are there."""
@@ -129,6 +146,8 @@ class System(abc.ABC):
 
     def views(self, config: Any) -> tuple[str, ...]:
         """Names the views that a data set must hold, each once."""
-        requests = [(stage.training, stage.evaluation) for stage in self.stages(config)]
-        read = [view for pair in requests for request in pair for view in request.views]
-        return tuple(dict.fromkeys(read))
+        requests = []
+        for stage in self.stages(config):
+            feeds = [feed for step in stage.periodic_steps for feed in step.feeds.values()]
+            requests += [stage.training, *(feed.request for feed in feeds), stage.evaluation]
+        return tuple(dict.fromkeys(view for request in requests for view in request.views))

@@ -1,6 +1,8 @@
 """Whether the transfer helped: the same test rows scored with and without it."""
 
-from typing import NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class TransferGain(NamedTuple):
@@ -8,13 +10,15 @@ class TransferGain(NamedTuple):
 
     Attributes:
       metric: such as "NDCG@10".
-      transfer: mean over users with transfer.
-      no_transfer: mean over users of the model trained on the target alone.
+      transfer: the figure with transfer.
+      no_transfer: that of the model trained on the target alone.
       gain: their difference.
       low: lower end of the 95 % interval of the gain.
       high: its upper end.
-      left_out: interactions that only one of the models could rank, such as those of users without
-        a history in the target.
+      rows: test rows that were compared; without any, or where the metric has no value over them,
+        the figures are NaN.
+      left_out: rows that only one of the models could score, such as those of users without a
+        history in the target.
     """
 
     metric: str
@@ -23,18 +27,42 @@ class TransferGain(NamedTuple):
     gain: float
     low: float
     high: float
+    rows: int
     left_out: int = 0
+
+    @classmethod
+    def unknown(cls, metric: str, rows: int, left_out: int = 0) -> "TransferGain":
+        """A comparison that cannot be made."""
+        return cls(metric, *[math.nan] * 5, rows, left_out)
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "TransferGain":
+        """Reads what metrics.json holds of a comparison, where null stands for NaN."""
+        return cls(**{name: math.nan if v is None else v for name, v in entry.items()})
 
     def verdict(self) -> str:
         """Says in one line what the interval allows to say."""
-        word = "made no measurable difference"
-        if self.low > 0:
-            word = "helped"
-        elif self.high < 0:
-            word = "HURT"
+        if not math.isfinite(self.gain):
+            return f"transfer: {self.metric} has no value over n = {self.rows:,} test rows"
         return (
-            f"transfer {word}: test {self.metric} {self.transfer:.4f} with it, "
-            f"{self.no_transfer:.4f} without ({self.gain:+.4f}, 95 % interval {self.low:+.4f} to "
-            f"{self.high:+.4f})"
+            f"transfer {self._word()}: test {self.metric} {self.transfer:.4f} with it, "
+            f"{self.no_transfer:.4f} without ({self._interval()})"
             + (f", without {self.left_out} that only one can rank" if self.left_out else "")
         )
+
+    def group_line(self, group: str) -> str:
+        """Says the same of a group of rows, more briefly."""
+        if not math.isfinite(self.gain):
+            return f"  {group}: n = {self.rows:,}"
+        return (
+            f"  {group}: {self._word()}, {self.transfer:.4f} with, {self.no_transfer:.4f} without "
+            f"({self._interval()}, n = {self.rows:,})"
+        )
+
+    def _word(self) -> str:
+        if self.low > 0:
+            return "helped"
+        return "HURT" if self.high < 0 else "made no measurable difference"
+
+    def _interval(self) -> str:
+        return f"{self.gain:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"

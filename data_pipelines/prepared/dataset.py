@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,10 @@ class PreparedData:
         """Raw user ids; user u is users[u - 1]."""
         return vocabulary.read_tokens(self.data_dir / VOCABULARY_FOLDER / "users.txt")
 
+    def user_names(self, users: Sequence[int]) -> list[str]:
+        """Returns the raw ids of users by their ids, from 1."""
+        return [self.users[user - 1] for user in users]
+
     @functools.cached_property
     def _vocabularies(self) -> dict[str, Vocabulary]:
         directory = self.data_dir / VOCABULARY_FOLDER
@@ -140,18 +144,24 @@ class PreparedData:
         seed: int,
         epoch: int = 0,
         rows: tuple[int, int] | None = None,
+        shuffled: bool | None = None,
+        for_training: bool | None = None,
         **options: Any,
     ) -> tf.data.Dataset:
         """Reads one epoch of one split.
 
         Args:
           view: a name from `views`; its module's docstring gives the batch's entries.
-          split: "train" (shuffled), "validation" or "test" (in fixed order).
+          split: "train", "validation" or "test".
           batch_size: B, also of the last batch.
           seed: with `epoch`, decides everything random.
           epoch: from 0.
           rows: [first, last) of each batch that this process reads, so that processes can share
             batches whose contents do not depend on their number; all by default.
+          shuffled: whether the examples come in another order in each epoch rather than in that of
+            the records; by default those of "train" do.
+          for_training: whether batches hold what training reads, such as negatives, rather than
+            what evaluation reads; by default those of "train" do.
           **options: fields of the view's `Batching`.
 
         Raises:
@@ -168,9 +178,12 @@ class PreparedData:
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1. Received: {batch_size}.")
         described = self._view(view)
+        is_train = split == "train"
         read = SplitRead(
             view=view,
             split=split,
+            shuffled=is_train if shuffled is None else shuffled,
+            for_training=is_train if for_training is None else for_training,
             batch_size=batch_size,
             rows=rows or (0, batch_size),
             max_length=self.max_length,

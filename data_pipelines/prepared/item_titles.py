@@ -116,7 +116,7 @@ class ShownNames:
 
     def user(self, user: int) -> str:
         """Returns a user's raw id."""
-        return self._data.users[user - 1]
+        return self._data.user_names([user])[0]
 
 
 def _columns_in(text: str) -> list[str]:

@@ -35,7 +35,7 @@ def block_batches(
     Args:
       files: the split's TFRecord files, in their order.
       split: what is known about the split.
-      epoch: from 0; training has another order in each.
+      epoch: from 0; a shuffled read has another order in each.
       features: a record's features, flat.
       rows_of: makes tensors [rows, ...] of parsed records, ragged [records, (n)] by feature.
 
@@ -52,7 +52,7 @@ def block_batches(
 
     def parsed(index: tf.Tensor, records: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = rows_of(tf.io.parse_example(records, parsing))
-        if not split.training:
+        if not split.shuffled:
             return rows
         number = tf.shape(next(iter(rows.values())))[:1]
         keys = tf.random.stateless_uniform(number, fold(seed, SHUFFLE_PURPOSE, index), alg="philox")
@@ -72,7 +72,7 @@ def block_batches(
 
     windows = tf.data.TFRecordDataset(epoch_order(files, split, epoch)).batch(BLOCKS_PER_FILE)
     rows = windows.enumerate().map(parsed, tf.data.AUTOTUNE)
-    if split.training:
+    if split.for_training:
         steps = -(-split.examples // split.batch_size)
         rows = rows.repeat().rebatch(split.batch_size).take(steps)
     else:

@@ -87,7 +87,7 @@ class MaskedItem(View):
         def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
             items = left_pad(records["items"], width)
             lengths = tf.minimum(records["items"].row_lengths(), width)
-            if split.training:
+            if split.for_training:
                 scores = _uniform([split.batch_size, width], seed, 0)
                 positions = _choose(split.own(scores), lengths, slots, batching.mask_share)
             else:
@@ -101,7 +101,7 @@ class MaskedItem(View):
             binned = tf.pad(items, [[0, 0], [0, 1]])
             labels = tf.gather(binned, positions, batch_dims=1)
             hidden = tf.fill(tf.shape(labels), tf.constant(mask_id, tf.int64))
-            if split.training:
+            if split.for_training:
                 shape = [split.batch_size, slots]
                 kind = split.own(_uniform(shape, seed, 1))
                 random_items = split.own(

@@ -31,7 +31,7 @@ def record_batches(
     Args:
       files: the split's TFRecord files, in their order.
       split: what is known about the split.
-      epoch: from 0; training has another order, and other draws, in each.
+      epoch: from 0; a shuffled read has another order in each, and training other draws.
       features: int64 scalars and vectors of a record.
       assemble: makes the batches' entries.
 
@@ -75,7 +75,7 @@ def record_batches(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    if split.training:
+    if split.shuffled:
         blocks = records.batch(SHUFFLE_BLOCK).enumerate().map(shuffled, tf.data.AUTOTUNE)
         batches = blocks.rebatch(split.batch_size)
     else:
@@ -84,8 +84,8 @@ def record_batches(
 
 
 def epoch_order(files: Sequence[str], split: SplitRead, epoch: int) -> list[str]:
-    """The files in the order in which an epoch reads them; another one in each of training."""
-    if split.training:
+    """The files in the order in which an epoch reads them; shuffled, each has another one."""
+    if split.shuffled:
         return np.random.default_rng([split.seed, epoch]).permutation(np.array(files)).tolist()
     return list(files)
 

@@ -16,6 +16,8 @@ class SplitRead:
     Attributes:
       view: the view's name.
       split: "train", "validation" or "test".
+      shuffled: whether the examples come in another order in each epoch.
+      for_training: whether batches hold what training reads rather than what evaluation reads.
       batch_size: B, examples of a batch in all processes of a run.
       rows: [first, last) of them that this process reads; only these are parsed and assembled.
       max_length: T of the prepared data.
@@ -29,6 +31,8 @@ class SplitRead:
 
     view: str
     split: str
+    shuffled: bool
+    for_training: bool
     batch_size: int
     rows: tuple[int, int]
     max_length: int
@@ -38,11 +42,6 @@ class SplitRead:
     seed: int
     columns: tuple[int, int] = (0, 0)
     examples: int = 0
-
-    @property
-    def training(self) -> bool:
-        """Whether the batches are for training rather than evaluation."""
-        return self.split == "train"
 
     @property
     def num_rows(self) -> int:

@@ -130,7 +130,7 @@ def target_item_entries(split: SplitRead, options: TargetItemOptions) -> Assembl
       DataError: the catalogue is too small for the negatives or candidates, or the negatives that
         came with the data are too few.
     """
-    draw = _training_entries if split.training else _evaluation_entries
+    draw = _training_entries if split.for_training else _evaluation_entries
     entries = draw(split, options)
 
     def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -3,42 +3,40 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
-import subprocess
-import sys
 import time
 
-from tests.end_to_end.launching import REPOSITORY, Outcome
+from tests.end_to_end import launching
 
 # Writes the losses of every step that the process makes to WORKDIR/steps.jsonl, in full precision,
 # and kills the process itself at one step of a stage, or the process whose id a file holds when
 # workers have the results of the fourth step ready, if the environment says so.
 WITH_STEPS = """
-import json, os, signal
+import contextlib, json, os, signal
 from launchers import train
 from tfcdr.distribution.parameter_server import ParameterServer
-from tfcdr.runs.stage_run import StageRun, _EpochFigures
+from tfcdr.runs.stage_run import StageRun
 
 make = StageRun.__init__
-made = {}
 
-def note_stage(run, stage, model, data, folder, *arguments, **named):
-    made.update(stage=stage.name, path=folder.path, writable=folder.writable)
+def with_noted_steps(run, stage, model, data, folder, *arguments, **named):
     make(run, stage, model, data, folder, *arguments, **named)
+    step, made = run._step, []
 
-add = _EpochFigures.add
-counts = {}
+    def noted_step(batch):
+        report = step(batch)
+        losses = {name: float(loss) for name, loss in report.losses.items()}
+        made.append(losses)
+        if folder.writable:
+            with (folder.path / "steps.jsonl").open("a") as file:
+                file.write(json.dumps({"stage": stage.name, **losses}) + "\\n")
+        if os.environ.get("DIE_AT") == f"{stage.name} {len(made)}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return report
 
-def note_losses(figures, losses):
-    stage = made["stage"]
-    counts[stage] = counts.get(stage, 0) + 1
-    if made["writable"]:
-        with (made["path"] / "steps.jsonl").open("a") as file:
-            file.write(json.dumps({"stage": stage, **losses}) + "\\n")
-    if os.environ.get("DIE_AT") == f"{stage} {counts[stage]}":
-        os.kill(os.getpid(), signal.SIGKILL)
-    add(figures, losses)
+    run._step = noted_step
 
 wait = ParameterServer._wait
 waits = []
@@ -49,37 +47,47 @@ def wait_and_kill(distribution):
     if len(waits) == 4 and os.environ.get("VICTIM"):
         victim = int(open(os.environ["VICTIM"]).read())
         os.kill(victim, signal.SIGKILL)
-        while open(f"/proc/{victim}/stat").read().rpartition(")")[2].split()[0] != "Z":
-            pass
+        with contextlib.suppress(FileNotFoundError):
+            while open(f"/proc/{victim}/stat").read().rpartition(")")[2].split()[0] != "Z":
+                pass
 
 ParameterServer._wait = wait_and_kill
-StageRun.__init__ = note_stage
-_EpochFigures.add = note_losses
+StageRun.__init__ = with_noted_steps
 train.run()
 """
 
 
 def addresses(count):
-    """Addresses on the loopback interface with ports that are free now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    """Addresses on the loopback interface with ports that are free now.
+
+    Not those that the kernel gives to whoever asks for any: other tests' connections would take
+    them before the processes are up.
+    """
+    free = []
+    while len(free) < count:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if f"127.0.0.1:{port}" not in free:
+                free.append(f"127.0.0.1:{port}")
+    return free
 
 
 class Processes:
     """The processes of one run by name, such as "worker 0"; all are gone when it is closed."""
 
-    def __init__(self, jobs, *arguments, die_at=None, only=None, victim=None):
+    def __init__(
+        self, jobs, *arguments, die_at=None, only=None, victim=None, new_interpreters=False
+    ):
         """Starts them.
 
         Args:
           jobs: how many tasks each job has; empty for a single process without TF_CONFIG.
           *arguments: of train.py.
           die_at: by name, the "stage step" at which a process kills itself.
-          victim: the file that will hold the id of the process that the chief kills.
           only: the name of the only one that is started.
+          victim: the file that will hold the id of the process that the chief kills.
+          new_interpreters: whether each has an order of its own for the members of a set.
         """
         free = iter(addresses(sum(jobs.values())))
         self.cluster = {job: [next(free) for _ in range(count)] for job, count in jobs.items()}
@@ -91,20 +99,16 @@ class Processes:
                 continue
             task = {"cluster": self.cluster, "task": {"type": job, "index": index}}
             environment = {
-                **os.environ,
-                "PYTHONPATH": str(REPOSITORY),
                 **({"TF_CONFIG": json.dumps(task)} if jobs else {}),
                 "VICTIM": str(victim or ""),
                 "DIE_AT": (die_at or {}).get(name, ""),
             }
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, "-c", WITH_STEPS, *map(str, arguments)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=REPOSITORY,
-                env=environment,
-                start_new_session=True,
+            self._processes[name] = launching.start(
+                "train",
+                *arguments,
+                code=WITH_STEPS,
+                new_interpreter=new_interpreters,
+                **environment,
             )
 
     def __enter__(self):
@@ -112,7 +116,7 @@ class Processes:
 
     def __exit__(self, *error):
         for process in self._processes.values():
-            with contextlib.suppress(ProcessLookupError):
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
@@ -140,7 +144,7 @@ class Processes:
         """Waits for the end of one process."""
         process = self._processes[name]
         out, err = process.communicate(timeout=seconds)
-        return Outcome(process.returncode, out, err)
+        return launching.Outcome(process.returncode, out, err)
 
     def outcomes(self, seconds=300):
         return {name: self.outcome(name, seconds) for name in self._processes}

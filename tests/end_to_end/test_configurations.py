@@ -95,7 +95,7 @@ def test_pretraining_alone_ranks_the_source(train, small_data):
     assert {row["protocol"] for row in rows} == {"full"}
     views = json.loads((small_data / "prepared.json").read_text())["views"]
     examples = views["next_item"]["splits"]["test"]["examples"]
-    assert {row["interactions"] for row in rows if row["users"] == "all"} == {examples}
+    assert {row["interactions"] for row in rows if row["group"] == "all"} == {examples}
 
 
 def test_comparison_says_whether_the_transfer_helped(train):

@@ -133,7 +133,7 @@ def test_two_devices_share_the_steps(data_dir, tmp_path, adaptation):
     workdir = tmp_path / "run"
     where = (f"--data_dir={data_dir}", f"--workdir={workdir}", f"--daa.adaptation={adaptation}")
     two = ("--strategy=mirrored", "--cpu_devices=2")
-    outcome = launching.script("train", *SMALL_RUN, *where, *two)
+    outcome = launching.forked("train", *SMALL_RUN, *where, *two)
     assert outcome.status == 0, outcome.err
     metrics = json.loads((workdir / "metrics.json").read_text())
     assert 0 < metrics["test"]["AUC"] < 1
@@ -142,7 +142,7 @@ def test_two_devices_share_the_steps(data_dir, tmp_path, adaptation):
 def test_alternating_on_two_devices_is_refused_before_anything_is_written(data_dir, tmp_path):
     workdir = tmp_path / "run"
     two = ("--strategy=mirrored", "--cpu_devices=2")
-    outcome = launching.script(
+    outcome = launching.forked(
         "train", *SMALL_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}", *two
     )
     assert outcome.status == 1
@@ -156,7 +156,7 @@ def test_alternating_on_two_devices_is_refused_before_anything_is_written(data_d
         (["--daa.backbone=magic"], "backbone must be one of singletask"),
         (["--daa.adapt_batch_size=1"], "adapt_batch_size must be at least 2, or batch"),
         (["--daa.backbone=metaheac", "--daa.source_batch_size=6"], "must be a multiple of 4"),
-        (["--impression_evaluation.monitor=NDCG@10"], "monitor must be one of AUC, click_AUC"),
+        (["--label_evaluation.monitor=NDCG@10"], "monitor must be one of AUC, click_AUC"),
         (
             ["--compare_no_transfer", "--daa.adaptation=target_only"],
             "transfers nothing already",
@@ -198,7 +198,7 @@ def test_one_epoch_on_the_processed_sample(real_data, tmp_path):
         f"--input={inputs}",
         "--impression_split.target=NL",
         "--impression_split.validation_share=0.3",
-        "--impression_evaluation.monitor=click_AUC",
+        "--label_evaluation.monitor=click_AUC",
         "--daa.source_epochs=1",
         "--daa.adapt_epochs=1",
         "--daa.source_batch_size=16",

@@ -23,7 +23,7 @@ def dtypes(graph):
 def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("mixed") / "run"
     flags = [*SMALL_DATA, *SMALL_RUN, "--export", "--mixed_precision", f"--workdir={workdir}"]
-    outcome = launching.script("train", *flags)
+    outcome = launching.forked("train", *flags)
     assert outcome.status == 0, outcome.err
     return workdir, outcome
 

@@ -86,7 +86,7 @@ def test_a_killed_run_resumes_and_ends_the_same(finished, reproducible, tmp_path
     assert "pretrain epoch 1" not in killed.out  # What was finished is not done again.
     assert not (workdir / "metrics.json").exists()
 
-    resumed = launching.script("train", *command)
+    resumed = launching.forked("train", *command)
     assert resumed.status == 0, resumed.err
     assert "pretrain epoch" not in resumed.out
     assert "finetune epoch 1" not in resumed.out
@@ -95,7 +95,7 @@ def test_a_killed_run_resumes_and_ends_the_same(finished, reproducible, tmp_path
 
 def test_deterministic_runs_give_the_same_bits(finished, reproducible, tmp_path):
     workdir = tmp_path / "run"
-    outcome = launching.script("train", *reproducible, f"--workdir={workdir}")
+    outcome = launching.forked("train", *reproducible, f"--workdir={workdir}")
     assert outcome.status == 0, outcome.err
     assert_same_run(workdir, finished[0])
 

@@ -80,13 +80,13 @@ def test_final_metrics(metrics, epochs):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_tables_compare_with_most_popular_for_cold_and_warm_users(metrics, split):
     rows = metrics["tables"][split]
-    assert [(row["protocol"], row["users"], row["scorer"]) for row in rows] == [
+    assert [(row["protocol"], row["group"], row["scorer"]) for row in rows] == [
         (protocol, users, scorer)
         for protocol in ("full", "sampled")
         for users in ("all", "cold", "warm")
         for scorer in ("model", "most popular")
     ]
-    by_group = {(row["protocol"], row["users"]): row for row in rows if row["scorer"] == "model"}
+    by_group = {(row["protocol"], row["group"]): row for row in rows if row["scorer"] == "model"}
     for protocol in ("full", "sampled"):
         everyone, cold, warm = (by_group[protocol, users] for users in ("all", "cold", "warm"))
         assert everyone["interactions"] == cold["interactions"] + warm["interactions"]
@@ -140,7 +140,7 @@ def test_terminal_shows_data_parameters_progress_and_tables(finished):
 
 def test_a_finished_run_says_so_and_does_nothing(workdir, reproducible):
     before = launching.files(workdir)
-    outcome = launching.script("train", *reproducible, f"--workdir={workdir}")
+    outcome = launching.forked("train", *reproducible, f"--workdir={workdir}")
     assert outcome.status == 0
     assert f"{workdir}: this run is finished; nothing to do." in outcome.out
     assert "Epoch" not in outcome.out
@@ -175,6 +175,6 @@ def test_a_folder_of_other_data_is_refused(workdir, reproducible, small_data, tm
     outcome = launching.call("train", *flags, f"--workdir={workdir}", f"--data_dir={other}")
     assert outcome.status == 1
     assert "data_fingerprint" in outcome.error
-    evaluated = launching.script("evaluate", f"--workdir={workdir}", f"--data_dir={other}")
+    evaluated = launching.forked("evaluate", f"--workdir={workdir}", f"--data_dir={other}")
     assert evaluated.status == 1
     assert f"{other}: not the data that the run" in evaluated.error

@@ -108,7 +108,7 @@ def test_interactions_are_ranked_that_have_a_history_which_is_read(setting, work
     batches = data.batches("leave_one_out", "test", batch_size=64, seed=0, history_domains=domains)
     readable = sum(int(np.sum(batch["example_weight"])) for batch in batches)
     rows = json.loads((workdir / "metrics.json").read_text())["tables"]["test"]
-    ranked = {row["interactions"] for row in rows if row["users"] == "all"}
+    ranked = {row["interactions"] for row in rows if row["group"] == "all"}
     assert ranked == {readable}
     # Some test users are new in the target.
     assert (readable < data.num_examples("leave_one_out", "test")) == (domains == "target")

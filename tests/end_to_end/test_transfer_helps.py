@@ -44,7 +44,7 @@ def train(root, *reader):
         [popular] = [
             row["NDCG@10"]
             for row in metrics["tables"]["test"]
-            if (row["users"], row["scorer"]) == ("all", "most popular")
+            if (row["group"], row["scorer"]) == ("all", "most popular")
         ]
         scores.append((metrics["test"]["NDCG@10"], baseline["test"]["NDCG@10"], popular))
     return np.mean(scores, 0), verdicts

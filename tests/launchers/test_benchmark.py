@@ -1,12 +1,10 @@
 """The benchmark as a person calls it, at sizes where it takes seconds."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.end_to_end.launching import REPOSITORY
+from tests.end_to_end import launching
 
 SMALL = (
     "--turns=2",
@@ -21,16 +19,11 @@ SMALL = (
 )
 
 
-def benchmark(*arguments):
-    command = [sys.executable, "launchers/benchmark.py", *SMALL, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
-
-
 @pytest.mark.slow
 def test_prints_and_writes_the_same_figures(tmp_path):
     output = tmp_path / "figures" / "pretrain.json"
-    result = benchmark("--against=release", f"--output={output}")
-    assert result.returncode == 0, result.stderr
+    outcome = launching.script("benchmark", *SMALL, "--against=release", f"--output={output}")
+    assert outcome.status == 0, outcome.err
     figures = json.loads(output.read_text())
     ours, release = figures["contenders"]["tfcdr"], figures["contenders"]["release"]
     assert set(ours["timings"]) == {
@@ -44,17 +37,19 @@ def test_prints_and_writes_the_same_figures(tmp_path):
         assert contender["peak_bytes"] > 2**26
     seconds = [contender["timings"]["step"]["median_seconds"] for contender in (ours, release)]
     assert figures["speedup"]["release"]["median"] == pytest.approx(seconds[1] / seconds[0])
-    assert f"{16 / seconds[0]:,.0f} examples/s" in result.stdout
-    assert "against release" in result.stdout
-    assert str(output) in result.stdout
+    assert f"{16 / seconds[0]:,.0f} examples/s" in outcome.out
+    assert "against release" in outcome.out
+    assert str(output) in outcome.out
 
 
 @pytest.mark.slow
 def test_measures_fine_tuning_against_other_settings(tmp_path):
     output = tmp_path / "finetune.json"
     rival = "tfcdr data.items=200 peterrec.table_update=touched_rows"
-    result = benchmark("--stage=finetune", f"--against={rival}", f"--output={output}")
-    assert result.returncode == 0, result.stderr
+    outcome = launching.forked(
+        "benchmark", *SMALL, "--stage=finetune", f"--against={rival}", f"--output={output}"
+    )
+    assert outcome.status == 0, outcome.err
     figures = json.loads(output.read_text())
     parameters = [c["parameters"] for c in figures["contenders"].values()]
     # A hundred more target items of eight channels.
@@ -66,7 +61,9 @@ def test_measures_fine_tuning_against_other_settings(tmp_path):
 def test_measures_adaptation_against_plain_training(tmp_path):
     output = tmp_path / "adapt.json"
     rival = "tfcdr daa.adaptation=fine_tune"
-    result = benchmark(
+    outcome = launching.forked(
+        "benchmark",
+        *SMALL,
         "--system=daa",
         "--stage=adapt",
         "--daa.backbone=sharedbottom",
@@ -79,7 +76,7 @@ def test_measures_adaptation_against_plain_training(tmp_path):
         f"--against={rival}",
         f"--output={output}",
     )
-    assert result.returncode == 0, result.stderr
+    assert outcome.status == 0, outcome.err
     figures = json.loads(output.read_text())
     adapting, plain = figures["contenders"]["tfcdr"], figures["contenders"][rival]
     assert {"step", "critics", "gradients"} <= set(adapting["timings"])
@@ -89,7 +86,7 @@ def test_measures_adaptation_against_plain_training(tmp_path):
     # Three more forward passes a batch, and a whole step at every fifth.
     assert plain["product_flops"] < adapting["product_flops"] < 3 * plain["product_flops"]
     share = adapting["share_of_product_rate"]["median"]
-    assert f"{share:.0%} of the machine's rate" in result.stdout
+    assert f"{share:.0%} of the machine's rate" in outcome.out
     assert rival in figures["speedup"]
 
 
@@ -103,8 +100,7 @@ def test_measures_adaptation_against_plain_training(tmp_path):
     ],
 )
 def test_a_bad_flag_is_one_line(flag, named):
-    result = benchmark(flag)
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: ")
-    assert named in result.stderr
-    assert result.stderr.count("\n") == 1
+    outcome = launching.forked("benchmark", *SMALL, flag)
+    assert outcome.status == 2
+    assert named in outcome.error
+    assert outcome.err.count("\n") == 1

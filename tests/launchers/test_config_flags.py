@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import subprocess
-import sys
 from typing import Sequence  # noqa: UP035  (the one that fancyflags knows)
 
 import pytest
 from absl import flags
 
 from launchers import config_flags, program
+from tests.end_to_end import launching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,14 +153,13 @@ for arguments in (["1"], ["2"], ["3"], ["4"], ["5"], ["-1"], ["x"], ["1", "stray
 
 
 def test_launchers_fail_in_one_line_with_their_status():
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
-    )
-    statuses = [line for line in result.stdout.splitlines() if line.startswith("status")]
+    outcome = launching.forked("cook", code=PROGRAM)
+    assert outcome.status == 0, outcome.err
+    statuses = [line for line in outcome.out.splitlines() if line.startswith("status")]
     assert statuses == [f"status {status}" for status in (0, 2, 1, 1, 130, 2, 2, 2)]
-    assert result.stdout.startswith("size 1\n")
-    assert "Traceback" not in result.stderr
-    said = [part.strip().splitlines() for part in result.stderr.split("---")]
+    assert outcome.out.startswith("size 1\n")
+    assert "Traceback" not in outcome.err
+    said = [part.strip().splitlines() for part in outcome.err.split("---")]
     errors = [[line for line in part if line.startswith(("error", "interrupted"))] for part in said]
     expected = [
         None,

@@ -1,9 +1,8 @@
 """The console scripts are the launchers under another name."""
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.end_to_end import launching
 
 
 @pytest.mark.parametrize(
@@ -21,5 +20,5 @@ def test_help_of_a_console_script_shows_the_launchers_flags(launcher, flag):
         f"import sys; sys.argv = ['tfcdr-{launcher}', '--help']\n"
         f"from launchers import {launcher}; {launcher}.run()"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert flag in result.stdout, result.stderr
+    outcome = launching.forked(launcher, code=code)
+    assert flag in outcome.out, outcome.err

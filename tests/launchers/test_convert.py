@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 from absl.testing import flagsaver
 
@@ -39,25 +36,23 @@ def convert_in_process(log, tmp_path):
 
 def test_converts_and_summarises_as_a_script(log, tmp_path):
     """The script itself, as people and other programs call it."""
-    command = [sys.executable, "launchers/convert.py", "--reader=csv", f"--input={log}"]
+    command = ["--reader=csv", f"--input={log}"]
     command += ["--view=next_item,masked_item,transfer", f"--data_dir={tmp_path / 'data'}"]
     command += ["--split.target=toys", "--read.domains=books,toys", "--examples.max_length=4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    done = launching.script("convert", *command)
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
     assert any(line.split()[:2] == ["toys", "(target)"] for line in lines)
     assert any(line.split()[:3] == ["transfer", "train", "36"] for line in lines)
-    assert "transfer train: 100%" in done.stderr
+    assert "transfer train: 100%" in done.err
     prepared = dataset.open_prepared(tmp_path / "data")
     assert prepared.views == ("next_item", "masked_item", "transfer")
     assert prepared.metadata["options"]["reader"] == "csv"
     assert prepared.max_length == 4
 
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 1
-    errors = [line for line in again.stderr.splitlines() if "error" in line]
-    assert errors == [f"error: {tmp_path / 'data'}: exists; use --overwrite to replace it."]
-    assert "Traceback" not in again.stderr
+    again = launching.forked("convert", *command)
+    assert again.status == 1
+    assert again.error == f"error: {tmp_path / 'data'}: exists; use --overwrite to replace it."
 
 
 @pytest.mark.parametrize(

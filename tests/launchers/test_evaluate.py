@@ -65,7 +65,7 @@ def test_finds_data_that_has_moved(broken, trained):
     (broken / "config.json").write_text(json.dumps(config))
     with pytest.raises(DataError, match=f"{broken / 'data'}: no such folder"):
         finished_run.load(broken)
-    found = launching.script("evaluate", f"--workdir={broken}", f"--data_dir={moved}")
+    found = launching.forked("evaluate", f"--workdir={broken}", f"--data_dir={moved}")
     assert found.status == 0, found.err
     assert tables(found.out) == tables(trained[1])
 
@@ -73,7 +73,7 @@ def test_finds_data_that_has_moved(broken, trained):
 def test_a_test_shard_with_a_wrong_byte_is_named(broken):
     [shard] = (broken / "data" / "transfer").rglob("transfer-test.tfrecord-*")
     damage(shard, "flipped")
-    outcome = launching.script("evaluate", f"--workdir={broken}", f"--data_dir={broken / 'data'}")
+    outcome = launching.forked("evaluate", f"--workdir={broken}", f"--data_dir={broken / 'data'}")
     assert outcome.status == 1
     assert f"{shard}: damaged or truncated; convert the data again." in outcome.error
 
@@ -139,7 +139,7 @@ def test_a_checkpoint_of_another_stage_does_not_fit(broken):
     folder = broken / "checkpoints" / "finetune" / "best"
     shutil.rmtree(folder)
     shutil.copytree(broken / "checkpoints" / "pretrain" / "best", folder)
-    outcome = launching.script("evaluate", f"--workdir={broken}")
+    outcome = launching.forked("evaluate", f"--workdir={broken}")
     assert outcome.status == 1
     assert str(folder) in outcome.error
     assert "the checkpoint does not fit the model" in outcome.error
@@ -168,6 +168,6 @@ def test_a_run_without_a_checkpoint_is_named(broken):
     ],
 )
 def test_a_missing_run_is_one_line(arguments, status, message):
-    outcome = launching.script("evaluate", *arguments)
+    outcome = launching.forked("evaluate", *arguments)
     assert outcome.status == status
     assert message in outcome.error

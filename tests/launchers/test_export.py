@@ -1,13 +1,11 @@
 """A run becomes versions in its export folder; mistakes are one line."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from launchers import finished_run
+from tests.end_to_end import launching
 from tfcdr.system import Serving
 
 TINY_RUN = (
@@ -26,24 +24,19 @@ TINY_RUN = (
 )
 
 
-def launch(program, *flags):
-    command = [sys.executable, f"launchers/{program}.py", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     flags = (*TINY_RUN, "--peterrec.adaptation=from_scratch")
-    result = launch("train", f"--workdir={folder}", *flags)
-    assert result.returncode == 0, result.stderr
+    outcome = launching.call("train", f"--workdir={folder}", *flags)
+    assert outcome.status == 0, outcome.err
     return folder
 
 
 def test_export_answers_like_the_run(workdir):
-    result = launch("export", f"--workdir={workdir}", "--top_k=3")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(f"{workdir}/export/1: ")
+    outcome = launching.script("export", f"--workdir={workdir}", "--top_k=3")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.startswith(f"{workdir}/export/1: ")
     run = finished_run.load(workdir)
     signatures = tf.saved_model.load(str(workdir / "export" / "1")).signatures
     sources, targets = (run.data.vocabulary(space).tokens for space in ("source", "target"))
@@ -66,8 +59,8 @@ def test_export_answers_like_the_run(workdir):
     ],
 )
 def test_mistakes_are_one_line(tmp_path, flags, status, error):
-    result = launch("export", *(flag.format(tmp=tmp_path) for flag in flags))
-    assert result.returncode == status
-    assert error in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    outcome = launching.forked("export", *(flag.format(tmp=tmp_path) for flag in flags))
+    assert outcome.status == status
+    assert error in outcome.error
+    assert outcome.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

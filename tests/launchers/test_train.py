@@ -15,14 +15,14 @@ from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
-from tfcdr.systems.registry import EVALUATION_OPTIONS, SYSTEMS
+from tfcdr.systems.registry import SYSTEMS
 
 GROUPS = {
     "read": ReadOptions,
     "split": SplitOptions,
     "synthetic": SyntheticOptions,
     "examples": ExampleOptions,
-    **EVALUATION_OPTIONS,
+    **{system.evaluation_group: system.evaluation_options for system in SYSTEMS.values()},
     "titles": TitleOptions,
     **{name: system.config_class for name, system in SYSTEMS.items()},
 }
@@ -79,7 +79,7 @@ def train_from_csv(tmp_path):
         (["--peterrec.mask_share=1.5"], "mask_share must be in (0, 1]. Received: 1.5"),
         (["--peterrec.adaptation=magic"], "adaptation must be one of adapters, "),
         (["--evaluation.monitor=Luck@10"], "--evaluation.*: monitor must be one of "),
-        (["--impression_evaluation.monitor=AUC"], "has no meaning for --system=peterrec"),
+        (["--label_evaluation.monitor=AUC"], "has no meaning for --system=peterrec"),
         (["--system=daa", "--evaluation.ks=5"], "--evaluation.ks has no meaning for --system=daa"),
         (["--evaluation.ks=0"], "--evaluation.*: ks must be positive"),
         (["--evaluation.protocol=sampled", "--evaluation.negatives=0"], "negatives must be at"),
@@ -211,7 +211,7 @@ def test_every_field_is_documented_in_the_help():
 
 @pytest.mark.parametrize("launcher", ["train", "convert", "evaluate", "export"])
 def test_helpfull_of_the_script(launcher):
-    outcome = launching.script(launcher, "--helpfull")
+    outcome = launching.forked(launcher, "--helpfull")
     text = " ".join(outcome.out.split())
     groups = {"train": GROUPS, "convert": ("read", "split", "synthetic", "examples")}
     for prefix in groups.get(launcher, ()):

@@ -11,12 +11,14 @@ from tests.parity.aliexpress_preprocessing import processed_csv
 from tfcdr import optimizers
 from tfcdr.label_prediction import metrics
 from tfcdr.label_prediction.metrics import exact_auc
+from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.systems.daa import reference
 from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
 from tfcdr.systems.daa.backbone import TASKS, Backbone
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.critic import Critic, gradient_penalty, input_gradient, row_norms
 from tfcdr.systems.daa.reference import ReferenceWeight
+from tfcdr.systems.daa.system import Daa
 from tfcdr.systems.daa.task_model import MetaTaskModel, TaskModel
 
 Case = Mapping[str, np.ndarray]
@@ -86,10 +88,12 @@ def _load(weights: Weights, case: Case, prefix: str) -> None:
 
 
 def _compile(model: tf.keras.Model, case: Case, jit_compile: bool) -> None:
-    optimizer = optimizers.pytorch_adam(
-        float(case["in/cfg_lr"]), float(case["in/cfg_weight_decay"])
-    )
-    model.compile(optimizer=optimizer, jit_compile=jit_compile)
+    settings = float(case["in/cfg_lr"]), float(case["in/cfg_weight_decay"])
+    named = Daa().optimizers("adapt", model.config) | {
+        MODEL_OPTIMIZER: optimizers.pytorch_adam(*settings)
+    }
+    named = {name: named[name] for name in model.optimizer_variables()}
+    model.compile(named, jit_compile=jit_compile)
     model.build_optimizers()
 
 
@@ -196,7 +200,7 @@ def _replay_backbone(case: Case, jit_compile: bool) -> Outputs:
 
     model, weights = fresh_model()
     batch = _batch(case["in/categorical"], case["in/numerical"], case["in/labels"])
-    losses, gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
+    (losses, _), gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
     outputs["out/loss"] = losses["loss"].numpy()
     for number, task in enumerate(TASKS):
         outputs[f"out/loss{number}"] = losses[f"{task}_loss"].numpy()
@@ -351,7 +355,7 @@ def _replay_adaptation_step(case: Case, jit_compile: bool) -> Outputs:
     model.critic_optimizer.apply_gradients(pairs)
     for number, critic in enumerate(model.critics):
         outputs[f"out/gen/d{number}_fake"] = tf.reduce_mean(critic(fake)).numpy()
-    losses, gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
+    (losses, _), gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
     names = {
         "loss_click": "click_loss",
         "loss_conv": "conversion_loss",
@@ -459,7 +463,7 @@ def _replay_meta_step_of(case: Case, tag: str, jit_compile: bool) -> Outputs:
     outputs[f"out/{tag}/n_params_with_fast"] = np.int64(len(_parameters(weights)))
 
     model, weights = fresh_model()
-    losses, gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
+    (losses, _), gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
     outputs[f"out/{tag}/global_loss"] = losses["loss"].numpy()
     outputs |= _gradients(weights, model.trainable_variables, gradients, f"grad/{tag}/")
     outputs |= _running(weights, f"out/{tag}/running/", case, "param/", 2 * parts)

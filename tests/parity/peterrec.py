@@ -19,6 +19,7 @@ from tests.parity.reference_layout import (
 from tfcdr import losses, optimizers
 from tfcdr.layers import candidate_sampling
 from tfcdr.ranking import metrics
+from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.systems.peterrec import reference
 from tfcdr.systems.peterrec.adapter import Adapter
 from tfcdr.systems.peterrec.config import PeterRecConfig
@@ -69,7 +70,7 @@ def _load(model: tf.keras.Model, case: Case, settings: dict) -> None:
     optimizer = optimizers.adam(settings["learning_rate"])
     optimizer.beta_1, optimizer.beta_2 = settings["beta1"], settings["beta2"]
     optimizer.epsilon = settings["epsilon"]
-    model.compile(optimizer=optimizer)
+    model.compile({MODEL_OPTIMIZER: optimizer})
 
 
 def _top_ids(scores: np.ndarray, k: int = 5) -> np.ndarray:
@@ -138,7 +139,7 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
     outputs = {
         "out/hidden": activations[-1],
         "out/loss_per_position": model.position_losses(features, labels).numpy(),
-        "out/loss": model.compute_losses(batch)["loss"].numpy(),
+        "out/loss": model.compute_losses(batch).losses["loss"].numpy(),
     }
     if not sampled:
         outputs["out/logits"] = model.score_catalogue(features).numpy()
@@ -215,7 +216,7 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
     batch = batch_of(case["ids/context"], case["ids/positive"], case["ids/negative"])
     activations = [activation.numpy() for activation in model.trunk.activations(batch["context"])]
     user = model.encode(batch["context"])
-    step_losses = model.compute_losses(batch)
+    step_losses = model.compute_losses(batch).losses
     catalogue = model.score_catalogue(user).numpy()
     outputs = {
         "out/hidden": activations[-1],

@@ -31,17 +31,17 @@ def losses_and_gradients(
 ) -> tuple[Outputs, Outputs]:
     """Returns the losses of a batch by name, and their gradients as `grad/NAME`."""
     compute = tf.function(model.loss_and_gradients, jit_compile=jit_compile)
-    losses, slopes = compute(batch)
+    report, slopes = compute(batch)
     arrays = [tf.convert_to_tensor(slope).numpy() for slope in slopes]
     by_variable = dict(zip(map(id, model.trainable_variables), arrays, strict=True))
     return (
-        {name: loss.numpy() for name, loss in losses.items()},
+        {name: loss.numpy() for name, loss in report.losses.items()},
         in_reference_layout(weights, "grad", by_variable),
     )
 
 
 def train(model: StageModel, batches: list[Batch], jit_compile: bool) -> list[float]:
     """Makes a step with each batch and returns the losses before them."""
-    model.optimizer.build(model.trainable_variables)
+    model.build_optimizers()
     step = tf.function(model.train_step, jit_compile=jit_compile)
-    return [float(step(batch)["loss"]) for batch in batches]
+    return [float(step(batch).losses["loss"]) for batch in batches]

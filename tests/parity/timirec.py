@@ -79,10 +79,11 @@ def _model(case: Case, settings: dict) -> InterestModel:
     model = kind(config, settings["history_max"], rows, rows - 1)
     for name, weight in reference.reference_weights(model).items():
         weight.assign(case[f"param/{name}"])
-    optimizer = TiMiRec().optimizer("finetune" if is_finetuning else "pretrain", config)
+    optimizers = TiMiRec().optimizers("finetune" if is_finetuning else "pretrain", config)
+    (optimizer,) = optimizers.values()
     optimizer.beta_1, optimizer.beta_2 = settings["beta1"], settings["beta2"]
     optimizer.epsilon = settings["epsilon"]
-    model.compile(optimizer=optimizer)
+    model.compile(optimizers)
     return model
 
 

@@ -56,10 +56,19 @@ class MemoryData:
     def num_examples(self, view, split, **options):
         return self._users
 
-    def batches(self, view, split, *, batch_size, seed, epoch=0, rows=None, **options):
+    def user_names(self, users):
+        return [f"user {user}" for user in users]
+
+    def batches(
+        self, view, split, *, batch_size, seed, epoch=0, rows=None, shuffled=True, **options
+    ):
         self.requests.append((view, split, options))
         random = np.random.default_rng([seed, epoch])
-        order = random.permutation(self._users) if split == "train" else np.arange(self._users)
+        order = (
+            random.permutation(self._users)
+            if shuffled and split == "train"
+            else np.arange(self._users)
+        )
         columns = {
             "next_item": self._next_item,
             "masked_item": self._masked_item,

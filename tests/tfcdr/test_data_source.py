@@ -52,8 +52,15 @@ def test_view_request_passes_its_options_on():
             return view, split, options
 
     request = ViewRequest("transfer", {"cls": "both"})
-    assert request.batches(Recorder(), "test", 32, seed=4, epoch=2, rows=(8, 16)) == (
-        "transfer",
-        "test",
-        {"batch_size": 32, "seed": 4, "epoch": 2, "rows": (8, 16), "cls": "both"},
-    )
+    told = {"batch_size": 32, "seed": 4, "epoch": 2, "rows": (8, 16), "cls": "both"}
+    place = {"seed": 4, "epoch": 2, "rows": (8, 16)}
+    for split, shuffled, expected in (
+        ("test", True, False),  # held-out examples have one order
+        ("train", True, True),
+        ("train", False, False),
+    ):
+        assert request.batches(Recorder(), split, 32, **place, shuffled=shuffled) == (
+            "transfer",
+            split,
+            {**told, "shuffled": expected},
+        )

@@ -12,11 +12,11 @@ from tfcdr.systems.peterrec.system import PeterRec
 
 def experiment(path, mixed_precision, jit_compile=False):
     return Experiment(
-        PeterRec(),
-        CONFIG,
-        MemoryData(),
-        RunFolder(path),
-        OPTIONS,
+        system=PeterRec(),
+        config=CONFIG,
+        data=MemoryData(),
+        folder=RunFolder(path),
+        options=OPTIONS,
         seed=0,
         jit_compile=jit_compile,
         mixed_precision=mixed_precision,

@@ -8,10 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.errors import RunError
-from tfcdr.stage_model import StageModel
+from tfcdr.stage import Stage
+from tfcdr.stage_model import StageModel, StepReport
 
-# Makes one step on one element of `Distribution.distribute`; gives the global batch's losses.
-Step = Callable[[Any], dict[str, tf.Tensor]]
+# Makes one step on one element of `Distribution.distribute`; gives the global batch's report.
+Step = Callable[[Any], StepReport]
 
 
 class Distribution:
@@ -49,17 +50,24 @@ class Distribution:
         """Returns a size of evaluation batches, rounded up so that processes can share a batch."""
         return -(-batch_size // self.num_workers) * self.num_workers
 
-    def check_batch_size(self, stage: str, batch_size: int) -> None:
-        """Checks that replicas can share a batch.
+    def check_stage(self, stage: Stage) -> None:
+        """Checks that replicas can share a stage's steps.
 
         Raises:
-          RunError: the size is no multiple of their number.
+          RunError: its batch size is no multiple of their number, or it has periodic steps, which
+            a single device makes.
         """
-        if batch_size % self.num_replicas:
+        if stage.batch_size % self.num_replicas:
             raise RunError(
-                f"stage {stage}: a batch of {batch_size} examples cannot be shared by "
+                f"stage {stage.name}: a batch of {stage.batch_size} examples cannot be shared by "
                 f"{self.num_replicas} replicas; make the batch size a multiple of "
                 f"{self.num_replicas}."
+            )
+        if stage.periodic_steps and self.num_replicas > 1:
+            names = ", ".join(step.name for step in stage.periodic_steps)
+            raise RunError(
+                f"stage {stage.name}: --strategy={self.name} cannot share its steps ({names}), "
+                "which a single device makes; use --strategy=default."
             )
 
     def rows(self, batch_size: int) -> tuple[int, int]:

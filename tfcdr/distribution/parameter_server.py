@@ -18,7 +18,7 @@ from tfcdr.distribution import cluster as clusters
 from tfcdr.distribution.cluster import Cluster
 from tfcdr.distribution.one_device import Distribution, Step
 from tfcdr.errors import RunError
-from tfcdr.stage_model import Batch, Gradients, StageModel
+from tfcdr.stage_model import Batch, Gradients, StageModel, StepReport, Totals
 
 # How often a server asks whether its chief is there, and how many times in a row it must be away.
 _ASK_SECONDS = 2.0
@@ -96,26 +96,25 @@ class ParameterServer(Distribution):
         return self._strategy.scope()
 
     def make_step(self, model: StageModel) -> Step:
-        weigh = tf.function(model.batch_weight)
+        add_up_rows = tf.function(model.batch_totals)
 
         @tf.function
-        def compute(rows: Batch, total: tf.Tensor) -> tuple[dict[str, tf.Tensor], Gradients]:
-            share = tf.math.divide_no_nan(model.batch_weight(rows), total)
-            return model.loss_and_gradients(rows, share)
+        def compute(rows: Batch, totals: Totals) -> tuple[StepReport, Gradients]:
+            return model.loss_and_gradients(rows, totals)
 
         @tf.function
         def apply(of_workers: Sequence[Gradients]) -> None:
             model.apply_gradients([_sum(parts) for parts in zip(*of_workers, strict=True)])
 
-        def step(batch: Batch) -> dict[str, tf.Tensor]:
-            total = weigh(batch)
+        def step(batch: Batch) -> StepReport:
+            totals = add_up_rows(batch)
             results = [
-                self._coordinator.schedule(compute, (rows, total)) for rows in self._shares(batch)
+                self._coordinator.schedule(compute, (rows, totals)) for rows in self._shares(batch)
             ]
             self._wait()
-            losses, gradients = zip(*(result.fetch() for result in results), strict=True)
+            reports, gradients = zip(*(result.fetch() for result in results), strict=True)
             apply(list(gradients))
-            return {name: sum(part[name] for part in losses) for name in losses[0]}
+            return tf.nest.map_structure(lambda *parts: sum(parts), *reports)
 
         return step
 

@@ -11,7 +11,7 @@ from tfcdr.distribution import cluster as clusters
 from tfcdr.distribution.cluster import Cluster
 from tfcdr.distribution.one_device import Distribution, Step
 from tfcdr.errors import RunError
-from tfcdr.stage_model import StageModel
+from tfcdr.stage_model import StageModel, StepReport
 
 # What a collective operation raises when another process is gone.
 _LOSSES = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
@@ -44,13 +44,12 @@ class Mirrored(Distribution):
 
     def make_step(self, model: StageModel) -> Step:
         @tf.function
-        def step(batch: Any) -> dict[str, tf.Tensor]:
-            losses = self._strategy.run(model.train_step, (batch,))
+        def step(batch: Any) -> StepReport:
+            report = self._strategy.run(model.train_step, (batch,))
             # All replicas return the same sums.
-            return {
-                name: self._strategy.experimental_local_results(loss)[0]
-                for name, loss in losses.items()
-            }
+            return tf.nest.map_structure(
+                lambda value: self._strategy.experimental_local_results(value)[0], report
+            )
 
         return step
 

@@ -52,7 +52,12 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     Args:
       labels: 0 or 1, [rows].
       probabilities: float [rows] in [0, 1].
+
+    Returns:
+      The mean; NaN without a row.
     """
+    if not len(labels):
+        return float("nan")
     with np.errstate(divide="ignore"):
         log_yes = np.maximum(np.log(probabilities), -100.0)
         log_no = np.maximum(np.log1p(-probabilities), -100.0)

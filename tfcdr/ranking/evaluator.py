@@ -1,6 +1,6 @@
 """Evaluates models that rank items: every held-out interaction under both protocols."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
 from tfcdr.ranking import held_out_ranks, paired_bootstrap
 from tfcdr.ranking.held_out_ranks import EvaluationOptions, HeldOutRanker, Ranks
-from tfcdr.stage import Stage
+from tfcdr.ranking.stage import RankingStage
+from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import StageModel
 from tfcdr.transfer_gain import TransferGain
 
@@ -30,32 +31,32 @@ class RankingEvaluator(Evaluator):
 
     def __init__(
         self,
-        catalogue: Callable[[str], str],
         data: DataSource,
         options: EvaluationOptions,
         distribution: Distribution,
+        groups: Sequence[RowGroups],
     ) -> None:
         """Creates the evaluator.
 
         Args:
-          catalogue: names the item space that a stage's model ranks.
           data: a prepared data set.
           options: how interactions are ranked.
           distribution: the devices and processes that share each batch.
+          groups: of interactions, reported besides all of them.
         """
         self.monitor = options.monitor
-        self._catalogue = catalogue
         self._data = data
         self._options = options
         self._distribution = distribution
+        self._groups = groups
         self._batch_size = distribution.shared_batch_size(options.batch_size)
         # By the model's identity; each keeps its model, so that an identity is not used again.
         self._rankers: dict[int, HeldOutRanker] = {}
 
-    def check_data(self, stage: Stage, split: str) -> None:
+    def check_data(self, stage: RankingStage, split: str) -> None:
         self._batches(stage, split, sampled=True)
 
-    def validation(self, stage: Stage, model: StageModel) -> dict[str, float]:
+    def validation(self, stage: RankingStage, model: StageModel) -> dict[str, float]:
         """Ranks by the chosen protocol, if the stage's view has candidates for it.
 
         Raises:
@@ -72,7 +73,7 @@ class RankingEvaluator(Evaluator):
             )
         return figures
 
-    def scores(self, stage: Stage, model: StageModel, split: str) -> RanksByScorer:
+    def scores(self, stage: RankingStage, model: StageModel, split: str) -> RanksByScorer:
         return self._ranks(stage, model, split, held_out_ranks.PROTOCOLS)
 
     def headline(self, scores: RanksByScorer) -> dict[str, float]:
@@ -80,22 +81,22 @@ class RankingEvaluator(Evaluator):
         return self._chosen(scores).summary(self._options.ks)
 
     def table(self, scores: RanksByScorer) -> list[dict[str, Any]]:
-        return held_out_ranks.tabulate(scores, self._options.ks)
+        return held_out_ranks.tabulate(scores, self._groups, self._options.ks)
 
     def format_table(self, rows: Sequence[dict[str, Any]]) -> str:
         return held_out_ranks.format_table(rows, self.monitor)
 
-    def transfer_gain(
+    def transfer_gains(
         self, transfer: RanksByScorer, no_transfer: RanksByScorer, seed: int
-    ) -> TransferGain:
+    ) -> dict[str, TransferGain]:
         pair = self._chosen(transfer), self._chosen(no_transfer)
-        return paired_bootstrap.measure(*pair, self.monitor, seed)
+        return paired_bootstrap.measure_groups(*pair, self._groups, self.monitor, seed)
 
     def _chosen(self, scores: RanksByScorer) -> Ranks:
         return scores[self._options.protocol, held_out_ranks.MODEL]
 
     def _ranks(
-        self, stage: Stage, model: StageModel, split: str, protocols: Collection[str]
+        self, stage: RankingStage, model: StageModel, split: str, protocols: Collection[str]
     ) -> RanksByScorer:
         """Ranks a split; processes share its rows, and each gets the ranks of all."""
         batches = self._batches(stage, split, "sampled" in protocols)
@@ -108,21 +109,24 @@ class RankingEvaluator(Evaluator):
         whole = {}
         for scorer, ranks in own.items():
             batch, place = np.divmod(ranks.row, last - first)
-            row = batch * size + first + place
-            columns = np.zeros((len(ranks), examples))
-            columns[:, row] = ranks._replace(row=row)
+            own_columns = [ranks.user, ranks.rank, ranks.competitors, *ranks.groups.values()]
+            columns = np.zeros((1 + len(own_columns), examples))
+            columns[:, batch * size + first + place] = [np.ones(len(place)), *own_columns]
             total = self._distribution.add_up(columns).astype(np.int64)
-            user, cold, *others = total[:, total[0] > 0]
-            whole[scorer] = Ranks(user, cold > 0, *others)
+            (row,) = np.nonzero(total[0])
+            user, rank, competitors, *groups = total[1:, row]
+            whole[scorer] = Ranks(
+                user, rank, competitors, row, dict(zip(ranks.groups, groups, strict=True))
+            )
         return whole
 
-    def _ranker(self, stage: Stage, model: StageModel) -> HeldOutRanker:
+    def _ranker(self, stage: RankingStage, model: StageModel) -> HeldOutRanker:
         if id(model) not in self._rankers:
-            counts = self._data.vocabulary(self._catalogue(stage.name)).counts
-            self._rankers[id(model)] = HeldOutRanker(model, counts)
+            counts = self._data.vocabulary(stage.catalogue).counts
+            self._rankers[id(model)] = HeldOutRanker(model, counts, self._groups)
         return self._rankers[id(model)]
 
-    def _batches(self, stage: Stage, split: str, sampled: bool) -> tf.data.Dataset:
+    def _batches(self, stage: RankingStage, split: str, sampled: bool) -> tf.data.Dataset:
         request = stage.evaluation
         # Only views with candidates offer them; pre-training ranks the full catalogue.
         if sampled and stage.has_candidates and self._options.negatives:

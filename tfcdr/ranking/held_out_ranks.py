@@ -1,22 +1,26 @@
 """Ranks held-out interactions, by the full catalogue and among sampled negatives, in one pass.
 
 Every table stands beside that of a most-popular recommender, which ranks by training counts, and
-is also given for cold users (without training interactions in the ranked domain) and warm ones.
+is also given for groups of interactions, such as those of cold users (without training interactions
+in the ranked domain) and of warm ones.
 """
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from tfcdr import row_groups
 from tfcdr.ranking import metrics
 from tfcdr.ranking.catalogue_scan import Piece, fold_scores
 from tfcdr.ranking.id_sets import each_once
 from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import Batch
 
 # Items scored at once: a piece of the scores of a batch of 512 is 16 MiB.
@@ -78,22 +82,27 @@ class Ranks(NamedTuple):
 
     Attributes:
       user: int [n], user ids.
-      cold: bool [n].
       rank: int [n], 1 is best, ties counted against the held-out item.
       competitors: int [n], items that it was ranked among, itself not counted.
       row: int [n], its place among the rows of the evaluation batches, some of which a model may
         be unable to rank.
+      groups: int [n] by column, what tells groups of interactions apart.
     """
 
     user: np.ndarray
-    cold: np.ndarray
     rank: np.ndarray
     competitors: np.ndarray
     row: np.ndarray
+    groups: Mapping[str, np.ndarray]
 
     def only(self, chosen: np.ndarray) -> "Ranks":
         """Keeps the interactions where `chosen`, bool [n], holds."""
-        return Ranks(*(column[chosen] for column in self))
+        return tf.nest.map_structure(lambda column: column[chosen], self)
+
+    def by_group(self, groups: Sequence[RowGroups]) -> dict[str, "Ranks"]:
+        """Returns the interactions of every group, all of them first; see `row_groups.members`."""
+        chosen = row_groups.members(groups, self.groups, len(self.rank))
+        return {name: self.only(of_group) for name, of_group in chosen.items()}
 
     def summary(self, ks: Iterable[int]) -> dict[str, float]:
         """Averages the metrics.
@@ -118,15 +127,19 @@ class Ranks(NamedTuple):
 class HeldOutRanker:
     """Ranks every interaction of a data set by a model and by popularity; traced once."""
 
-    def __init__(self, model: RankingModel, counts: np.ndarray) -> None:
+    def __init__(
+        self, model: RankingModel, counts: np.ndarray, groups: Sequence[RowGroups] = ()
+    ) -> None:
         """Creates the ranker.
 
         Args:
           model: scores the items.
           counts: int [num_items], training counts of ids 1..num_items, for the most-popular
             scorer.
+          groups: groups of interactions to note where the batches have their column.
         """
         self._model = model
+        self._columns = [column for column, _ in groups]
         self._popularity = tf.concat([[0.0], tf.cast(counts, tf.float32)], 0)
         self._ascending_popularity = tf.sort(self._popularity[1:])
         self._rank_batch = {
@@ -153,19 +166,15 @@ class HeldOutRanker:
         for batch in batches:
             ranks = rank_batch(batch)
             present = batch["example_weight"].numpy() > 0
-            ranks["about"]["user"] = batch["user"]
+            columns = [name for name in ("user", *self._columns) if name in batch]
+            ranks["about"] = {name: batch[name] for name in columns}
             ranks["about"]["row"] = tf.range(len(present)) + len(present) * len(collected)
             collected.append(tf.nest.map_structure(lambda t, p=present: t.numpy()[p], ranks))
         joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *collected)
-        about = joined.pop("about")
+        groups = joined.pop("about")
+        user, row = groups.pop("user"), groups.pop("row")
         return {
-            (protocol, scorer): Ranks(
-                about["user"],
-                about["cold"] > 0,
-                columns[scorer],
-                columns["competitors"],
-                about["row"],
-            )
+            (protocol, scorer): Ranks(user, columns[scorer], columns["competitors"], row, groups)
             for protocol, columns in joined.items()
             for scorer in (MODEL, MOST_POPULAR)
         }
@@ -174,7 +183,7 @@ class HeldOutRanker:
         self, protocols: Collection[str], batch: Batch
     ) -> dict[str, dict[str, tf.Tensor]]:
         query = self._model.query(batch)
-        ranks = {"about": {"cold": query.cold}}
+        ranks = {}
         if "full" in protocols:
             ranks["full"] = self._full_ranks(query)
         if "sampled" in protocols and query.candidates is not None:
@@ -206,6 +215,10 @@ class HeldOutRanker:
           Int32 [batch].
         """
         positive = query.positive[:, tf.newaxis]
+        items = self._model.num_items
+        if items <= _ITEMS_AT_ONCE:
+            piece = Piece(1, self._model.score_range(query.user, 1, items))
+            return _count_in_piece(piece, known, piece.look_up(positive)[0][:, 0])
 
         def take(score: tf.Tensor, piece: Piece) -> tf.Tensor:
             scores, here = piece.look_up(positive)
@@ -217,10 +230,7 @@ class HeldOutRanker:
         positive_score = fold_scores(self._model, query.user, start, take, _ITEMS_AT_ONCE)[:, 0]
 
         def count(below: tf.Tensor, piece: Piece) -> tf.Tensor:
-            scores, here = piece.look_up(known)
-            scores = tf.where(here, scores, _NEVER_BELOW)
-            in_piece = metrics.count_below(piece.scores, positive_score)
-            return below + in_piece - metrics.count_below(scores, positive_score)
+            return below + _count_in_piece(piece, known, positive_score)
 
         start = tf.zeros_like(query.positive, tf.int32)
         return fold_scores(self._model, query.user, start, count, _ITEMS_AT_ONCE)
@@ -238,26 +248,34 @@ class HeldOutRanker:
         return {**ranks, "competitors": tf.fill(tf.shape(query.positive), negatives)}
 
 
-def tabulate(ranks: Mapping[tuple[str, str], Ranks], ks: Iterable[int]) -> list[dict[str, object]]:
-    """Returns a row for each protocol, group of users (all, cold, warm) and scorer.
+def _count_in_piece(piece: Piece, known: tf.Tensor, positive_score: tf.Tensor) -> tf.Tensor:
+    """Counts a piece's items, but the known ones, below a score [batch]: int32 [batch]."""
+    scores, here = piece.look_up(known)
+    scores = tf.where(here, scores, _NEVER_BELOW)
+    in_piece = metrics.count_below(piece.scores, positive_score)
+    return in_piece - metrics.count_below(scores, positive_score)
 
-    Rows have "protocol", "users", "scorer", "interactions" and the metrics by name. Groups
-    without an interaction are left out.
+
+def tabulate(
+    ranks: Mapping[tuple[str, str], Ranks], groups: Sequence[RowGroups], ks: Iterable[int]
+) -> list[dict[str, object]]:
+    """Returns a row for each protocol, group of interactions and scorer.
+
+    Rows have "protocol", "group", "scorer", "interactions" and the metrics by name; these are NaN
+    in a group without an interaction.
     """
     rows = []
-    for (protocol, scorer), scored in ranks.items():
-        groups = {
-            "all": scored,
-            "cold": scored.only(scored.cold),
-            "warm": scored.only(~scored.cold),
-        }
-        for users, group in groups.items():
-            if len(group.rank):
-                about = {"protocol": protocol, "users": users, "scorer": scorer}
-                rows.append({**about, "interactions": len(group.rank), **group.summary(ks)})
-    return sorted(
-        rows, key=lambda row: (row["protocol"], ("all", "cold", "warm").index(row["users"]))
-    )
+    for protocol in dict.fromkeys(protocol for protocol, _ in ranks):
+        scorers = {scorer: of for (name, scorer), of in ranks.items() if name == protocol}
+        by_group = {scorer: scored.by_group(groups) for scorer, scored in scorers.items()}
+        for group in next(iter(by_group.values())):
+            for scorer in scorers:
+                of_group = by_group[scorer][group]
+                unknown = dict.fromkeys(by_group[scorer][row_groups.ALL].summary(ks), math.nan)
+                about = {"protocol": protocol, "group": group, "scorer": scorer}
+                figures = {**unknown, **of_group.summary(ks)}
+                rows.append({**about, "interactions": len(of_group.rank), **figures})
+    return rows
 
 
 def format_table(rows: list[dict[str, object]], monitor: str) -> str:
@@ -270,4 +288,6 @@ def format_table(rows: list[dict[str, object]], monitor: str) -> str:
     cutoff = monitor.partition("@")[2]
     table = pd.DataFrame(rows)
     shown = [name for name in table if "@" not in name or name.endswith(f"@{cutoff}") or not cutoff]
-    return table[shown].to_string(index=False, float_format=lambda value: f"{value:.4f}")
+    return table[shown].to_string(
+        index=False, float_format=lambda value: f"{value:.4f}", na_rep="-"
+    )

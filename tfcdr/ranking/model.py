@@ -15,14 +15,12 @@ class RankingQuery(NamedTuple):
       user: the model's representation of the user, float [batch, ...].
       positive: int [batch], the held-out item.
       excluded: int [batch, any], other items of the user, 0 for none; they are not ranked.
-      cold: int [batch], 1 if the user has no training interaction in the ranked domain.
       candidates: int [batch, 1 + negatives] with the positive first, or None.
     """
 
     user: tf.Tensor
     positive: tf.Tensor
     excluded: tf.Tensor
-    cold: tf.Tensor
     candidates: tf.Tensor | None
 
 

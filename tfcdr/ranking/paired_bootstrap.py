@@ -1,13 +1,28 @@
 """What a transfer gains in ranking: two models' ranks of the same interactions, user by user."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from tfcdr.ranking import metrics
 from tfcdr.ranking.held_out_ranks import Ranks
+from tfcdr.row_groups import RowGroups
 from tfcdr.transfer_gain import TransferGain
 
 _RESAMPLES = 2000
+
+
+def measure_groups(
+    transfer: Ranks, no_transfer: Ranks, groups: Sequence[RowGroups], metric: str, seed: int
+) -> dict[str, TransferGain]:
+    """Compares two models on every group of the same test interactions; see `measure`.
+
+    Returns:
+      The gain by group, that of all interactions first.
+    """
+    pairs = transfer.by_group(groups), no_transfer.by_group(groups)
+    return {name: measure(*(of[name] for of in pairs), metric, seed) for name in pairs[0]}
 
 
 def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> TransferGain:
@@ -33,6 +48,9 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
     if not np.array_equal(transfer.user, no_transfer.user):
         raise ValueError("The two models ranked different interactions.")
     name, cutoff = metrics.split_metric(metric)
+    compared = len(transfer.row)
+    if not compared:
+        return TransferGain.unknown(metric, 0, every)
     values = pd.DataFrame(
         {
             "user": transfer.user,
@@ -52,5 +70,6 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
         float(difference.mean()),
         float(low),
         float(high),
-        every - len(transfer.row),
+        compared,
+        every - compared,
     )

@@ -20,12 +20,17 @@ from tfcdr.stage_model import StageModel
 from tfcdr.system import System
 from tfcdr.transfer_gain import TransferGain
 
+# Steps between two readings of the losses: a device of some milliseconds a step then waits for
+# the program a few times in a second.
+READ_LOSSES_EVERY = 20
+
 
 class Experiment:
     """One system with one configuration on one data set, in one folder."""
 
     def __init__(
         self,
+        *,
         system: System,
         config: Any,
         data: DataSource,
@@ -35,6 +40,7 @@ class Experiment:
         jit_compile: bool,
         distribution: Distribution = ONE_DEVICE,
         mixed_precision: bool = False,
+        read_losses_every: int = READ_LOSSES_EVERY,
         pretrained: RunFolder | None = None,
     ) -> None:
         """Creates the experiment.
@@ -49,6 +55,7 @@ class Experiment:
           jit_compile: whether train steps are compiled by XLA.
           distribution: the devices and processes that train.
           mixed_precision: whether layers compute in float16; weights are float32 in any case.
+          read_losses_every: steps between two readings of the losses from the device.
           pretrained: a run whose best epochs stand for all stages but the last, which alone is
             trained then.
         """
@@ -61,6 +68,7 @@ class Experiment:
         self._jit_compile = jit_compile
         self._distribution = distribution
         self._mixed_precision = mixed_precision
+        self._read_losses_every = read_losses_every
         self._pretrained = pretrained
         self._stages = system.stages(config)
 
@@ -77,8 +85,12 @@ class Experiment:
             _ = self._pretrained_model
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
-            self._distribution.check_batch_size(stage.name, stage.batch_size)
-            self._training_batches(stage)
+            self._distribution.check_stage(stage)
+            feeds = [feed for step in stage.periodic_steps for feed in step.feeds.values()]
+            requests = [(stage.training, stage.batch_size)]
+            requests += [(feed.request, feed.batch_size) for feed in feeds]
+            for request, batch_size in requests:
+                request.batches(self._data, "train", batch_size, self._seed)
             self._evaluator.check_data(stage, "validation")
         self._evaluator.check_data(self._stages[-1], "test")
 
@@ -137,13 +149,17 @@ class Experiment:
         for split, rows in metrics["tables"].items():
             print(f"\n{split}\n{self._evaluator.format_table(rows)}")
 
-    def transfer_gain(self, baseline: "Experiment") -> TransferGain:
-        """Compares the best model with that of a finished run without transfer, on the test."""
+    def transfer_gains(self, baseline: "Experiment") -> dict[str, TransferGain]:
+        """Compares the best model with that of a finished run without transfer, on the test.
+
+        Returns:
+          The gain by group of test rows, `row_groups.ALL` among them.
+        """
         scores = [
             run._evaluator.scores(run._stages[-1], run.best_model(), "test")
             for run in (self, baseline)
         ]
-        return self._evaluator.transfer_gain(*scores, seed=self._seed)
+        return self._evaluator.transfer_gains(*scores, seed=self._seed)
 
     def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:
         """Returns what the system adds to the run's page; see `System.report_sections`."""
@@ -192,8 +208,8 @@ class Experiment:
         tf.keras.utils.set_random_seed(self._seed + 1000 * self._stages.index(stage))
         with self._distribution.scope(), _dtype_policy(self._mixed_precision):
             model = self._system.build(stage.name, self._config, self._data, self._seed)
-            optimizer = self._system.optimizer(stage.name, self._config)
-            model.compile(optimizer=optimizer, jit_compile=self._jit_compile)
+            optimizers = self._system.optimizers(stage.name, self._config)
+            model.compile(optimizers, jit_compile=self._jit_compile)
         return StageRun(
             stage,
             model,
@@ -202,10 +218,8 @@ class Experiment:
             self._seed,
             self._evaluator.monitor,
             self._distribution,
+            self._read_losses_every,
         )
-
-    def _training_batches(self, stage: Stage) -> tf.data.Dataset:
-        return stage.training.batches(self._data, "train", stage.batch_size, self._seed)
 
 
 def enable_determinism() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.figure
+import numpy as np
 import pandas as pd
 
 from tfcdr.report_section import Section, table_html
@@ -24,6 +25,7 @@ _STYLE = (
 # Numbers of an epoch's line that are no terms of a loss, or the whole loss.
 _NOT_TERMS = ["epoch", "loss", "seconds", "examples_per_second"]
 _PANELS_IN_A_ROW = 3
+_HEADINGS = {"losses": "loss terms", "figures": "figures of the training steps"}
 
 
 def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathlib.Path:
@@ -42,14 +44,15 @@ def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathl
     report.mkdir(exist_ok=True)
     stages = {stage: folder.epochs(stage) for stage in metrics["stages"]}
     curves(stages, monitor).savefig(report / "curves.png", dpi=120)
-    terms = loss_terms(stages)
-    if terms:
-        losses(terms).savefig(report / "losses.png", dpi=120)
+    panels = {"losses": loss_terms(stages), "figures": figures(stages)}
+    panels = {name: series for name, series in panels.items() if series}
+    for name, series in panels.items():
+        draw_panels(series).savefig(report / f"{name}.png", dpi=120)
     for section in sections:
         if isinstance(section.content, matplotlib.figure.Figure):
             section.content.savefig(report / _picture(section), dpi=120)
     page = report / "index.html"
-    page.write_text(_page(folder, metrics, sections, bool(terms)), encoding="utf-8")
+    page.write_text(_page(folder, metrics, sections, list(panels)), encoding="utf-8")
     return page
 
 
@@ -65,14 +68,14 @@ def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.
         figure.subplots(len(stages), 2, squeeze=False), stages.items(), strict=True
     ):
         numbers = [epoch["epoch"] for epoch in epochs]
-        scores = [epoch["validation"][monitor] for epoch in epochs]
-        best = scores.index(max(scores))
+        scores = np.array([epoch["validation"][monitor] for epoch in epochs], np.float64)
+        best = int(np.argmax(np.where(np.isfinite(scores), scores, -np.inf)))
         axes[0].plot(numbers, [epoch["loss"] for epoch in epochs], marker=".")
         axes[0].set(title=f"{stage}: training loss", xlabel="epoch")
         axes[1].plot(numbers, scores, marker=".")
         axes[1].plot(numbers[best], scores[best], "o", label=f"best: {scores[best]:.4f}")
         # Room above, or a flat curve near the top is cut in half.
-        top = 1.08 * scores[best] or None
+        top = 1.08 * scores[best] if scores[best] > 0 else None
         axes[1].set(title=f"{stage}: validation {monitor}", xlabel="epoch", ylim=(0, top))
         axes[1].legend(loc="lower right")
         for axis in axes:
@@ -98,14 +101,24 @@ def loss_terms(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str],
     return terms
 
 
-def losses(terms: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
-    """Draws, a row for each stage, a panel for each of its loss terms.
+def figures(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str], pd.Series]:
+    """Finds what a stage's training reports besides losses; see `loss_terms`."""
+    found = {}
+    for stage, epochs in stages.items():
+        lines = pd.DataFrame([epoch.get("figures", {}) for epoch in epochs], dtype=np.float64)
+        lines.index = [epoch["epoch"] for epoch in epochs]
+        found |= {(stage, name): lines[name] for name in lines}
+    return found
+
+
+def draw_panels(series: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
+    """Draws, a row for each stage, a panel for each of its series by epoch.
 
     Args:
-      terms: at least one; see `loss_terms`.
+      series: at least one, by (stage, name).
     """
-    stages = list(dict.fromkeys(stage for stage, _ in terms))
-    of_stages = [[term for of, term in terms if of == stage] for stage in stages]
+    stages = list(dict.fromkeys(stage for stage, _ in series))
+    of_stages = [[name for of, name in series if of == stage] for stage in stages]
     widest = min(_PANELS_IN_A_ROW, max(map(len, of_stages)))
     rows = [
         (stage, of[start : start + widest])
@@ -115,10 +128,10 @@ def losses(terms: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure((3 * widest, 2.5 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), widest, squeeze=False)
     for line, (stage, shown) in zip(grid, rows, strict=True):
-        for axes, term in zip(line, shown, strict=False):
-            series = terms[stage, term]
-            axes.plot(series.index, series, marker=".")
-            axes.set(title=f"{stage}: {term.replace('_', ' ')}", xlabel="epoch")
+        for axes, name in zip(line, shown, strict=False):
+            by_epoch = series[stage, name]
+            axes.plot(by_epoch.index, by_epoch, marker=".")
+            axes.set(title=f"{stage}: {name.replace('_', ' ')}", xlabel="epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
         for axes in line[len(shown) :]:
             axes.remove()
@@ -126,16 +139,20 @@ def losses(terms: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
 
 
 def _page(
-    folder: RunFolder, metrics: dict[str, Any], sections: Sequence[Section], has_losses: bool
+    folder: RunFolder, metrics: dict[str, Any], sections: Sequence[Section], panels: Sequence[str]
 ) -> str:
     config = folder.config()
     title = html.escape(f"{config['system']} in {folder.path.name}")
     parts = [f"<h1>{title}</h1>"]
     if "transfer" in metrics:
-        parts.append(f"<p><b>{html.escape(TransferGain(**metrics['transfer']).verdict())}</b></p>")
+        verdict = TransferGain.from_json(metrics["transfer"]).verdict()
+        parts.append(f"<p><b>{html.escape(verdict)}</b></p>")
+        for group, entry in metrics.get("transfer_groups", {}).items():
+            line = TransferGain.from_json(entry).group_line(group)
+            parts.append(f"<p>{html.escape(line)}</p>")
     parts.append('<img src="curves.png" alt="curves">')
-    if has_losses:
-        parts.append('<h2>loss terms</h2><img src="losses.png" alt="loss terms">')
+    for name in panels:
+        parts.append(f'<h2>{_HEADINGS[name]}</h2><img src="{name}.png" alt="{_HEADINGS[name]}">')
     for split in ("test", "validation"):
         parts.append(f"<h2>{split}</h2>{_table(metrics['tables'][split])}")
     parts += [_section(section) for section in sections]
@@ -159,4 +176,5 @@ def _picture(section: Section) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    return pd.DataFrame(rows).to_html(index=False, border=0, float_format="{:.4f}".format)
+    table = pd.DataFrame(rows)
+    return table.to_html(index=False, border=0, float_format="{:.4f}".format, na_rep="-")

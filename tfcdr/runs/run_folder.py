@@ -18,7 +18,7 @@ from typing import Any
 from tfcdr.errors import RunError
 
 # Settings that may differ between a run and its resumption.
-_INFORMATIVE = ("versions", "data_dir", "strategy", "replicas")
+_INFORMATIVE = ("versions", "data_dir", "strategy", "replicas", "read_losses_every")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Trains one stage: epochs, validation, best and latest checkpoints, early stopping, resume."""
 
-import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -12,9 +11,14 @@ import tensorflow as tf
 from tfcdr.data_source import DataSource, check_batch
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
+from tfcdr.runs import checkpoints
+from tfcdr.runs.periodic_steps import PeriodicSteps
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.runs.step_log import NonFiniteLossError, StepLog
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
+
+_USERS_NAMED = 20
 
 Validate = Callable[[StageModel], dict[str, float]]
 
@@ -36,6 +40,7 @@ class StageRun:
         seed: int,
         monitor: str,
         distribution: Distribution = ONE_DEVICE,
+        read_losses_every: int = 1,
     ) -> None:
         """Creates the run of a stage.
 
@@ -47,6 +52,7 @@ class StageRun:
           seed: of the batches.
           monitor: the validation metric that selects the best epoch.
           distribution: the devices and processes that share each batch.
+          read_losses_every: steps between two readings of the losses; see `StepLog`.
         """
         self.stage = stage
         self.model = model
@@ -55,16 +61,20 @@ class StageRun:
         self._seed = seed
         self._monitor = monitor
         self._distribution = distribution
+        self._read_losses_every = read_losses_every
         self._step = distribution.make_step(model)
+        self._periodic_steps = PeriodicSteps(stage, model, data, seed)
         self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
         self._epochs: list[dict[str, Any]] = []  # what metrics.jsonl holds of this stage
         with distribution.scope():
             model.build_optimizers()
-        state = tf.train.Checkpoint(model=model, optimizer=model.optimizer, epoch=self._epoch)
-        self._latest = _manager(state, folder.checkpoints(stage.name, "latest"))
-        self._best = _manager(
-            tf.train.Checkpoint(model=model), folder.checkpoints(stage.name, "best")
+        self._latest = checkpoints.make_manager(
+            folder.checkpoints(stage.name, "latest"),
+            model=model,
+            optimizers=tf.train.Checkpoint(**model.optimizers),
+            epoch=self._epoch,
         )
+        self._best = checkpoints.make_manager(folder.checkpoints(stage.name, "best"), model=model)
 
     def train(self, validate: Validate) -> None:
         """Trains to the end of the stage and restores its best epoch.
@@ -73,7 +83,7 @@ class StageRun:
           RunError: batches that do not fit the model, a loss that is not finite, or a checkpoint
             that does not fit.
         """
-        _restore(self._latest, self._distribution)
+        checkpoints.restore(self._latest, self._distribution)
         done = int(self._epoch)
         self._epochs = [
             line for line in self._folder.epochs(self.stage.name) if line["epoch"] <= done
@@ -95,11 +105,10 @@ class StageRun:
         Raises:
           RunError: there is none, or it has other shapes.
         """
-        if not tf.train.latest_checkpoint(self._best.directory):
+        if not checkpoints.restore(self._best, self._distribution):
             raise RunError(
                 f"{self._best.directory}: no checkpoint of stage {self.stage.name}; train first."
             )
-        _restore(self._best, self._distribution)
 
     def summary(self) -> dict[str, Any]:
         """Returns epochs, best epoch, seconds and steady-state examples per second; trained."""
@@ -115,11 +124,9 @@ class StageRun:
         }
 
     def _score(self, epoch: dict[str, Any]) -> float:
-        return self._score_of(epoch["validation"])
-
-    def _score_of(self, validation: dict[str, float]) -> float:
-        score = validation[self._monitor]
-        return score if np.isfinite(score) else -np.inf
+        score = epoch["validation"][self._monitor]
+        # What is not finite is null in metrics.jsonl, and so in a resumed run.
+        return -np.inf if score is None or not np.isfinite(score) else score
 
     def _is_stale(self) -> bool:
         """Whether the last `patience` epochs brought nothing better (strictly)."""
@@ -129,23 +136,24 @@ class StageRun:
     def _train_epoch(self, validate: Validate) -> None:
         epoch = int(self._epoch)
         started = time.monotonic()
-        figures = self._train_steps(epoch)
+        log = self._train_steps(epoch)
         self._refuse_non_finite_weights(epoch)
+        figures = {**log.figures, **self.model.epoch_figures()}
         validation = validate(self.model)
-        score, scores = self._score_of(validation), map(self._score, self._epochs)
-        better = not self._epochs or score > max(scores)
-        if better:
-            self._save(self._best, epoch + 1)
-        for name, value in {**figures.means, **validation}.items():
-            tf.summary.scalar(name, value, step=epoch + 1)
         line = {
             "stage": self.stage.name,
             "epoch": epoch + 1,
-            **figures.means,
+            **log.losses,
+            "figures": figures,
             "validation": validation,
             "seconds": round(time.monotonic() - started, 3),
-            "examples_per_second": round(figures.examples_per_second, 1),
+            "examples_per_second": round(log.examples_per_second, 1),
         }
+        better = not self._epochs or self._score(line) > max(map(self._score, self._epochs))
+        if better:
+            self._save(self._best, epoch + 1)
+        for name, value in {**log.losses, **figures, **validation}.items():
+            tf.summary.scalar(name, value, step=epoch + 1)
         self._epochs.append(line)
         self._folder.add_epoch(line)
         self._epoch.assign_add(1)
@@ -153,8 +161,12 @@ class StageRun:
         shown = f"{self._monitor} {validation[self._monitor]:.4f}"
         print(f"{self.stage.name} epoch {epoch + 1}: {shown}{' (best)' if better else ''}")
 
-    def _train_steps(self, epoch: int) -> "_EpochFigures":
-        """Makes every step of an epoch."""
+    def _train_steps(self, epoch: int) -> StepLog:
+        """Makes every step of an epoch.
+
+        Raises:
+          RunError: see `train`.
+        """
         size = self.stage.batch_size
         steps = -(-self.stage.training.num_examples(self._data, "train") // size)
         batches = self._batches(epoch, self._distribution.rows(size))
@@ -164,14 +176,17 @@ class StageRun:
         bar = tf.keras.utils.Progbar(
             steps, verbose=1 if sys.stdout.isatty() else 2, unit_name="step"
         )
-        figures = _EpochFigures(size)
-        for index, batch in enumerate(self._distribution.distribute(batches)):
-            losses = {name: float(loss) for name, loss in self._step(batch).items()}
-            if not np.isfinite(losses["loss"]):
-                self._refuse_non_finite(epoch, index)
-            figures.add(losses)
-            bar.update(index + 1, losses.items())
-        return figures
+        log = StepLog(size, self._read_losses_every)
+        try:
+            for step, batch in enumerate(self._distribution.distribute(batches), start=1):
+                if log.add(self._step(batch)):
+                    bar.update(step, log.latest.items())
+                self._periodic_steps.behind(epoch * steps + step, steps, log)
+            if log.read():
+                bar.update(steps, log.latest.items())
+        except NonFiniteLossError as error:
+            raise self._non_finite_loss(epoch, error) from error
+        return log
 
     def _batches(self, epoch: int, rows: tuple[int, int] | None = None) -> tf.data.Dataset:
         return self.stage.training.batches(
@@ -183,18 +198,23 @@ class StageRun:
         if self._folder.writable:
             manager.save(number, options=self._distribution.checkpoint_options)
 
-    def _refuse_non_finite(self, epoch: int, step: int) -> None:
+    def _non_finite_loss(self, epoch: int, error: NonFiniteLossError) -> RunError:
         """Reads the failed batch again, which the seed repeats, and names its users if it has any.
 
-        Impressions have none.
+        Impressions have none, and batches of a periodic step are others.
         """
-        batch = next(iter(self._batches(epoch).skip(step).take(1)))
-        users = [int(user) for user in batch.get("user", ()) if user > 0]
-        shown = ", ".join(map(str, users[:20])) + (", ..." if len(users) > 20 else "")
-        raise RunError(
-            f"stage {self.stage.name}, epoch {epoch + 1}, step {step + 1}: the loss "
-            "is not finite; lower the learning rate. "
-            + (f"User ids of the batch: {shown}. " if users else "")
+        where = f"stage {self.stage.name}, epoch {epoch + 1}, step {error.step + 1}"
+        users = []
+        if error.periodic:
+            where += f", {error.periodic} behind it"
+        else:
+            batch = next(iter(self._batches(epoch).skip(error.step).take(1)))
+            users = [int(user) for user in batch.get("user", ()) if user > 0]
+        names = self._data.user_names(users[:_USERS_NAMED])
+        shown = ", ".join(names) + (", ..." if len(users) > _USERS_NAMED else "")
+        return RunError(
+            f"{where}: the loss is not finite; lower the learning rate. "
+            + (f"Users of the batch: {shown}. " if users else "")
             + "The last good checkpoint is kept."
         )
 
@@ -207,63 +227,3 @@ class StageRun:
                     f"{variable.name} is not; lower the learning rate. The last good checkpoint "
                     "is kept."
                 )
-
-
-class _EpochFigures:
-    """Averages an epoch's losses over its steps and takes the time.
-
-    Attributes:
-      means: of each loss.
-      examples_per_second: in the steady state; 0 after fewer than two steps.
-    """
-
-    def __init__(self, batch_size: int) -> None:
-        self.means: dict[str, float] = {}
-        self.examples_per_second = 0.0
-        self._batch_size = batch_size
-        self._steps = 0
-
-    def add(self, losses: dict[str, float]) -> None:
-        """Counts one more step, which ends now."""
-        self._steps += 1
-        for name, value in losses.items():
-            mean = self.means.get(name, 0.0)
-            self.means[name] = mean + (value - mean) / self._steps
-        now = time.monotonic()
-        if self._steps == 1:
-            # The first step may compile: the steady state begins behind it.
-            self._steady_since = now
-        elif now > self._steady_since:
-            examples = (self._steps - 1) * self._batch_size
-            self.examples_per_second = examples / (now - self._steady_since)
-
-
-def _manager(checkpoint: tf.train.Checkpoint, directory: str) -> tf.train.CheckpointManager:
-    return tf.train.CheckpointManager(checkpoint, directory, max_to_keep=1)
-
-
-def _restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> None:
-    """Restores the newest checkpoint, if there is one.
-
-    Raises:
-      RunError: it does not fit the model.
-    """
-    path = tf.train.latest_checkpoint(manager.directory)  # another process may have written it
-    if not path:
-        state = pathlib.Path(manager.directory, "checkpoint")
-        if state.exists():  # TensorFlow takes an unreadable one for none
-            raise RunError(f"{state}: damaged, so that no checkpoint is found; delete the run.")
-        return
-    try:
-        status = manager.checkpoint.restore(path, options=distribution.checkpoint_options)
-        # What the checkpoint holds besides, such as the optimizer, is not missed.
-        status.expect_partial().assert_existing_objects_matched()
-    # A truncated file is an IndexError.
-    except (ValueError, AssertionError, LookupError, tf.errors.OpError) as error:
-        # TensorFlow would also list, one by one, the values that it could not place.
-        tf.get_logger().addFilter(lambda record: "checkpoint" not in record.getMessage().lower())
-        reason = str(error).splitlines()[0]
-        raise RunError(
-            f"{path}: the checkpoint does not fit the model ({reason}); it is damaged, or of "
-            "another configuration."
-        ) from error

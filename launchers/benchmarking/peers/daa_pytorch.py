@@ -7,7 +7,7 @@ penalty, on batches in memory. Needs PyTorch, in this or in another environment 
 import itertools
 from typing import Any
 
-# Started as a script, because the package around it imports TensorFlow.
+# Runs as a script, because the packages around it import TensorFlow.
 from child_process import Workload, serve
 from pytorch_step import import_torch, step_workload
 

@@ -146,6 +146,29 @@ def test_seed_and_epoch_decide_everything(prepared, view):
         assert sorted(users[0].tolist()) == sorted(users[1].tolist())
 
 
+@pytest.mark.parametrize("view", list(VIEWS))
+def test_order_entries_and_split_are_chosen_apart(prepared, view):
+    """Training rows in the order of the records, with what training reads, or evaluation."""
+    in_order = read(prepared, view, "train", shuffled=False)
+    for epoch in (1, 5):
+        again = read(prepared, view, "train", epoch=epoch, shuffled=False)
+        for one, other in zip(in_order, again, strict=True):
+            np.testing.assert_array_equal(one["user"], other["user"])
+    assert set(in_order[0]) == {*TRAINING_KEYS[view], "user", "example_weight"}
+    shuffled = joined(read(prepared, view, "train"))["user"]
+    assert sorted(joined(in_order)["user"]) == sorted(shuffled)
+    assert not np.array_equal(joined(in_order)["user"], shuffled)
+    held_out = read(prepared, view, "validation", for_training=True)
+    assert set(held_out[0]) == set(in_order[0])
+    evaluated = read(prepared, view, "train", for_training=False, shuffled=False)
+    assert set(evaluated[0]) == set(read(prepared, view, "validation")[0])
+    np.testing.assert_array_equal(joined(evaluated)["user"], joined(in_order)["user"])
+
+
+def test_raw_user_names(prepared):
+    assert prepared.user_names([2, 1]) == [prepared.users[1], prepared.users[0]]
+
+
 def test_negatives_differ_between_epochs(prepared):
     def negatives(epoch):
         rows = joined(read(prepared, "transfer", "train", epoch=epoch))

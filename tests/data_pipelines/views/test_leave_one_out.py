@@ -59,7 +59,19 @@ def split_read(split, rows, *, length=4, targets=TARGETS, seed=0, negatives=(0, 
     }
     longest = {"seen_items": 5, "negatives": negatives[0]}
     empty = {"seen_items": 0, "negatives": negatives[1]}
-    return SplitRead(VIEW.name, split, rows, (0, rows), length, vocabularies, longest, empty, seed)
+    return SplitRead(
+        VIEW.name,
+        split,
+        split == "train",
+        split == "train",
+        rows,
+        (0, rows),
+        length,
+        vocabularies,
+        longest,
+        empty,
+        seed,
+    )
 
 
 def assemble(records, read, seed=(1, 2), **options):

@@ -21,7 +21,19 @@ def assemble(rows, *, split="train", max_length=20, seed=(1, 2), **options):
     vocabulary = Vocabulary(tuple(map(str, range(SIZE))), np.zeros(SIZE, np.int64))
     size = len(rows)
     vocabularies = {"source": vocabulary}
-    read = SplitRead("masked_item", split, size, (0, size), max_length, vocabularies, {}, {}, 0)
+    read = SplitRead(
+        "masked_item",
+        split,
+        split == "train",
+        split == "train",
+        size,
+        (0, size),
+        max_length,
+        vocabularies,
+        {},
+        {},
+        0,
+    )
     ragged = tf.RaggedTensor.from_row_lengths(
         tf.constant([item for row in rows for item in row], tf.int64),
         tf.constant([len(row) for row in rows], tf.int64),

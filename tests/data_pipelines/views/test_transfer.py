@@ -92,7 +92,19 @@ def assemble(split="train", *, users=None, seed=(1, 2), run_seed=0, targets=TARG
         "source": Vocabulary(tuple("abcdefghi"), np.arange(SOURCES, 0, -1)),
         "target": Vocabulary(tuple(map(str, range(targets))), np.arange(targets, 0, -1)),
     }
-    read = SplitRead("transfer", split, 2, (0, 2), 4, vocabularies, {"seen_items": 5}, {}, run_seed)
+    read = SplitRead(
+        "transfer",
+        split,
+        split == "train",
+        split == "train",
+        2,
+        (0, 2),
+        4,
+        vocabularies,
+        {"seen_items": 5},
+        {},
+        run_seed,
+    )
     records = {
         "user": tf.constant(users or [1, 2], tf.int64),
         "target_item": tf.constant([3, 12], tf.int64),

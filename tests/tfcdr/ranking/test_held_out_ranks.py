@@ -16,7 +16,9 @@ from tfcdr.ranking.held_out_ranks import (
     tabulate,
 )
 from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.row_groups import COLD_AND_WARM, RowGroups
 
+GROUPS = (COLD_AND_WARM,)
 FULL, SAMPLED = ("full", "model"), ("sampled", "model")
 FULL_POPULAR, SAMPLED_POPULAR = ("full", "most popular"), ("sampled", "most popular")
 
@@ -47,7 +49,6 @@ class TableModel(RankingModel):
             user=tf.gather(tf.constant(SCORES), batch["kind"]),
             positive=batch["positive"],
             excluded=batch["excluded"],
-            cold=batch["cold"],
             candidates=batch.get("candidates"),
         )
 
@@ -78,7 +79,7 @@ def rank(rows, candidates=True, batch_size=2, model=None):
         array = np.array(values, np.float32 if key == "example_weight" else np.int32)
         arrays[key] = np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
     batches = tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
-    return HeldOutRanker(model or TableModel(), COUNTS)(batches)
+    return HeldOutRanker(model or TableModel(), COUNTS, GROUPS)(batches)
 
 
 @pytest.fixture(params=[1, 2, 3, 5, 8192], autouse=True)
@@ -129,7 +130,7 @@ def test_own_items_do_not_compete_wherever_they_are_listed(excluded):
 def test_rows_that_fill_a_batch_up_are_left_out(batch_size):
     ranks = rank(ROWS, batch_size=batch_size)
     assert ranks[FULL].user.tolist() == [7, 8, 8]
-    assert ranks[FULL].cold.tolist() == [True, False, False]
+    assert ranks[FULL].groups["cold"].tolist() == [1, 0, 0]
     assert ranks[FULL].rank.tolist() == [2, 4, 5]
 
 
@@ -188,7 +189,7 @@ class TwinItems(RankingModel):
 
     def query(self, batch):
         user = batch["vector"]
-        return RankingQuery(user, batch["positive"], batch["excluded"], batch["cold"], None)
+        return RankingQuery(user, batch["positive"], batch["excluded"], None)
 
     def encode_history(self, history):
         raise NotImplementedError
@@ -253,10 +254,10 @@ def test_ranking_is_traced_once():
 # User 1 has three held-out items with ranks 1, 30 and 2, user 2 has one with rank 5.
 SEVERAL = Ranks(
     user=np.array([1, 1, 2, 1]),
-    cold=np.array([False, False, True, False]),
     rank=np.array([1, 30, 5, 2]),
     competitors=np.array([29, 29, 40, 29]),
     row=np.arange(4),
+    groups={"cold": np.array([0, 0, 1, 0])},
 )
 
 
@@ -273,13 +274,14 @@ def test_summary_by_hand():
 
 
 def test_auc_without_a_competitor_is_one():
-    alone = Ranks(np.array([1]), np.array([False]), np.array([1]), np.array([0]), np.array([0]))
+    alone = Ranks(np.array([1]), np.array([1]), np.array([0]), np.array([0]), {})
     assert alone.summary([1])["AUC"] == 1.0
 
 
 def test_tables_split_cold_and_warm_users():
     rows = {
-        (row["protocol"], row["users"], row["scorer"]): row for row in tabulate(rank(ROWS), [1, 4])
+        (row["protocol"], row["group"], row["scorer"]): row
+        for row in tabulate(rank(ROWS), GROUPS, [1, 4])
     }
     assert len(rows) == 2 * 3 * 2  # protocols, groups, scorers
     assert rows["full", "all", "model"]["interactions"] == 3
@@ -290,13 +292,24 @@ def test_tables_split_cold_and_warm_users():
     assert rows["sampled", "all", "model"]["HR@1"] == pytest.approx(1 / 3)
 
 
-def test_groups_without_an_interaction_are_left_out():
-    groups = {row["users"] for row in tabulate(rank(ROWS[:1]), [1])}
-    assert groups == {"all", "cold"}
+def test_a_group_without_an_interaction_says_so():
+    rows = tabulate(rank(ROWS[:1]), GROUPS, [1])
+    (warm,) = [row for row in rows if (row["group"], row["scorer"]) == ("warm", "model")][:1]
+    assert warm["interactions"] == 0
+    assert np.isnan(warm["HR@1"])
+    assert warm.keys() == rows[0].keys()
+    (line,) = [text for text in format_table(rows, "HR@1").splitlines() if "full  warm" in text][:1]
+    assert line.split()[-1] == "-"
+
+
+def test_groups_whose_column_the_batches_lack_are_left_out():
+    others = RowGroups("domain", {"books": 1, "toys": 2})
+    rows = tabulate(rank(ROWS), (others, COLD_AND_WARM), [1])
+    assert list(dict.fromkeys(row["group"] for row in rows)) == ["all", "cold", "warm"]
 
 
 def test_table_shows_the_metrics_at_the_monitors_cutoff():
-    rows = tabulate(rank(ROWS), [1, 10])
+    rows = tabulate(rank(ROWS), GROUPS, [1, 10])
     header = format_table(rows, "NDCG@1").splitlines()[0].split()
     assert {"NDCG@1", "HR@1", "MRR@1", "Recall@1", "AUC"} < set(header)
     assert not any(name.endswith("@10") for name in header)

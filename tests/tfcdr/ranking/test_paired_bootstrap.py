@@ -5,13 +5,15 @@ import pytest
 
 from tfcdr.ranking import paired_bootstrap
 from tfcdr.ranking.held_out_ranks import Ranks
+from tfcdr.row_groups import COLD_AND_WARM, RowGroups
 
 
 def ranks(by_interaction, users=None):
     count = len(by_interaction)
     users = np.arange(count) if users is None else np.array(users)
-    cold, competitors = np.zeros(count, bool), np.full(count, 50)
-    return Ranks(users, cold, np.array(by_interaction), competitors, np.arange(count))
+    groups = {"cold": np.arange(count) % 2}
+    rows = np.arange(count)
+    return Ranks(users, np.array(by_interaction), np.full(count, 50), rows, groups)
 
 
 BETTER, WORSE = ranks([1] * 40), ranks([20] * 40)
@@ -73,3 +75,14 @@ def test_interactions_that_only_one_model_ranks_do_not_count():
     gain = paired_bootstrap.measure(ranks([20] * 10 + [1] * 30), WORSE.only(most), "HR@10", seed=0)
     assert (gain.transfer, gain.no_transfer, gain.left_out) == (1.0, 0.0, 10)
     assert "without 10 that only one can rank" in gain.verdict()
+
+
+def test_gains_by_group_and_a_group_that_nobody_is_in():
+    left, right = ranks([1] * 40), ranks([1, 20] * 20)  # every second user gains: the cold ones
+    groups = (COLD_AND_WARM, RowGroups("cold", {"unknown": 7}))
+    gains = paired_bootstrap.measure_groups(left, right, groups, "HR@10", seed=0)
+    assert list(gains) == ["all", "cold", "warm", "unknown"]
+    assert [gain.rows for gain in gains.values()] == [40, 20, 20, 0]
+    assert [gains[name].gain for name in ("all", "cold", "warm")] == [0.5, 1.0, 0.0]
+    assert gains["unknown"].group_line("unknown").strip() == "unknown: n = 0"
+    assert gains["cold"].group_line("cold").startswith("  cold: helped, 1.0000 with")

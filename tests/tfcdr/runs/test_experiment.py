@@ -35,7 +35,14 @@ def experiment(
     settings = {"system": "peterrec", "data_fingerprint": data.fingerprint}
     folder.claim({**dataclasses.asdict(config), **settings})
     return Experiment(
-        PeterRec(), config, data, folder, options, seed, jit_compile, pretrained=pretrained
+        system=PeterRec(),
+        config=config,
+        data=data,
+        folder=folder,
+        options=options,
+        seed=seed,
+        jit_compile=jit_compile,
+        pretrained=pretrained,
     )
 
 
@@ -116,7 +123,7 @@ def test_validation_of_the_best_epoch_is_what_the_final_evaluation_finds(finishe
 
 def test_tables_hold_protocols_groups_and_the_most_popular(finished):
     _, run, metrics, _ = finished
-    rows = {(row["protocol"], row["users"], row["scorer"]) for row in metrics["tables"]["test"]}
+    rows = {(row["protocol"], row["group"], row["scorer"]) for row in metrics["tables"]["test"]}
     assert len(rows) == 2 * 3 * 2
     run.print_tables(metrics)
 
@@ -154,7 +161,7 @@ def test_sampled_protocol_selects_by_sampled_ranks(tmp_path):
     (row,) = [
         row
         for row in metrics["tables"]["test"]
-        if (row["protocol"], row["users"], row["scorer"]) == ("sampled", "all", "model")
+        if (row["protocol"], row["group"], row["scorer"]) == ("sampled", "all", "model")
     ]
     assert {name: row[name] for name in metrics["test"]} == metrics["test"]
     assert list(metrics["stages"]) == ["finetune"]

@@ -50,7 +50,7 @@ def finished(path, **extra):
     folder.add_epoch(epoch("pretrain", 1, 5.0, 0.1))
     for number, score in enumerate((0.2, 0.4, 0.3), start=1):
         folder.add_epoch(epoch("finetune", number, 1.0 / number, score))
-    rows = [{"protocol": "full", "users": "all", "scorer": "model", "NDCG@10": 0.31234}]
+    rows = [{"protocol": "full", "group": "all", "scorer": "model", "NDCG@10": 0.31234}]
     tables = {"validation": rows, "test": rows}
     folder.finish({"stages": {"pretrain": {}, "finetune": {}}, "tables": tables, **extra})
     return folder
@@ -58,10 +58,14 @@ def finished(path, **extra):
 
 def test_page_holds_figures_and_finds_its_pictures(tmp_path):
     gain = dict(zip(("metric", "transfer", "no_transfer"), ("NDCG@10", 0.4, 0.3), strict=True))
-    gain |= {"gain": 0.1, "low": 0.05, "high": 0.15}
-    page = report.write(finished(tmp_path / "run", transfer=gain), "NDCG@10", ())
+    gain |= {"gain": 0.1, "low": 0.05, "high": 0.15, "rows": 70}
+    # A group without a row: null stands for what is not a number.
+    nobody = {**dict.fromkeys(gain), "metric": "NDCG@10", "rows": 0}
+    gains = {"transfer": gain, "transfer_groups": {"cold": nobody}}
+    page = report.write(finished(tmp_path / "run", **gains), "NDCG@10", ())
     text = page.read_text()
     assert "transfer helped" in text
+    assert "cold: n = 0" in text
     assert "0.3123" in text
     assert "&lt;bce&gt;" in text  # settings are text, never markup
     assert Page(text).sources == ["curves.png"]
@@ -114,7 +118,7 @@ def test_every_loss_term_has_a_panel(tmp_path):
         ("pretrain", "ranking_loss"): pd.Series([3.0, 2.0], [1, 2]),
         **{("adapt", term): pd.Series([1.0, 5.0, 4.0], [1, 2, 3]) for term in TERMS},
     }
-    figure = report.losses(terms)
+    figure = report.draw_panels(terms)
     assert [axes.get_title() for axes in figure.axes] == [
         "pretrain: ranking loss",
         "adapt: click loss",
@@ -224,3 +228,29 @@ def test_a_sample_follows_from_its_seed_and_takes_every_row_as_often():
     counts = np.bincount(np.ravel(samples[:-1]))
     # 200 draws of 2 of 8: 50 each, standard deviation 6.
     assert counts.min() > 25 and counts.max() < 75
+
+
+def test_figures_of_steps_get_panels_of_their_own(tmp_path):
+    folder = finished(tmp_path / "run")
+    for number, norm in ((1, 0.5), (2, None), (3, 0.25)):  # null: it was not a number
+        figures = {"weight_norm": norm, **({"outer/loss": 2.0} if number > 1 else {})}
+        folder.add_epoch({**epoch("adapt", number, 1.0, 0.5), "figures": figures})
+    folder.finish({**folder.metrics(), "stages": {"finetune": {}, "adapt": {}}})
+    stages = {stage: folder.epochs(stage) for stage in ("finetune", "adapt")}
+    found = report.figures(stages)
+    assert list(found) == [("adapt", "weight_norm"), ("adapt", "outer/loss")]
+    np.testing.assert_array_equal(found["adapt", "weight_norm"], [0.5, np.nan, 0.25])
+    np.testing.assert_array_equal(found["adapt", "outer/loss"], [np.nan, 2.0, 2.0])
+    page = report.write(folder, "NDCG@10", ())
+    assert Page(page.read_text()).sources == ["curves.png", "figures.png"]
+    titles = [axes.get_title() for axes in report.draw_panels(found).axes]
+    assert titles == ["adapt: weight norm", "adapt: outer/loss"]
+
+
+def test_curves_leave_out_scores_that_are_no_numbers(tmp_path):
+    folder = finished(tmp_path / "run")
+    folder.add_epoch(epoch("finetune", 4, 1.0, float("nan")))
+    figure = report.curves({"finetune": folder.epochs("finetune")}, "NDCG@10")
+    line, best = figure.axes[1].lines
+    np.testing.assert_array_equal(line.get_ydata(), [0.2, 0.4, 0.3, np.nan])
+    assert list(best.get_ydata()) == [0.4]

@@ -14,11 +14,11 @@ from tfcdr.losses import weighted_mean
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.stage_run import StageRun
 from tfcdr.stage import Stage
-from tfcdr.stage_model import StageModel
+from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel, StepReport
 
 USERS, BATCH = 7, 3  # the last batch has one row and two that fill it up
 VIEW = ViewRequest("numbers", {})
-STAGE = Stage("fit", VIEW, VIEW, BATCH, epochs=4, patience=4, has_candidates=False)
+STAGE = Stage(name="fit", training=VIEW, evaluation=VIEW, batch_size=BATCH, epochs=4, patience=4)
 
 
 class Mean(StageModel):
@@ -38,7 +38,7 @@ class Mean(StageModel):
     def compute_losses(self, batch):
         self.traces += 1
         errors = tf.square(batch["number"] - self.center * self.vector[0])
-        return {"loss": weighted_mean(errors, batch["example_weight"])}
+        return StepReport({"loss": weighted_mean(errors, batch["example_weight"])})
 
 
 class Numbers:
@@ -52,8 +52,13 @@ class Numbers:
     def num_examples(self, view, split, **options):
         return USERS
 
-    def batches(self, view, split, *, batch_size, seed, epoch, rows=None):
-        order = np.random.default_rng([seed, epoch]).permutation(USERS)
+    def user_names(self, users):
+        return [f"user {chr(int(user) + 86)}" for user in users]
+
+    def batches(self, view, split, *, batch_size, seed, epoch, rows=None, shuffled=True):
+        order = np.arange(USERS)
+        if shuffled:
+            order = np.random.default_rng([seed, epoch]).permutation(USERS)
         arrays = {
             "number": np.arange(1.0, USERS + 1)[order],
             "user": np.arange(11, USERS + 11)[order],
@@ -76,7 +81,7 @@ def folder(tmp_path):
 
 def make(folder, stage=STAGE, data=None, size=2, jit_compile=False):
     model = Mean(size)
-    model.compile(optimizer=optimizers.adam(0.1), jit_compile=jit_compile)
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)}, jit_compile=jit_compile)
     return StageRun(stage, model, data or Numbers(), folder, seed=5, monitor="score")
 
 
@@ -225,12 +230,12 @@ def test_infinite_loss_names_step_and_users_and_keeps_the_last_good_checkpoint(f
     # Epoch 2, step 2 holds rows 3 to 5 of that epoch's order.
     data = Numbers(infinite=(1, 4))
     users = next(iter(data.batches("", "", batch_size=BATCH, seed=5, epoch=1).skip(1)))["user"]
-    shown = ", ".join(str(int(user)) for user in users)
+    shown = ", ".join(data.user_names(users))
     with pytest.raises(RunError) as raised:
         make(folder, data=data).train(nearness)
     message = str(raised.value)
     assert "stage fit, epoch 2, step 2: the loss is not finite" in message
-    assert f"User ids of the batch: {shown}." in message
+    assert f"Users of the batch: {shown}." in message
     assert "\n" not in message
     assert [line["epoch"] for line in lines(folder)] == [1]
     kept = tf.train.latest_checkpoint(folder.checkpoints("fit", "latest"))
@@ -252,13 +257,14 @@ class Overflow(Mean):
 
     def compute_losses(self, batch):
         # The root's slope at 0 is infinite.
-        return {"loss": tf.sqrt(self.center * 0.0) + super().compute_losses(batch)["loss"]}
+        loss = super().compute_losses(batch).losses["loss"]
+        return StepReport({"loss": tf.sqrt(self.center * 0.0) + loss})
 
 
 def test_weights_that_are_not_finite_never_become_a_checkpoint(folder):
     stage = dataclasses.replace(STAGE, batch_size=USERS)  # one step: no loss follows the update
     model = Overflow()
-    model.compile(optimizer=optimizers.adam(0.1))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
     run = StageRun(stage, model, Numbers(), folder, seed=5, monitor="score")
     with pytest.raises(RunError, match=r"stage fit, epoch 1: .*center:0 is not; lower"):
         run.train(nearness)
@@ -319,7 +325,7 @@ def test_batches_of_another_view_are_refused(folder):
             return {"context": tf.TensorSpec([None, None], tf.int32)}
 
     model = Wishful()
-    model.compile(optimizer=optimizers.adam(0.1))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
     with pytest.raises(RunError, match="'context'"):
         StageRun(STAGE, model, Numbers(), folder, 5, "score").train(nearness)
     assert lines(folder) == []
@@ -365,20 +371,85 @@ def test_epoch_loss_is_the_mean_over_steps(folder):
         def compute_losses(self, batch):
             # 2 in the first step, 3 in the second, 4 in the third of every epoch.
             step = tf.cast(self.optimizer.iterations % 3, tf.float32)
-            return {"loss": 2.0 + step + 0.0 * self.center}
+            return StepReport({"loss": 2.0 + step + 0.0 * self.center})
 
     model = Constant()
-    model.compile(optimizer=optimizers.adam(0.1))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
     StageRun(STAGE, model, Numbers(), folder, 5, "score").train(nearness)
     assert [line["loss"] for line in lines(folder)] == pytest.approx([3.0] * 4)
 
 
-def test_tensorboard_gets_loss_and_metrics_of_every_epoch(folder):
+class Watched(Mean):
+    """Has a figure of every step, and one that is known at the end of an epoch alone."""
+
+    def compute_losses(self, batch):
+        losses, _ = super().compute_losses(batch)
+        return StepReport(losses, {"center": self.center + 0.0})
+
+    def epoch_figures(self):
+        return {"last_center": float(self.center)}
+
+
+def watched(folder, read_losses_every=2):
+    model = Watched()
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
+    return StageRun(
+        STAGE, model, Numbers(), folder, 5, "score", read_losses_every=read_losses_every
+    )
+
+
+def test_figures_stand_apart_from_losses(folder):
+    run = watched(folder)
+    run.train(nearness)
+    written = folder.epochs("fit")
+    assert all(set(line["figures"]) == {"center", "last_center"} for line in written)
+    assert all("center" not in line for line in written)
+    # A step's figure is that before its update: the first of the first epoch is 0.
+    assert 0 < written[0]["figures"]["center"] < written[0]["figures"]["last_center"]
+
+
+def test_how_often_losses_are_read_changes_nothing(folder, tmp_path):
+    watched(folder, read_losses_every=1).train(nearness)
+    other = RunFolder(tmp_path / "other")
+    other.claim({})
+    watched(other, read_losses_every=100).train(nearness)
+    assert lines(folder) == lines(other)
+
+
+def tensors(folder, kind):
+    path = tf.train.latest_checkpoint(folder.checkpoints("fit", kind))
+    return {name for name, _ in tf.train.list_variables(path)}
+
+
+def test_the_best_checkpoint_holds_weights_alone_and_the_latest_every_optimizer(folder):
     make(folder).train(nearness)
+    about_itself = {"_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
+    weights = {f"model/{name}/.ATTRIBUTES/VARIABLE_VALUE" for name in ("center", "vector")}
+    assert tensors(folder, "best") == weights | about_itself
+    latest = tensors(folder, "latest")
+    assert weights < latest
+    assert "optimizers/model/_iterations/.ATTRIBUTES/VARIABLE_VALUE" in latest
+
+
+def test_a_score_that_is_no_number_does_not_break_a_resume(folder):
+    stage = dataclasses.replace(STAGE, epochs=2)
+    make(folder, stage).train(scripted([float("nan"), float("nan")]))
+    resumed, centers = make(folder), []
+    resumed.train(scripted([float("nan"), 1.0], centers))
+    assert resumed.summary()["best_epoch"] == 4
+    assert float(resumed.model.center) == centers[1]
+    again = make(folder)
+    again.train(scripted([]))
+    assert again.summary()["best_epoch"] == 4
+
+
+def test_tensorboard_gets_losses_figures_and_metrics_of_every_epoch(folder):
+    watched(folder).train(nearness)
     (file,) = pathlib.Path(folder.tensorboard("fit")).iterdir()
     seen = {}
     for record in tf.data.TFRecordDataset(str(file)):
         event = tf.compat.v1.Event.FromString(record.numpy())
         for value in event.summary.value:
             seen.setdefault(value.tag, []).append(event.step)
-    assert seen == {"loss": [1, 2, 3, 4], "score": [1, 2, 3, 4]}
+    assert set(seen) == {"loss", "center", "last_center", "score"}
+    assert all(steps == [1, 2, 3, 4] for steps in seen.values())

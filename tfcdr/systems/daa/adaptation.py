@@ -5,15 +5,18 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfcdr import losses, optimizers
+from tfcdr import losses
+from tfcdr.label_prediction.model import Scorer
 from tfcdr.layers.stateless_uniform import uniform
-from tfcdr.stage_model import Batch, Gradients
+from tfcdr.stage_model import MODEL_OPTIMIZER, Batch, Gradients, StepReport, Totals
 from tfcdr.systems.daa.backbone import Backbone, Prediction
 from tfcdr.systems.daa.backbones import make_backbone
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.critic import Critic, CriticLosses, critic_losses
-from tfcdr.systems.daa.task_model import ImpressionModel, by_task, task_losses
+from tfcdr.systems.daa.task_model import ImpressionModel, by_task, scorer_of, task_losses
 
+# The optimizer that moves the critics.
+CRITIC_OPTIMIZER = "critics"
 # The scorer that the target model started from.
 SOURCE_MODEL = "source model"
 
@@ -32,8 +35,7 @@ class AdaptationModel(ImpressionModel, abc.ABC):
     Attributes:
       network: the target model.
       source_network: the source model.
-      critics: the two.
-      critic_optimizer: theirs.
+      critics: the two; the optimizer `CRITIC_OPTIMIZER` moves them.
     """
 
     def __init__(
@@ -52,9 +54,6 @@ class AdaptationModel(ImpressionModel, abc.ABC):
         self.source_network.trainable = False
         features = self.network.num_features
         self.critics = [Critic(features, config, name=f"critic{number}") for number in range(2)]
-        self.critic_optimizer = optimizers.pytorch_adam(
-            config.critic_learning_rate, config.adapt_l2
-        )
 
     def start_from(self, source: Backbone) -> None:
         """Copies a source model's weights and running values into both networks."""
@@ -64,8 +63,8 @@ class AdaptationModel(ImpressionModel, abc.ABC):
             network.set_weights(source.get_weights())
         self.source_network.trainable = False
 
-    def scorers(self) -> dict[str, Backbone]:
-        return {**super().scorers(), SOURCE_MODEL: self.source_network}
+    def scorers(self) -> dict[str, Scorer]:
+        return {**super().scorers(), SOURCE_MODEL: scorer_of(self.source_network)}
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
@@ -80,12 +79,23 @@ class AdaptationModel(ImpressionModel, abc.ABC):
         """Both critics' weights."""
         return [variable for critic in self.critics for variable in critic.trainable_variables]
 
-    def build_optimizers(self) -> None:
-        self.optimizer.build(self.network.trainable_variables)
-        self.critic_optimizer.build(self.critic_variables)
+    @property
+    def critic_optimizer(self) -> tf.keras.optimizers.Optimizer:
+        """The critics' optimizer, whose iterations count the batches."""
+        return self.optimizers[CRITIC_OPTIMIZER]
 
-    def batch_weight(self, batch: Batch) -> tf.Tensor:
-        return tf.reduce_sum(batch["target_example_weight"])
+    @property
+    def loss_variables(self) -> list[tf.Variable]:
+        return self.network.trainable_variables
+
+    def optimizer_variables(self) -> dict[str, list[tf.Variable]]:
+        return {
+            MODEL_OPTIMIZER: self.network.trainable_variables,
+            CRITIC_OPTIMIZER: self.critic_variables,
+        }
+
+    def batch_totals(self, batch: Batch) -> Totals:
+        return {"example_weight": tf.reduce_sum(batch["target_example_weight"])}
 
     def real_features(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns source features by the source and by the target model, constants."""
@@ -132,14 +142,6 @@ class AdaptationModel(ImpressionModel, abc.ABC):
         fake = self.network(*columns).features
         return self.network(*columns, training=True, seed=seed), fake
 
-    def _gradients(
-        self, batch: Batch, share: tf.Tensor | float, variables: list[tf.Variable]
-    ) -> tuple[dict[str, tf.Tensor], Gradients]:
-        with tf.GradientTape() as tape:
-            named = {name: share * loss for name, loss in self.compute_losses(batch).items()}
-        gradients = self.optimizer.compute_gradients(named["loss"], variables, tape=tape)
-        return named, [gradient for gradient, _ in gradients]
-
 
 class AlternatingModel(AdaptationModel):
     """DAA: on every batch a step of the critics, behind every few of them one of the model.
@@ -147,7 +149,7 @@ class AlternatingModel(AdaptationModel):
     What `loss_and_gradients` and `apply_gradients` do is the model's step.
     """
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         """Returns the target model's losses against the critics as they are."""
         seed = tf.random.experimental.stateless_fold_in(self._batch_seed(), 1)
         prediction, features = self._prediction_and_fake(batch, seed)
@@ -155,19 +157,10 @@ class AlternatingModel(AdaptationModel):
             losses.weighted_mean(critic(features), batch["target_example_weight"])
             for critic in self.critics
         ]
-        return self._named(task_losses(prediction.logits, batch, "target_"), scores)
+        return self._report(task_losses(prediction.logits, batch, "target_"), scores)
 
-    def loss_and_gradients(
-        self, batch: Batch, share: tf.Tensor | float = 1.0
-    ) -> tuple[dict[str, tf.Tensor], Gradients]:
-        return self._gradients(batch, share, self.network.trainable_variables)
-
-    def apply_gradients(self, gradients: Gradients) -> None:
-        pairs = zip(gradients, self.network.trainable_variables, strict=True)
-        self.optimizer.apply_gradients(pairs)
-
-    def critic_losses_and_gradients(self, batch: Batch) -> tuple[dict[str, tf.Tensor], Gradients]:
-        """Returns the batch's losses before any update and the critics' gradients."""
+    def critic_losses_and_gradients(self, batch: Batch) -> tuple[StepReport, Gradients]:
+        """Returns the batch's report before any update and the critics' gradients."""
         # Real features first: the training pass moves the target model's running values.
         real = self.real_features(batch)
         prediction, features = self._prediction_and_fake(batch, self._batch_seed())
@@ -178,55 +171,57 @@ class AlternatingModel(AdaptationModel):
             critic_loss = tf.add_n([of_critic.loss for of_critic in terms])
         gradients = tape.gradient(critic_loss, variables)
         of_tasks = task_losses(prediction.logits, batch, "target_")
-        named = self._named(of_tasks, [of_critic.fake for of_critic in terms])
+        report = self._report(of_tasks, [of_critic.fake for of_critic in terms])
         penalty = tf.add_n([of_critic.penalty for of_critic in terms])
-        return {**named, "critic_loss": critic_loss, "gradient_penalty": penalty}, gradients
+        of_critics = {"critic_loss": critic_loss, "gradient_penalty": penalty}
+        return StepReport({**report.losses, **of_critics}), gradients
 
-    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def train_step(self, batch: Batch) -> StepReport:
         """Updates the critics, and the model where its turn has come; for one replica alone.
 
         Args:
           batch: all rows.
 
         Returns:
-          The losses before the updates, so that every step has all of them.
+          The report before the updates, so that every step has all of its losses.
         """
         compute = tf.function(self.critic_losses_and_gradients, jit_compile=self.jit_compile)
-        named, gradients = compute(batch)
+        report, gradients = compute(batch)
         pairs = zip(gradients, self.critic_variables, strict=True)
         self.critic_optimizer.apply_gradients(pairs)
         due = self.critic_optimizer.iterations % self.config.critic_steps == 0
         tf.cond(due, lambda: self._update_network(batch), lambda: False)
-        return named
+        return report
 
     def _update_network(self, batch: Batch) -> bool:
         compute = tf.function(self.loss_and_gradients, jit_compile=self.jit_compile)
         self.apply_gradients(compute(batch)[1])
         return True
 
-    def _named(self, of_tasks: tf.Tensor, scores: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _report(self, of_tasks: tf.Tensor, scores: list[tf.Tensor]) -> StepReport:
         adversarial = -tf.add_n(scores)
         loss = self.weighted_task_loss(of_tasks) + self.config.adversarial_weight * adversarial
-        return {"loss": loss, **by_task(of_tasks), "adversarial_loss": adversarial}
+        return StepReport({"loss": loss, **by_task(of_tasks), "adversarial_loss": adversarial})
 
 
 class ReversalModel(AdaptationModel):
     """Model and critics by one backward pass through a gradient-reversal layer (SPEC section 6)."""
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         """Returns the losses; the gradient of "loss" by the model's weights is the model's own."""
         real = self.real_features(batch)
         prediction, fake = self._prediction_and_fake(batch, self._batch_seed())
         terms = self.losses_of_critics(batch, real, reverse_gradient(fake, self.reversal()))
         critic_loss = tf.add_n([of_critic.loss for of_critic in terms])
         of_tasks = task_losses(prediction.logits, batch, "target_")
-        return {
+        named = {
             "loss": self.weighted_task_loss(of_tasks) + critic_loss,
             **by_task(of_tasks),
             "adversarial_loss": -tf.add_n([of_critic.fake for of_critic in terms]),
             "critic_loss": critic_loss,
             "gradient_penalty": tf.add_n([of_critic.penalty for of_critic in terms]),
         }
+        return StepReport(named, {"reversal_weight": self.reversal()})
 
     def reversal(self) -> tf.Tensor:
         """Returns lambda at this step: w (2 / (1 + exp(-10 p)) - 1) at progress p of its ramp."""
@@ -237,11 +232,9 @@ class ReversalModel(AdaptationModel):
         progress = tf.minimum(step / self.config.reversal_ramp_steps, 1.0)
         return weight * (2 / (1 + tf.exp(-10 * progress)) - 1)
 
-    def loss_and_gradients(
-        self, batch: Batch, share: tf.Tensor | float = 1.0
-    ) -> tuple[dict[str, tf.Tensor], Gradients]:
-        variables = [*self.network.trainable_variables, *self.critic_variables]
-        return self._gradients(batch, share, variables)
+    @property
+    def loss_variables(self) -> list[tf.Variable]:
+        return [*self.network.trainable_variables, *self.critic_variables]
 
     def apply_gradients(self, gradients: Gradients) -> None:
         variables = self.network.trainable_variables

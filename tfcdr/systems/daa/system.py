@@ -10,26 +10,35 @@ from tfcdr import optimizers
 from tfcdr.data_source import DomainPairs, ImpressionSource, ViewRequest
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
+from tfcdr.label_prediction.system import LabelPredictionSystem
 from tfcdr.report_section import Names, Section
 from tfcdr.serving.saved_model import SERVING_DEFAULT
 from tfcdr.stage import Stage
-from tfcdr.system import Serving, System
+from tfcdr.stage_model import MODEL_OPTIMIZER
+from tfcdr.system import Serving
 from tfcdr.systems.daa import report
-from tfcdr.systems.daa.adaptation import AdaptationModel, AlternatingModel, ReversalModel
+from tfcdr.systems.daa.adaptation import (
+    CRITIC_OPTIMIZER,
+    AdaptationModel,
+    AlternatingModel,
+    ReversalModel,
+)
+from tfcdr.systems.daa.backbone import TASKS
+from tfcdr.systems.daa.benchmark import DaaBenchmark
 from tfcdr.systems.daa.config import DaaConfig
-from tfcdr.systems.daa.evaluation import ImpressionEvaluationOptions, ImpressionEvaluator
 from tfcdr.systems.daa.signatures import export_model
 from tfcdr.systems.daa.task_model import ImpressionModel, MetaTaskModel, TaskModel
 
 _ADVERSARIAL = {"alternating": AlternatingModel, "gradient_reversal": ReversalModel}
 
 
-class Daa(System):
+class Daa(LabelPredictionSystem):
     """Training on source impressions, then adapting to the target against two domain critics."""
 
     name = "daa"
     config_class = DaaConfig
-    evaluation_options = ImpressionEvaluationOptions
+    tasks = TASKS
+    benchmark = DaaBenchmark()
     signatures = (SERVING_DEFAULT,)
 
     def stages(self, config: DaaConfig) -> tuple[Stage, ...]:
@@ -43,7 +52,6 @@ class Daa(System):
             batch_size=config.source_batch_size,
             epochs=config.source_epochs,
             patience=config.patience,
-            has_candidates=False,
         )
         adapt = Stage(
             name="adapt",
@@ -52,7 +60,6 @@ class Daa(System):
             batch_size=config.adapt_batch_size,
             epochs=config.adapt_epochs,
             patience=config.patience,
-            has_candidates=False,
         )
         return (source, adapt) if config.starts_from_source else (adapt,)
 
@@ -78,19 +85,19 @@ class Daa(System):
             weights = (config.click_weight, config.conversion_weight)
         return kind(config, *columns, seed, weights)
 
-    def optimizer(self, stage: str, config: DaaConfig) -> tf.keras.optimizers.Optimizer:
+    def optimizers(self, stage: str, config: DaaConfig) -> dict[str, tf.keras.optimizers.Optimizer]:
         # A random start needs the source stage's settings, also on the target.
-        if stage == "adapt" and config.starts_from_source:
-            return optimizers.pytorch_adam(config.adapt_learning_rate, config.adapt_l2)
-        return optimizers.pytorch_adam(config.source_learning_rate, config.source_l2)
-
-    def evaluator(
-        self,
-        data: ImpressionSource,
-        options: ImpressionEvaluationOptions,
-        distribution: Distribution,
-    ) -> ImpressionEvaluator:
-        return ImpressionEvaluator(data, options, distribution)
+        if stage == "source" or not config.starts_from_source:
+            return {
+                MODEL_OPTIMIZER: optimizers.pytorch_adam(
+                    config.source_learning_rate, config.source_l2
+                )
+            }
+        model = optimizers.pytorch_adam(config.adapt_learning_rate, config.adapt_l2)
+        if not config.is_adversarial:
+            return {MODEL_OPTIMIZER: model}
+        critics = optimizers.pytorch_adam(config.critic_learning_rate, config.adapt_l2)
+        return {MODEL_OPTIMIZER: model, CRITIC_OPTIMIZER: critics}
 
     def export(
         self,

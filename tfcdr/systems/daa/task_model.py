@@ -3,21 +3,21 @@
 import tensorflow as tf
 
 from tfcdr import losses
-from tfcdr.stage_model import Batch, StageModel
+from tfcdr.label_prediction.model import MODEL, LabelModel, Scorer
+from tfcdr.stage_model import Batch, StepReport
 from tfcdr.systems.daa.backbone import TASKS, Backbone
 from tfcdr.systems.daa.backbones import make_backbone
 from tfcdr.systems.daa.config import DaaConfig
 
-# The scorer that is trained.
-MODEL = "model"
 
-
-class ImpressionModel(StageModel):
+class ImpressionModel(LabelModel):
     """A stage whose product is one network that scores impressions.
 
     Attributes:
       network: the network that evaluation and serving read.
     """
+
+    tasks = TASKS
 
     def __init__(
         self,
@@ -51,11 +51,10 @@ class ImpressionModel(StageModel):
         Returns:
           Float32 [batch, tasks], the tasks in the order of `backbone.TASKS`.
         """
-        return tf.sigmoid(self.network(categorical, numerical).logits)
+        return probabilities(self.network, categorical, numerical)
 
-    def scorers(self) -> dict[str, Backbone]:
-        """Returns the networks whose probabilities evaluation compares, by name."""
-        return {MODEL: self.network}
+    def scorers(self) -> dict[str, Scorer]:
+        return {MODEL: scorer_of(self.network)}
 
     def _columns_spec(self, prefix: str = "") -> dict[str, tf.TensorSpec]:
         fields, numerical = len(self.network.field_sizes), self.network.num_numerical
@@ -75,6 +74,16 @@ class ImpressionModel(StageModel):
         if replica is None or replica.num_replicas_in_sync == 1:
             return seed
         return tf.random.experimental.stateless_fold_in(seed, replica.replica_id_in_sync_group)
+
+
+def probabilities(network: Backbone, categorical: tf.Tensor, numerical: tf.Tensor) -> tf.Tensor:
+    """Scores impressions by a network; see `ImpressionModel.probabilities`."""
+    return tf.sigmoid(network(categorical, numerical).logits)
+
+
+def scorer_of(network: Backbone) -> Scorer:
+    """Returns what scores the rows of evaluation batches by a network."""
+    return lambda batch: probabilities(network, batch["categorical"], batch["numerical"])
 
 
 def task_losses(logits: tf.Tensor, batch: Batch, prefix: str = "") -> tf.Tensor:
@@ -129,18 +138,18 @@ class TaskModel(ImpressionModel):
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
         return {**self._columns_spec(), **self._labels_spec()}
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         prediction = self.network(
             batch["categorical"],
             batch["numerical"],
             training=True,
             seed=self._step_seed(self.optimizer.iterations),
         )
-        return self._named(task_losses(prediction.logits, batch))
+        return self._report(task_losses(prediction.logits, batch))
 
-    def _named(self, of_tasks: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _report(self, of_tasks: tf.Tensor) -> StepReport:
         weighted = of_tasks * tf.constant(self._task_weights)
-        return {"loss": tf.reduce_mean(weighted), **by_task(of_tasks)}
+        return StepReport({"loss": tf.reduce_mean(weighted), **by_task(of_tasks)})
 
 
 class MetaTaskModel(TaskModel):
@@ -156,7 +165,7 @@ class MetaTaskModel(TaskModel):
     section 7).
     """
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         parts = self.config.meta_batches
         seed = self._step_seed(self.optimizer.iterations)
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2 * parts))
@@ -169,7 +178,7 @@ class MetaTaskModel(TaskModel):
             )
             fast = self.fast_task_embedding(support, seeds[2 * part])
             of_queries.append(self.rows_losses(query, fast, seeds[2 * part + 1]))
-        return self._named(tf.add_n(of_queries) / parts)
+        return self._report(tf.add_n(of_queries) / parts)
 
     def fast_task_embedding(self, support: Batch, seed: tf.Tensor) -> tf.Tensor:
         """Returns the task embedding, float [tasks, e], behind one step on support rows."""

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfcdr import losses
 from tfcdr.layers import candidate_sampling
 from tfcdr.ranking.model import RankingModel, RankingQuery
-from tfcdr.stage_model import Batch, StageModel
+from tfcdr.stage_model import Batch, StageModel, StepReport, Totals
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.trunk import INITIAL_STDDEV, Trunk
 
@@ -116,8 +116,8 @@ class PretrainingModel(StageModel, RankingModel):
         counted = tf.ones_like(labels) if self.config.loss_on_padding else tf.sign(labels)
         return labels, tf.cast(counted, tf.float32) * example_weight
 
-    def batch_weight(self, batch: Batch) -> tf.Tensor:
-        return tf.reduce_sum(self.labels_and_weights(batch)[1])
+    def batch_totals(self, batch: Batch) -> Totals:
+        return {"label_weight": tf.reduce_sum(self.labels_and_weights(batch)[1])}
 
     def hidden(self, batch: Batch) -> tf.Tensor:
         """Returns the hidden states float [batch, M, C] from which the labels are predicted."""
@@ -148,22 +148,20 @@ class PretrainingModel(StageModel, RankingModel):
             self.sampler.log_expected_count(sample.ids),
         )
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         labels, weights = self.labels_and_weights(batch)
         position_losses = self.position_losses(self.output_features(self.hidden(batch)), labels)
-        return {"loss": losses.weighted_mean(position_losses, weights)}
+        return StepReport({"loss": losses.weighted_mean(position_losses, weights)})
 
     def query(self, batch: Batch) -> RankingQuery:
         """Asks for the last item of each row; nothing is excluded, since items may repeat."""
         hidden, labels = self.hidden(batch), self.labels_and_weights(batch)[0]
         # An evaluation batch of `masked_item` hides the last item alone, at its first position.
         position = -1 if self.config.causal else 0
-        nothing = tf.zeros_like(labels[:, :1])
         return RankingQuery(
             user=self.output_features(hidden[:, position]),
             positive=labels[:, position],
-            excluded=nothing,
-            cold=nothing[:, 0],
+            excluded=tf.zeros_like(labels[:, :1]),
             candidates=None,
         )
 
@@ -273,17 +271,16 @@ class FinetuningModel(StageModel, RankingModel):
         squares = tf.reduce_sum(tf.square(tf.gather(self.target_embedding, ids)), (1, 2))
         return self.config.l2 / 2 * losses.weighted_mean(squares, batch["example_weight"])
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         data_losses = self.data_losses(self.encode(batch["context"]), batch)
         data_loss = losses.weighted_mean(data_losses, batch["example_weight"])
-        return {"loss": data_loss + self.penalty(batch), "data_loss": data_loss}
+        return StepReport({"loss": data_loss + self.penalty(batch), "data_loss": data_loss})
 
     def query(self, batch: Batch) -> RankingQuery:
         return RankingQuery(
             user=self.encode(batch["context"]),
             positive=batch["target_item"],
             excluded=batch["seen_items"],
-            cold=batch["cold"],
             candidates=batch.get("candidates"),
         )
 

@@ -7,9 +7,10 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
+from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
-from tfcdr.stage import Stage
-from tfcdr.stage_model import StageModel
+from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel
+from tfcdr.systems.peterrec.benchmark import PeterRecBenchmark
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 
@@ -19,19 +20,21 @@ class PeterRec(RankingSystem):
 
     name = "peterrec"
     config_class = PeterRecConfig
+    benchmark = PeterRecBenchmark()
 
-    def stages(self, config: PeterRecConfig) -> tuple[Stage, ...]:
-        pretrain = Stage(
+    def stages(self, config: PeterRecConfig) -> tuple[RankingStage, ...]:
+        pretrain = RankingStage(
             name="pretrain",
             training=_pretraining_view(config),
             evaluation=_pretraining_view(config),
             batch_size=config.pretrain_batch_size,
             epochs=config.pretrain_epochs,
             patience=config.patience,
+            catalogue="source",
             has_candidates=False,
         )
         frame = {"cls": "last" if config.causal else "both"}
-        finetune = Stage(
+        finetune = RankingStage(
             name="finetune",
             training=ViewRequest(
                 "transfer",
@@ -47,6 +50,7 @@ class PeterRec(RankingSystem):
             batch_size=config.finetune_batch_size,
             epochs=config.finetune_epochs,
             patience=config.patience,
+            catalogue="target",
             has_candidates=True,
         )
         if config.stages == "pretrain":
@@ -65,15 +69,14 @@ class PeterRec(RankingSystem):
         except ValueError as error:
             raise RunError(f"--peterrec.*: {error}") from error
 
-    def optimizer(self, stage: str, config: PeterRecConfig) -> tf.keras.optimizers.Optimizer:
+    def optimizers(
+        self, stage: str, config: PeterRecConfig
+    ) -> dict[str, tf.keras.optimizers.Optimizer]:
         rates = {
             "pretrain": config.pretrain_learning_rate,
             "finetune": config.finetune_learning_rate,
         }
-        return optimizers.adam(rates[stage], config.table_update)
-
-    def catalogue(self, stage: str) -> str:
-        return "source" if stage == "pretrain" else "target"
+        return {MODEL_OPTIMIZER: optimizers.adam(rates[stage], config.table_update)}
 
     def history_space(self, config: PeterRecConfig) -> str:
         return "source"

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfcdr import losses
 from tfcdr.layers.row_dropout import RowDropout
 from tfcdr.ranking.model import RankingModel, RankingQuery
-from tfcdr.stage_model import Batch, StageModel
+from tfcdr.stage_model import Batch, StageModel, StepReport
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.extractor import InterestExtractor
 from tfcdr.systems.timirec.predictor import InterestPredictor
@@ -75,7 +75,6 @@ class InterestModel(StageModel, RankingModel):
             user=self.encode_history(batch["history"]),
             positive=batch["target_item"],
             excluded=batch["seen_items"],
-            cold=batch["cold"],
             candidates=batch.get("candidates"),
         )
 
@@ -121,12 +120,11 @@ class PretrainingModel(InterestModel):
         chosen = tf.one_hot(tf.argmax(nearness, -1), self.config.interests)
         return tf.reduce_sum(chosen[..., tf.newaxis] * interests, 1)
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         items = self.training_items(batch)
         user = self.nearest_interest(self.interests(batch["history"]), items[:, 0])
-        return {
-            "loss": losses.weighted_mean(self.ranking_losses(user, items), batch["example_weight"])
-        }
+        ranking = losses.weighted_mean(self.ranking_losses(user, items), batch["example_weight"])
+        return StepReport({"loss": ranking})
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring rows: [batch, K, d] -> float32 [batch, count]."""
@@ -206,7 +204,7 @@ class FinetuningModel(InterestModel):
         predicted = tf.nn.log_softmax(logits / self.config.temperature)
         return tf.reduce_sum(tf.exp(taught) * (taught - predicted), -1)
 
-    def compute_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def compute_losses(self, batch: Batch) -> StepReport:
         history, weight = batch["history"], batch["example_weight"]
         row_dropout = RowDropout(
             self._seed, self.optimizer.iterations, batch["user"], batch["target_item"]
@@ -217,9 +215,8 @@ class FinetuningModel(InterestModel):
         ranking = losses.weighted_mean(self.ranking_losses(user, items), weight)
         nearness = self.target_nearness(interests, items[:, 0])
         distillation = losses.weighted_mean(self.distillation_losses(nearness, logits), weight)
-        return {
-            # The gradient of softened weights shrinks with the square of the temperature.
-            "loss": ranking + self.config.temperature**2 * distillation,
-            "ranking_loss": ranking,
-            "distillation_loss": distillation,
-        }
+        # The gradient of softened weights shrinks with the square of the temperature.
+        loss = ranking + self.config.temperature**2 * distillation
+        return StepReport(
+            {"loss": loss, "ranking_loss": ranking, "distillation_loss": distillation}
+        )

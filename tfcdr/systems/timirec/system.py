@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
-from tfcdr.stage import Stage
-from tfcdr.stage_model import StageModel
+from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel
 from tfcdr.systems.timirec import report
+from tfcdr.systems.timirec.benchmark import TiMiRecBenchmark
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel
 
@@ -21,8 +22,9 @@ class TiMiRec(RankingSystem):
 
     name = "timirec"
     config_class = TiMiRecConfig
+    benchmark = TiMiRecBenchmark()
 
-    def stages(self, config: TiMiRecConfig) -> tuple[Stage, ...]:
+    def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
         histories = {"history_domains": config.history_domains}
         training = {
             **histories,
@@ -32,14 +34,15 @@ class TiMiRec(RankingSystem):
             "negatives_exclude": config.negatives_exclude,
         }
 
-        def stage(name: str, batch_size: int, epochs: int) -> Stage:
-            return Stage(
+        def stage(name: str, batch_size: int, epochs: int) -> RankingStage:
+            return RankingStage(
                 name=name,
                 training=ViewRequest("leave_one_out", training),
                 evaluation=ViewRequest("leave_one_out", histories),
                 batch_size=batch_size,
                 epochs=epochs,
                 patience=config.patience,
+                catalogue="target",
                 has_candidates=True,
             )
 
@@ -56,15 +59,15 @@ class TiMiRec(RankingSystem):
             return PretrainingModel(config, data.max_length, rows, num_items)
         return FinetuningModel(config, data.max_length, rows, num_items, seed)
 
-    def optimizer(self, stage: str, config: TiMiRecConfig) -> tf.keras.optimizers.Optimizer:
+    def optimizers(
+        self, stage: str, config: TiMiRecConfig
+    ) -> dict[str, tf.keras.optimizers.Optimizer]:
         rates = {
             "pretrain": config.pretrain_learning_rate,
             "finetune": config.finetune_learning_rate,
         }
-        return optimizers.pytorch_adam(rates[stage], config.l2, _is_no_bias, config.table_update)
-
-    def catalogue(self, stage: str) -> str:
-        return "target"
+        adam = optimizers.pytorch_adam(rates[stage], config.l2, _is_no_bias, config.table_update)
+        return {MODEL_OPTIMIZER: adam}
 
     def history_space(self, config: TiMiRecConfig) -> str:
         return "joint" if config.history_domains == "all" else "target"

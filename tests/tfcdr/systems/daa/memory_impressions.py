@@ -34,13 +34,16 @@ class MemoryImpressions:
         assert view == "impression"
         return len(self._domains[domain]["numerical"])
 
-    def batches(self, view, split, *, batch_size, seed, domain, epoch=0, rows=None):
+    def batches(self, view, split, *, batch_size, seed, domain, epoch=0, rows=None, shuffled=True):
         self.requests.append((view, split, {"domain": domain}))
         size = self.num_examples(view, split, domain=domain)
         assert size, "a data set refuses to read an empty split"
         arrays, filled = self._domains[domain], -(-size // batch_size) * batch_size
         if split == "train":
-            order = np.resize(np.random.default_rng([seed, epoch]).permutation(size), filled)
+            order = np.arange(size)
+            if shuffled:
+                order = np.random.default_rng([seed, epoch]).permutation(size)
+            order = np.resize(order, filled)
             arrays = {key: values[order] for key, values in arrays.items()}
         else:
             arrays = {

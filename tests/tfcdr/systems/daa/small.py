@@ -51,6 +51,7 @@ def pairs(rows=ROWS):
 
 
 def compiled(model, jit_compile=False):
-    model.compile(optimizer=optimizers.pytorch_adam(1e-2), jit_compile=jit_compile)
+    named = {name: optimizers.pytorch_adam(1e-2) for name in model.optimizer_variables()}
+    model.compile(named, jit_compile=jit_compile)
     model.build_optimizers()
     return model

@@ -35,8 +35,8 @@ def test_critics_move_on_every_batch_the_model_on_every_third_the_source_never()
     moved = []
     for _ in range(6):
         before = weights([trained.network]), weights(trained.critics)
-        losses = step(pairs())
-        assert all(np.isfinite(loss) for loss in losses.values())
+        report = step(pairs())
+        assert all(np.isfinite(loss) for loss in report.losses.values())
         after = weights([trained.network]), weights(trained.critics)
         moved.append(tuple(map(differs, before, after)))
     assert [of_network for of_network, _ in moved] == [False, False, True, False, False, True]
@@ -120,7 +120,7 @@ def test_critics_see_the_mode_that_the_configuration_names():
         # As far from a batch's own statistics as the two modes' features from each other.
         trained.network.bottom.norms[0].running_mean.assign_add(tf.ones(6))
         start = trained.get_weights()
-        adversarial = trained.compute_losses(batch)["adversarial_loss"]
+        adversarial = trained.compute_losses(batch).losses["adversarial_loss"]
         trained.set_weights(start)
         features = trained.network(*columns, training=mode == "train").features
         by_hand = -sum(tf.reduce_mean(critic(features)) for critic in trained.critics)
@@ -137,7 +137,7 @@ def test_xla_makes_the_same_steps():
         trained = model(critic_steps=2, jit_compile=jit_compile)
         trained.set_weights(start.get_weights())
         step = tf.function(trained.train_step, jit_compile=jit_compile)
-        outcomes.append([float(step(pairs())["critic_loss"]) for _ in range(3)])
+        outcomes.append([float(step(pairs()).losses["critic_loss"]) for _ in range(3)])
     plain, compiled_steps = outcomes
     np.testing.assert_allclose(plain[:2], compiled_steps[:2], rtol=1e-4)
     # Behind the model's first step, in which Adam makes a small gradient's rounding a large one.

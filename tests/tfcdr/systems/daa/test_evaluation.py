@@ -9,18 +9,14 @@ from tests.tfcdr.systems.daa.memory_impressions import MemoryImpressions
 from tests.tfcdr.systems.daa.small import config
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
-from tfcdr.systems.daa.evaluation import (
-    ImpressionEvaluationOptions,
-    ImpressionEvaluator,
-    ImpressionScores,
-)
+from tfcdr.label_prediction.evaluator import LabelEvaluationOptions, LabelEvaluator, LabelScores
 from tfcdr.systems.daa.system import Daa
 
 SYSTEM = Daa()
 
 
 def evaluator(data, **options):
-    return SYSTEM.evaluator(data, ImpressionEvaluationOptions(**options), ONE_DEVICE)
+    return SYSTEM.evaluator(data, LabelEvaluationOptions(**options), ONE_DEVICE)
 
 
 @pytest.mark.parametrize("batch_size", [7, 1000])
@@ -56,7 +52,7 @@ def test_processes_share_the_scoring():
     data, adapted = MemoryImpressions(target=53), config()
     stage = SYSTEM.stages(adapted)[1]
     model = SYSTEM.build("adapt", adapted, data, seed=0)
-    options = ImpressionEvaluationOptions(batch_size=15)  # workers share batches of 16
+    options = LabelEvaluationOptions(batch_size=15)  # workers share batches of 16
     whole = SYSTEM.evaluator(data, options, ONE_DEVICE).scores(stage, model, "test")
     parts = []
     for worker in range(2):
@@ -89,7 +85,7 @@ def test_a_row_without_a_finite_probability_is_named():
 
 def scores_of(labels, *columns):
     probabilities = np.stack(columns, 1).astype(np.float32)
-    return ImpressionScores(np.stack([labels, labels], 1), {"model": probabilities})
+    return LabelScores(np.stack([labels, labels], 1), {"model": probabilities}, {})
 
 
 def test_transfer_gain_covers_what_resampling_finds():
@@ -97,7 +93,9 @@ def test_transfer_gain_covers_what_resampling_finds():
     labels = (random.random(600) < 0.3).astype(np.float32)
     good, bad = (labels * shift + random.normal(size=600) for shift in (1.0, 0.5))
     judge = evaluator(MemoryImpressions(), monitor="click_AUC")
-    gain = judge.transfer_gain(scores_of(labels, good, good), scores_of(labels, bad, bad), seed=0)
+    gain = judge.transfer_gains(scores_of(labels, good, good), scores_of(labels, bad, bad), seed=0)[
+        "all"
+    ]
     assert gain.metric == "click_AUC"
     assert gain.transfer == pytest.approx(roc_auc_score(labels, good.astype(np.float32)))
     assert gain.gain == pytest.approx(gain.transfer - gain.no_transfer)
@@ -109,7 +107,9 @@ def test_transfer_gain_covers_what_resampling_finds():
         )
     half = (gain.high - gain.low) / 2
     assert half == pytest.approx(1.96 * np.std(drawn), rel=0.15)
-    same = judge.transfer_gain(scores_of(labels, good, bad), scores_of(labels, good, bad), seed=0)
+    same = judge.transfer_gains(scores_of(labels, good, bad), scores_of(labels, good, bad), seed=0)[
+        "all"
+    ]
     assert same.gain == same.low == same.high == 0
 
 
@@ -120,7 +120,7 @@ def test_transfer_gain_covers_what_resampling_finds():
 )  # fmt: skip
 def test_options_out_of_range_are_named(fields, named):
     with pytest.raises(ValueError, match=named):
-        ImpressionEvaluationOptions(**fields)
+        SYSTEM.check_evaluation(LabelEvaluationOptions(**fields))
 
 
 def test_it_reads_with_the_stage_request():
@@ -128,5 +128,5 @@ def test_it_reads_with_the_stage_request():
     stage = SYSTEM.stages(config())[0]
     evaluator(data).check_data(stage, "validation")
     assert data.requests == [("impression", "validation", {"domain": "source"})]
-    assert isinstance(evaluator(data), ImpressionEvaluator)
+    assert isinstance(evaluator(data), LabelEvaluator)
     assert tf.executing_eagerly()

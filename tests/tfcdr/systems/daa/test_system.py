@@ -12,10 +12,10 @@ from tests.tfcdr.systems.daa.small import BACKBONES, config
 from tfcdr.data_source import DomainPairs
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
+from tfcdr.label_prediction.evaluator import LabelEvaluationOptions
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.daa.adaptation import AlternatingModel, ReversalModel
-from tfcdr.systems.daa.evaluation import ImpressionEvaluationOptions
 from tfcdr.systems.daa.system import Daa
 from tfcdr.systems.daa.task_model import MetaTaskModel, TaskModel
 
@@ -35,9 +35,16 @@ def experiment(path, *, data=None, jit_compile=False, pretrained=None, **fields)
     folder = RunFolder(path)
     about = {"system": "daa", "data_fingerprint": data.fingerprint}
     folder.claim({"config": dataclasses.asdict(settings), **about})
-    options = ImpressionEvaluationOptions(batch_size=32)
+    options = LabelEvaluationOptions(batch_size=32)
     return Experiment(
-        SYSTEM, settings, data, folder, options, 0, jit_compile, pretrained=pretrained
+        system=SYSTEM,
+        config=settings,
+        data=data,
+        folder=folder,
+        options=options,
+        seed=0,
+        jit_compile=jit_compile,
+        pretrained=pretrained,
     )
 
 
@@ -78,7 +85,9 @@ def test_adapting_starts_from_the_source_model(adaptation):
 
 def test_a_random_start_has_the_source_stage_settings():
     rates = {
-        adaptation: float(SYSTEM.optimizer("adapt", config(adaptation=adaptation)).learning_rate)
+        adaptation: float(
+            SYSTEM.optimizers("adapt", config(adaptation=adaptation))["model"].learning_rate
+        )
         for adaptation in ("fine_tune", "target_only")
     }
     assert rates == {"fine_tune": pytest.approx(1e-4), "target_only": pytest.approx(1e-3)}
@@ -128,7 +137,7 @@ def test_transfer_gain_compares_finished_runs(tmp_path):
     run = experiment(tmp_path / "run", adaptation="fine_tune")
     alone = experiment(tmp_path / "alone", adaptation="target_only")
     run.run(), alone.run()
-    gain = run.transfer_gain(alone)
+    gain = run.transfer_gains(alone)["all"]
     assert gain.metric == "AUC"
     assert gain.low <= gain.gain <= gain.high
 

@@ -16,17 +16,17 @@ def model(kind=TaskModel, jit_compile=False, task_weights=(1.0, 1.0), **fields):
 def test_loss_is_the_weighted_mean_of_the_tasks():
     plain, weighted = model(), model(task_weights=(2.0, 0.5))
     weighted.network.set_weights(plain.network.get_weights())
-    losses = {name: float(loss) for name, loss in plain.compute_losses(labelled()).items()}
+    losses = {name: float(loss) for name, loss in plain.compute_losses(labelled()).losses.items()}
     click, conversion = losses["click_loss"], losses["conversion_loss"]
     assert losses["loss"] == pytest.approx((click + conversion) / 2)
-    of_weighted = weighted.compute_losses(labelled())
+    of_weighted = weighted.compute_losses(labelled()).losses
     assert float(of_weighted["loss"]) == pytest.approx((2 * click + conversion / 2) / 2)
 
 
 def test_an_extreme_logit_gives_a_finite_loss():
     trained = model()
     trained.network.tower.output_layer.bias.assign([1e4, -1e4])
-    losses, gradients = trained.loss_and_gradients(labelled())
+    (losses, _), gradients = trained.loss_and_gradients(labelled())
     assert np.isfinite(losses["loss"])
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
@@ -35,7 +35,7 @@ def test_an_extreme_logit_gives_a_finite_loss():
 def test_training_lowers_the_loss(kind, backbone, jit_compile):
     trained = model(kind, jit_compile, backbone=backbone, dropout=0.2)
     step = tf.function(trained.train_step, jit_compile=jit_compile)
-    losses = [float(step(labelled(rows=16))["loss"]) for _ in range(40)]
+    losses = [float(step(labelled(rows=16)).losses["loss"]) for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 

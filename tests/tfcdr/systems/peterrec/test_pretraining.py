@@ -14,6 +14,7 @@ from tests.tfcdr.memory_data import (
 )
 from tfcdr import optimizers
 from tfcdr.data_source import check_batch
+from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import PretrainingModel
 from tfcdr.systems.peterrec.system import PeterRec
@@ -28,13 +29,13 @@ def make(seed=0, **fields):
         **{"channels": 8, "dilations": (1,), "pretrain_loss": "full_softmax", **fields}
     )
     model = PretrainingModel(config, LENGTH, ROWS, COUNTS, seed=seed)
-    model.compile(optimizer=optimizers.adam(LEARNING_RATE))
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(LEARNING_RATE)})
     return model
 
 
 def loss_of(model, batch, jit_compile=False):
     batch = {key: tf.constant(value) for key, value in batch.items()}
-    return float(tf.function(model.compute_losses, jit_compile=jit_compile)(batch)["loss"])
+    return float(tf.function(model.compute_losses, jit_compile=jit_compile)(batch).losses["loss"])
 
 
 def constant_head(model):
@@ -159,7 +160,7 @@ def test_train_step_learns_a_batch_compiled_as_plain(causal, pretrain_loss):
         after_two_steps.append(model.get_weights())
         for variable, start in zip(model.variables, before, strict=True):
             assert not np.array_equal(variable, start), variable.name
-        losses = [float(step(batch)["loss"]) for _ in range(150)]
+        losses = [float(step(batch).losses["loss"]) for _ in range(150)]
         # A sampled loss jumps with its sample.
         assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:20])
     if pretrain_loss == "full_softmax":  # XLA draws other samples from the same seed
@@ -214,7 +215,7 @@ def test_a_step_can_leave_the_rows_alone_that_it_does_not_read(sampler, jit_comp
         channels=8, dilations=(1,), sampler=sampler, sampled_share=0.1, table_update="touched_rows"
     )
     model = PretrainingModel(config, LENGTH, 203, np.arange(200, 0, -1))
-    model.compile(optimizer=PeterRec().optimizer("pretrain", config))
+    model.compile(PeterRec().optimizers("pretrain", config))
     batch = training_batch(MemoryData(), "next_item", 8)
     _, gradients = model.loss_and_gradients(batch)
     embedding = model.trunk.item_embedding.embeddings

@@ -100,15 +100,17 @@ def test_a_catalogue_too_small_to_sample_is_one_line():
 def test_learning_rates_by_stage():
     config = dataclasses.replace(SMALL, pretrain_learning_rate=0.5, finetune_learning_rate=0.25)
     rates = [
-        float(PeterRec().optimizer(stage, config).learning_rate)
+        float(PeterRec().optimizers(stage, config)["model"].learning_rate)
         for stage in ("pretrain", "finetune")
     ]
     assert rates == [0.5, 0.25]
 
 
 def test_catalogues_by_stage():
-    assert PeterRec().catalogue("pretrain") == "source"
-    assert PeterRec().catalogue("finetune") == "target"
+    assert [stage.catalogue for stage in PeterRec().stages(PeterRecConfig())] == [
+        "source",
+        "target",
+    ]
 
 
 @pytest.mark.parametrize("adaptation", ["adapters", "fine_tune_all", "last_layer"])

@@ -20,7 +20,7 @@ def make(stage, jit_compile=False, seed=0, **fields):
     random = np.random.default_rng(seed)
     for variable in model.variables:
         variable.assign(random.normal(size=variable.shape) * 0.5)
-    model.compile(optimizer=TiMiRec().optimizer(stage, config), jit_compile=jit_compile)
+    model.compile(TiMiRec().optimizers(stage, config), jit_compile=jit_compile)
     return model
 
 

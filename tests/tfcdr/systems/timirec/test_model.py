@@ -15,10 +15,10 @@ WEIGHTS = [1.0, 1.0, 0.0, 1.0, 1.0]
 def losses_and_gradients(model, rows, jit_compile):
     """Returns the losses and the dense gradients by variable name."""
     compute = tf.function(model.loss_and_gradients, jit_compile=jit_compile)
-    values, slopes = compute(rows)
+    report, slopes = compute(rows)
     names = [variable.name for variable in model.trainable_variables]
     dense = [tf.convert_to_tensor(slope).numpy() for slope in slopes]
-    return values, dict(zip(names, dense, strict=True))
+    return report.losses, dict(zip(names, dense, strict=True))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -40,7 +40,7 @@ def test_a_batch_without_any_history_changes_nothing_but_by_decay(stage):
     model = make(stage)
     nothing = batch([[], []], [0.0, 0.0])
     before = model.get_weights()
-    assert float(model.train_step(nothing)["loss"]) == 0.0
+    assert float(model.train_step(nothing).losses["loss"]) == 0.0
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
@@ -141,7 +141,7 @@ def test_the_target_gets_no_gradient_from_distillation():
     model = make("finetune", projection_dropout=0.0)
     rows = batch(HISTORIES, WEIGHTS)
     with tf.GradientTape() as tape:
-        distillation = model.compute_losses(rows)["distillation_loss"]
+        distillation = model.compute_losses(rows).losses["distillation_loss"]
     slopes = tape.gradient(distillation, model.variables)
     names = {
         variable.name.split("/")[0]
@@ -156,12 +156,12 @@ def test_dropout_acts_in_training_alone():
     models = [make("finetune", projection_dropout=rate) for rate in (0.0, 0.5)]
     weights = [model.interest_weights(rows["history"]) for model in models]
     np.testing.assert_array_equal(*weights)
-    losses = [float(model.compute_losses(rows)["loss"]) for model in models]
+    losses = [float(model.compute_losses(rows).losses["loss"]) for model in models]
     assert losses[0] != losses[1]
-    again = [float(model.compute_losses(rows)["loss"]) for model in models]
+    again = [float(model.compute_losses(rows).losses["loss"]) for model in models]
     assert losses == again  # drawn from the step's number
     models[1].optimizer.iterations.assign_add(1)
-    assert float(models[1].compute_losses(rows)["loss"]) != losses[1]
+    assert float(models[1].compute_losses(rows).losses["loss"]) != losses[1]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -171,9 +171,10 @@ def test_replicas_that_share_a_batch_make_the_step_of_one(stage):
         {key: values[part] for key, values in rows.items()} for part in (slice(2), slice(2, 5))
     ]
     whole, of_whole = losses_and_gradients(model, rows, jit_compile=False)
-    total = sum(WEIGHTS)
-    shares = [model.loss_and_gradients(part, model.batch_weight(part) / total) for part in parts]
-    assert float(sum(values["loss"] for values, _ in shares)) == pytest.approx(float(whole["loss"]))
+    totals = model.batch_totals(rows)
+    shares = [model.loss_and_gradients(part, totals) for part in parts]
+    added = sum(report.losses["loss"] for report, _ in shares)
+    assert float(added) == pytest.approx(float(whole["loss"]))
     for name, *slopes in zip(of_whole, *(slopes for _, slopes in shares), strict=True):
         added = sum(tf.convert_to_tensor(slope).numpy() for slope in slopes)
         np.testing.assert_allclose(added, of_whole[name], atol=1e-6, err_msg=name)
@@ -236,7 +237,8 @@ def test_training_learns(stage, jit_compile):
     losses = []
     for _ in range(60):
         draws = (newest + random.integers(2, ITEMS, (2, 64))).T % ITEMS + 1
-        losses.append(float(step({**rows, "negative_items": tf.constant(draws, tf.int32)})["loss"]))
+        drawn = {**rows, "negative_items": tf.constant(draws, tf.int32)}
+        losses.append(float(step(drawn).losses["loss"]))
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
     scores = model.score_catalogue(model.encode_history(rows["history"]))[:, : ITEMS + 1]
     positive = tf.gather(scores, rows["target_item"], batch_dims=1)

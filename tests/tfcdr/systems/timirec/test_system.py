@@ -85,7 +85,7 @@ def test_tables_fit_the_vocabulary_of_histories(domains, space, items):
         assert model.extractor.item_embedding.embeddings.shape == (items + 1, 8)
         assert model.extractor.position_embedding.embeddings.shape == (LENGTH + 1, 8)
         assert model.num_items == TARGETS
-        assert TiMiRec().catalogue(stage) == "target"
+    assert {stage.catalogue for stage in TiMiRec().stages(config)} == {"target"}
 
 
 def test_parameters_are_those_of_the_published_run():
@@ -100,7 +100,7 @@ def test_parameters_are_those_of_the_published_run():
 def test_learning_rates_by_stage():
     config = dataclasses.replace(SMALL, pretrain_learning_rate=0.5, finetune_learning_rate=0.25)
     rates = [
-        float(TiMiRec().optimizer(stage, config).learning_rate)
+        float(TiMiRec().optimizers(stage, config)["model"].learning_rate)
         for stage in ("pretrain", "finetune")
     ]
     assert rates == [0.5, 0.25]

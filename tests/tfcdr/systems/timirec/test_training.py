@@ -33,11 +33,11 @@ def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False, pretrai
     run_folder = RunFolder(folder)
     run_folder.claim({"system": "timirec", "data_fingerprint": MemoryData.fingerprint})
     experiment = Experiment(
-        TiMiRec(),
-        config,
-        MemoryData(),
-        run_folder,
-        OPTIONS,
+        system=TiMiRec(),
+        config=config,
+        data=MemoryData(),
+        folder=run_folder,
+        options=OPTIONS,
         seed=0,
         jit_compile=jit_compile,
         mixed_precision=mixed_precision,
@@ -142,6 +142,14 @@ def test_a_validation_without_histories_says_so(tmp_path):
 
     folder = RunFolder(tmp_path)
     folder.claim({"system": "timirec"})
-    experiment = Experiment(TiMiRec(), CONFIG, WithoutHistories(), folder, OPTIONS, 0, False)
+    experiment = Experiment(
+        system=TiMiRec(),
+        config=CONFIG,
+        data=WithoutHistories(),
+        folder=folder,
+        options=OPTIONS,
+        seed=0,
+        jit_compile=False,
+    )
     with pytest.raises(RunError, match="stage pretrain: no validation user has a history"):
         experiment.run()

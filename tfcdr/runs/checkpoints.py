@@ -1,0 +1,43 @@
+"""Checkpoints of a stage: one newest each of two kinds, and errors that a person can mend."""
+
+import pathlib
+
+import tensorflow as tf
+
+from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
+
+
+def make_manager(
+    directory: str, **state: tf.Variable | tf.Module | tf.train.Checkpoint
+) -> tf.train.CheckpointManager:
+    """Returns what keeps the newest checkpoint of some state in a folder."""
+    return tf.train.CheckpointManager(tf.train.Checkpoint(**state), directory, max_to_keep=1)
+
+
+def restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> bool:
+    """Restores the newest checkpoint, if there is one, and returns whether.
+
+    Raises:
+      RunError: it does not fit the state, or it is damaged.
+    """
+    path = tf.train.latest_checkpoint(manager.directory)  # another process may have written it
+    if not path:
+        listing = pathlib.Path(manager.directory, "checkpoint")
+        if listing.exists():  # TensorFlow takes an unreadable one for none
+            raise RunError(f"{listing}: damaged, so that no checkpoint is found; delete the run.")
+        return False
+    try:
+        status = manager.checkpoint.restore(path, options=distribution.checkpoint_options)
+        # A checkpoint counts how often its process has saved, which nobody misses.
+        status.expect_partial().assert_existing_objects_matched()
+    # A truncated file is an IndexError.
+    except (ValueError, AssertionError, LookupError, tf.errors.OpError) as error:
+        # TensorFlow would also list, one by one, the values that it could not place.
+        tf.get_logger().addFilter(lambda record: "checkpoint" not in record.getMessage().lower())
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"{path}: the checkpoint does not fit the model ({reason}); it is damaged, or of "
+            "another configuration."
+        ) from error
+    return True
