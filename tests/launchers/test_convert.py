@@ -116,6 +116,38 @@ def test_training_prepares_a_missing_data_set_once(log, tmp_path):
         data_flags.open_or_build(folder, ["transfer"])
 
 
+@pytest.mark.parametrize(
+    ("argument", "error", "message"),
+    [
+        (
+            "--read.category_separator=;",
+            DataError,
+            r"prepared with --read\.category_separator=\|, but the flags now say ;",
+        ),
+        ("--reader=movielens", DataError, "--reader=csv, but the flags now say movielens"),
+        ("--split.seed=1", DataError, r"--split\.seed=0, but the flags now say 1"),
+        ("--read.padding=0", program.FlagError, r"--read\.padding has no meaning for --reader=csv"),
+        (
+            "--impression_split.seed=1",
+            program.FlagError,
+            r"--impression_split\.seed has no meaning without --view=impression",
+        ),
+    ],
+)
+@flagsaver.flagsaver()
+def test_a_data_set_of_other_flags_is_refused(log, tmp_path, argument, error, message):
+    arguments = ["--reader=csv", f"--input={log}", "--split.target=toys"]
+    folder = tmp_path / "data"
+    try:
+        parse(*arguments)
+        data_flags.build_data(folder, ["transfer"], progress=False)
+        parse(*arguments, argument)
+        with pytest.raises(error, match=message):
+            data_flags.open_or_build(folder, ["transfer"])
+    finally:
+        data_flags.flags.FLAGS.unparse_flags()
+
+
 @flagsaver.flagsaver()
 def test_training_without_a_reader_needs_the_data_set(tmp_path):
     parse()
