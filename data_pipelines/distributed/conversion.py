@@ -28,7 +28,7 @@ from etils import epath
 
 from data_pipelines import readers
 from data_pipelines.distributed import reading, running
-from data_pipelines.distributed.coding import code_groups, load_histories
+from data_pipelines.distributed.coding import load_histories, number_groups
 from data_pipelines.distributed.reading import GroupedLog
 from data_pipelines.distributed.splitting import each_group, prepare_split
 from data_pipelines.distributed.work_folder import WorkFolder
@@ -98,7 +98,7 @@ def convert(
         report("splitting")
         splitter = prepare_split(log, roles, split, work, options)
         report("numbering users and items")
-        content, filled = code_groups(splitter, chosen, examples, options)
+        content, filled = number_groups(splitter, chosen, examples, options)
         for view in chosen:
             require_training(view, filled[view.name])
 

@@ -97,7 +97,7 @@ def test_every_record_comes_once_and_the_rest_is_zero(prepared, view, split, bat
         assert len(value) == batch_size
         assert not np.any(value[batches[-1]["example_weight"] == 0]), key
 
-    coded = user_histories.code(demo_log())
+    coded = user_histories.number(demo_log())
     part = ("train", "validation").index(split)
     expected = sorted(
         example["user"]
@@ -109,7 +109,7 @@ def test_every_record_comes_once_and_the_rest_is_zero(prepared, view, split, bat
 
 def test_rows_are_the_records(prepared):
     rows = joined(read(prepared, "transfer", "train"))
-    histories = user_histories.code(demo_log()).histories
+    histories = user_histories.number(demo_log()).histories
     expected = set()
     for history in histories:
         for example in VIEWS["transfer"].examples(history, 0, ExampleOptions(max_length=5)):
@@ -121,7 +121,7 @@ def test_rows_are_the_records(prepared):
 
 
 def test_no_training_negative_was_seen_in_any_epoch(prepared):
-    histories = user_histories.code(demo_log()).histories
+    histories = user_histories.number(demo_log()).histories
     for epoch in range(3):
         rows = joined(read(prepared, "transfer", "train", epoch=epoch, negatives=8))
         for user, negatives in zip(rows["user"], rows["negative_items"], strict=True):
@@ -229,7 +229,7 @@ def test_blocks_are_shuffled_when_the_split_does_not_fit_one(prepared, monkeypat
 
 
 def test_vocabularies_travel_with_the_records(prepared):
-    coded = user_histories.code(demo_log())
+    coded = user_histories.number(demo_log())
     assert prepared.users == coded.users
     for space in ("source", "target"):
         assert prepared.vocabulary(space).tokens == coded.vocabularies[space].tokens
