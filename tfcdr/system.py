@@ -148,6 +148,6 @@ class System(abc.ABC):
         """Names the views that a data set must hold, each once."""
         requests = []
         for stage in self.stages(config):
-            feeds = [feed for step in stage.periodic_steps for feed in step.feeds.values()]
-            requests += [stage.training, *(feed.request for feed in feeds), stage.evaluation]
+            feeds = [feed.request for feed in stage.feeds]
+            requests += [stage.training, *feeds, stage.evaluation]
         return tuple(dict.fromkeys(view for request in requests for view in request.views))
