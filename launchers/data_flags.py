@@ -239,16 +239,19 @@ def _settings(kind: LogKind) -> dict[str, Any]:
 
 def _check_same(prepared: PreparedData) -> None:
     """Raises DataError if the data set was prepared with other flags than today's."""
-    _check_found(prepared, _source())  # First: another reader has other options.
+    found = prepared.metadata["options"]
+    _check_found(prepared, found, _source())  # First: another reader has other options.
     kind = _kind_of(prepared.views)
     _refuse_flags_of_others(kind, prepared.views)
-    _check_found(prepared, _settings(kind))
+    _check_found(prepared, kind.recorded(found), _settings(kind))
 
 
-def _check_found(prepared: PreparedData, wanted: Mapping[str, Any]) -> None:
-    wanted = json.loads(json.dumps(wanted))  # As in the file: tuples become lists.
-    found = _flat(prepared.metadata["options"])
-    for name, value in _flat(wanted).items():
+def _check_found(
+    prepared: PreparedData, found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    # As in the file: tuples become lists.
+    found, wanted = (_flat(json.loads(json.dumps(options))) for options in (found, wanted))
+    for name, value in wanted.items():
         was = found.get(name)
         if was != value:
             raise DataError(

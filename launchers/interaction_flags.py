@@ -42,6 +42,10 @@ class InteractionLogs(LogKind):
         """Returns how to read, to split and to cut examples."""
         return {_READ.prefix(reader): _READ(reader), "split": _SPLIT(), "examples": _EXAMPLES()}
 
+    def recorded(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns them with the reader's defaults where older versions left them empty."""
+        return readers.recorded_options(options)
+
     def build(self, conversion: Conversion) -> dict[str, Any]:
         """Reads the log and converts it by the engine that was asked for."""
         read, split, examples = self.options(conversion.reader).values()
