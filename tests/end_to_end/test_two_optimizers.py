@@ -38,8 +38,8 @@ def test_critics_and_model_go_on_where_they_stopped(tmp_path):
     def command(name):
         return (*flags, f"--workdir={tmp_path / name}")
 
-    whole = launching.start("train", *command("whole"))
-    killed = launching.start("train", *command("killed"), code=DIES)
+    whole = launching.start("train", *command("whole"), new_interpreter=True)
+    killed = launching.start("train", *command("killed"), code=DIES, new_interpreter=True)
     assert launching.finish(killed).status == -9
     whole = launching.finish(whole)
     assert whole.status == 0, whole.err

@@ -96,7 +96,7 @@ def shown_names(titles):
     spaces = {"target": ("7", "8:7"), "joint": ("Comedy:7", "Drama:7", "Comedy:9")}
     data = types.SimpleNamespace(
         metadata={"domains": ["Drama", "Comedy"]},
-        users=("ann", "bob"),
+        user_names=lambda users: [("ann", "bob")[user - 1] for user in users],
         vocabulary=lambda space: Vocabulary(spaces[space], [1] * len(spaces[space])),
     )
     return ShownNames(data, titles)
