@@ -242,8 +242,8 @@ def test_helpfull_of_the_script(launcher):
 def test_steps_are_compiled_unless_told_otherwise(train, monkeypatch, arguments, compiled):
     told = []
 
-    def stop(self, *arguments):
-        told.append(arguments[6])  # jit_compile
+    def stop(self, **settings):
+        told.append(settings["jit_compile"])
         raise RunError("stopped")
 
     monkeypatch.setattr(Experiment, "__init__", stop)
