@@ -36,7 +36,8 @@ def train(root, *reader):
         where = (f"--data_dir={root / 'data'}", f"--workdir={workdir}", f"--seed={seed}")
         outcome = launching.call("train", *FLAGS, *reader, *where)
         assert outcome.status == 0, outcome.err
-        [verdict] = [v for v in outcome.out.splitlines() if v.startswith("transfer ")]
+        # A view is called transfer, too.
+        [verdict] = [line for line in outcome.out.splitlines() if ": test NDCG@10 " in line]
         verdicts.append(verdict)
         metrics = json.loads((workdir / "metrics.json").read_text())
         baseline = json.loads((workdir / "no_transfer" / "metrics.json").read_text())
