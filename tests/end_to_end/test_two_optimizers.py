@@ -1,10 +1,12 @@
 """A run whose model has two optimizers, killed and resumed, ends like one that never stopped."""
 
+import json
+
 import pytest
 
 from tests.end_to_end import launching
 from tests.end_to_end.test_daa import SMALL_LOG, SMALL_RUN
-from tests.end_to_end.test_reruns import lines
+from tests.end_to_end.test_reruns import lines, without_times
 
 # Dies in the second epoch of the adaptation, behind its line and before its latest checkpoint.
 DIES = """
@@ -30,7 +32,7 @@ def test_critics_and_model_go_on_where_they_stopped(tmp_path):
     data_dir = tmp_path / "data"
     converted = launching.call("convert", *SMALL_LOG, "--view=impression", f"--data_dir={data_dir}")
     assert converted.status == 0, converted.err
-    epochs = ("--daa.source_epochs=1", "--daa.adapt_epochs=3")
+    epochs = ("--daa.source_epochs=1", "--daa.adapt_epochs=3", "--deterministic")
     flags = (*SMALL_RUN, *epochs, f"--data_dir={data_dir}")
 
     def command(name):
@@ -45,16 +47,22 @@ def test_critics_and_model_go_on_where_they_stopped(tmp_path):
     assert resumed.status == 0, resumed.err
     assert "adapt epoch 1:" not in resumed.out
     folders = tmp_path / "whole", tmp_path / "killed"
-    # Bits are compared by tests/tfcdr/runs/test_periodic_steps.py, in one process.
-    epochs = [[(line["stage"], line["epoch"]) for line in lines(folder)] for folder in folders]
-    assert epochs[0] == epochs[1] == [("source", 1), ("adapt", 1), ("adapt", 2), ("adapt", 3)]
+    epochs = [lines(folder) for folder in folders]
+    for whole_line, killed_line in zip(*epochs, strict=True):
+        # A sum that nothing is computed from: TensorFlow's rewriting of the graph may add its terms
+        # in another order in another process.
+        sums = [line.pop("critic_loss", 0.0) for line in (whole_line, killed_line)]
+        assert sums[0] == pytest.approx(sums[1], rel=1e-6)
+    assert epochs[0] == epochs[1]
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+    assert without_times(metrics[0]) == without_times(metrics[1])
     for kind in ("best", "latest"):
         tensors = [launching.checkpoint(folder, "adapt", kind) for folder in folders]
-        assert tensors[0].keys() == tensors[1].keys()
+        for of_folder in tensors:
+            of_folder.pop("save_counter/.ATTRIBUTES/VARIABLE_VALUE")
+        assert launching.differing(*tensors) == set()
         optimizers = {name.split("/")[1] for name in tensors[0] if name.startswith("optimizers/")}
         assert optimizers == ({"model", "critics"} if kind == "latest" else set())
-    for name in ("critics", "model"):
-        assert tensors[0][ITERATIONS.format(name)] == tensors[1][ITERATIONS.format(name)]
     # A step of the critics on every batch, one of the model on every second.
     critics, model = (int(tensors[0][ITERATIONS.format(name)]) for name in ("critics", "model"))
     assert critics > model > 0
