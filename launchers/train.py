@@ -24,8 +24,9 @@ from tfcdr import row_groups
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.runs import report
-from tfcdr.runs.experiment import READ_LOSSES_EVERY, Experiment, enable_determinism
+from tfcdr.runs.experiment import Experiment, enable_determinism
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.runs.step_log import READ_LOSSES_EVERY
 from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
 from tfcdr.transfer_gain import TransferGain
@@ -257,12 +258,10 @@ def _titles() -> dict[str, str]:
 def _evaluation_options(system: System) -> Any:
     """Reads the group of flags that the system's evaluation takes; refuses those of others."""
     own = system.evaluation_group
-    for flag in flags.FLAGS:
-        group = flag.partition(".")[0]
-        if group in _EVALUATION and group != own and flags.FLAGS[flag].present:
-            raise program.FlagError(
-                f"--{flag} has no meaning for --system={system.name}; leave it out."
-            )
+    for flag in config_flags.given_flags(_EVALUATION.keys() - {own}):
+        raise program.FlagError(
+            f"--{flag} has no meaning for --system={system.name}; leave it out."
+        )
     options = _EVALUATION[own]()
     try:
         system.check_evaluation(options)

@@ -20,8 +20,7 @@ from launchers.benchmarking.matrix_products import count_flops
 from launchers.benchmarking.peers.child_process import Workload, serve
 from tfcdr.benchmark import MATRIX_PRODUCTS, Kernel, Phase
 from tfcdr.distribution.one_device import ONE_DEVICE
-from tfcdr.runs.experiment import READ_LOSSES_EVERY
-from tfcdr.runs.step_log import StepLog
+from tfcdr.runs.step_log import READ_LOSSES_EVERY, StepLog
 from tfcdr.stage_model import Batch, StageModel
 from tfcdr.systems.registry import SYSTEMS
 

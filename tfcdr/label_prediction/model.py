@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable, Mapping
-from typing import ClassVar
 
 import tensorflow as tf
 
@@ -11,19 +10,13 @@ from tfcdr.stage_model import Batch, StageModel
 # The scorer that is trained.
 MODEL = "model"
 
-# Gives the probabilities of an evaluation batch's rows, float32 [batch, tasks].
+# Gives the probabilities of an evaluation batch's rows, float32 [batch, tasks], in the order of the
+# system's tasks.
 Scorer = Callable[[Batch], tf.Tensor]
 
 
 class LabelModel(StageModel):
-    """A stage's model that predicts labels of rows, 0 or 1, each a task.
-
-    Attributes:
-      tasks: their names, which are also the entries of evaluation batches with the labels, float
-        [batch].
-    """
-
-    tasks: ClassVar[tuple[str, ...]]
+    """A stage's model that predicts labels of rows, 0 or 1, one for each of its system's tasks."""
 
     @abc.abstractmethod
     def scorers(self) -> Mapping[str, Scorer]:

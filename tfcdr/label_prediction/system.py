@@ -14,7 +14,8 @@ class LabelPredictionSystem(System):
     """A system whose stages' models are `LabelModel`s.
 
     Attributes:
-      tasks: of its models.
+      tasks: what its models predict, by names that are also the entries of evaluation batches with
+        the labels, float [batch].
     """
 
     tasks: ClassVar[tuple[str, ...]]

@@ -15,14 +15,11 @@ from tfcdr.errors import RunError
 from tfcdr.report_section import Names, Section
 from tfcdr.runs.run_folder import RunFolder, differences
 from tfcdr.runs.stage_run import StageRun
+from tfcdr.runs.step_log import READ_LOSSES_EVERY
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
 from tfcdr.system import System
 from tfcdr.transfer_gain import TransferGain
-
-# Steps between two readings of the losses: a device of some milliseconds a step then waits for
-# the program a few times in a second.
-READ_LOSSES_EVERY = 20
 
 
 class Experiment:

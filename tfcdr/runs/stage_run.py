@@ -14,7 +14,7 @@ from tfcdr.errors import RunError
 from tfcdr.runs import checkpoints
 from tfcdr.runs.periodic_steps import PeriodicSteps
 from tfcdr.runs.run_folder import RunFolder
-from tfcdr.runs.step_log import NonFiniteLossError, StepLog
+from tfcdr.runs.step_log import READ_LOSSES_EVERY, NonFiniteLossError, StepLog
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
 
@@ -40,7 +40,7 @@ class StageRun:
         seed: int,
         monitor: str,
         distribution: Distribution = ONE_DEVICE,
-        read_losses_every: int = 1,
+        read_losses_every: int = READ_LOSSES_EVERY,
     ) -> None:
         """Creates the run of a stage.
 

@@ -8,6 +8,10 @@ import tensorflow as tf
 
 from tfcdr.stage_model import StepReport
 
+# Steps between two readings of the losses: a device of some milliseconds a step then waits for
+# the program a few times in a second.
+READ_LOSSES_EVERY = 20
+
 
 class NonFiniteLossError(Exception):
     """A step's loss is not finite.

@@ -53,8 +53,6 @@ class Behaviours:
 class Scorers(LabelModel):
     """Knows the truth with some noise; stands beside a scorer that knows nothing of cold rows."""
 
-    tasks = TASKS
-
     def __init__(self, noise=0.0):
         super().__init__()
         self.noise = noise

@@ -17,8 +17,6 @@ class ImpressionModel(LabelModel):
       network: the network that evaluation and serving read.
     """
 
-    tasks = TASKS
-
     def __init__(
         self,
         name: str,
