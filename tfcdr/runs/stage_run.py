@@ -179,11 +179,11 @@ class StageRun:
         log = StepLog(size, self._read_losses_every)
         try:
             for step, batch in enumerate(self._distribution.distribute(batches), start=1):
-                if log.add(self._step(batch)):
+                if log.add(self._step(batch)) and step < steps:
                     bar.update(step, log.latest.items())
                 self._periodic_steps.behind(epoch * steps + step, steps, log)
-            if log.read():
-                bar.update(steps, log.latest.items())
+            log.read()
+            bar.update(steps, log.latest.items())
         except NonFiniteLossError as error:
             raise self._non_finite_loss(epoch, error) from error
         return log

@@ -53,11 +53,19 @@ class Bilevel(Mean):
         return StepReport({"loss": loss}, {"first": feeds["from_the_start"]["number"][0, 0]})
 
 
-def bilevel(folder, stage=BILEVEL, jit_compile=False, data=None):
+def bilevel(folder, stage=BILEVEL, jit_compile=False, data=None, read_losses_every=2):
     model = Bilevel()
     named = {MODEL_OPTIMIZER: optimizers.adam(0.1), OUTER: optimizers.pytorch_adam(0.05, l2=0.1)}
     model.compile(named, jit_compile=jit_compile)
-    return StageRun(stage, model, data or Numbers(), folder, 5, "score", read_losses_every=2)
+    return StageRun(
+        stage,
+        model,
+        data or Numbers(),
+        folder,
+        5,
+        "score",
+        read_losses_every=read_losses_every,
+    )
 
 
 def claimed(path):
@@ -141,6 +149,17 @@ def test_its_report_is_kept_as_figures(tmp_path):
     for of_epoch in figures[1:]:
         assert set(of_epoch) == {"outer/loss", "outer/first"}
         assert of_epoch["outer/first"] == 1.0
+
+
+@pytest.mark.parametrize("read_losses_every", [1, 2, 100])
+def test_every_epoch_ends_its_bar_once_whoever_reads_the_last_loss(
+    tmp_path, capsys, read_losses_every
+):
+    # In epochs 2 and 4 the outer step comes behind the last step, and reads what is left.
+    bilevel(claimed(tmp_path), read_losses_every=read_losses_every).train(nearness)
+    ends = [line for line in capsys.readouterr().out.splitlines() if line.startswith("3/3 - ")]
+    assert len(ends) == 4
+    assert all(" - loss: " in line for line in ends)
 
 
 def test_feeds_are_read_in_the_order_that_they_ask_for(tmp_path):
