@@ -18,7 +18,7 @@ from tfcdr.transfer_gain import TransferGain
 
 _STYLE = (
     "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .7em}"
-    "img{width:100%}section table{border-collapse:collapse;font-size:13px}"
+    "img{max-width:100%}section table{border-collapse:collapse;font-size:13px}"
     "section td,section th{border-top:1px solid #ccc;text-align:left;vertical-align:top}"
 )
 
