@@ -24,12 +24,12 @@ from typing import Any
 from absl import flags
 
 from launchers import compilation, config_flags, program
-from launchers.benchmarking import alternation, line_up
+from launchers.benchmarking import alternation, line_up, step_phases
 from launchers.benchmarking.alternation import Timing
 from launchers.benchmarking.contender_process import ContenderProcess
-from launchers.benchmarking.generated_data import DataSizes
-from launchers.benchmarking.kernels import MATRIX_PRODUCTS
+from launchers.benchmarking.generated.generator import DataSizes
 from launchers.benchmarking.line_up import OURS, Plan
+from tfcdr.benchmark import MATRIX_PRODUCTS, Phase
 from tfcdr.systems.registry import SYSTEMS
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to measure.")
@@ -37,9 +37,14 @@ _STAGE = flags.DEFINE_string("stage", "", "The stage to measure; the system's fi
 _AGAINST = flags.DEFINE_multi_string(
     "against",
     [],
-    f"What to compare with, once for each: one of {', '.join(line_up.NAMES)}, and settings of "
+    f"What to compare with, once for each: one of {', '.join(line_up.names())}, and settings of "
     'it behind blanks. "tfcdr" takes data.FIELD=, SYSTEM.FIELD= and jit_compile=, and else does as '
-    'the flags say; "release" takes onednn=; "recbole" takes model=; "pytorch" takes none.',
+    "the flags say"
+    + "".join(
+        f'; "{name}" takes {", ".join(f"{key}=" for key in keys) or "none"}'
+        for name, keys in line_up.settings_of_peers().items()
+    )
+    + ".",
 )
 _TURNS = flags.DEFINE_integer("turns", 7, "Turns of every contender.", lower_bound=1)
 _TURN_SECONDS = flags.DEFINE_float("turn_seconds", 1.0, "Length of a turn.", lower_bound=0.0)
@@ -76,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
         timings = alternation.alternate(running, parts, _TURNS.value, _TURN_SECONDS.value)
         peaks = {name: process.close() for name, process in running.items()}
     figures = _figures(ours, running, timings, peaks)
-    print(_describe(figures))
+    print(_describe(figures, system.benchmark.phases(config, ours.stage_to_train())))
     output = Path(_OUTPUT.value)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -141,7 +146,7 @@ def _figures(
     return figures
 
 
-def _describe(figures: Mapping[str, Any]) -> str:
+def _describe(figures: Mapping[str, Any], phases: Sequence[Phase]) -> str:
     """Returns the figures as text for a person."""
     machine, ours = figures["machine"], figures["contenders"][OURS]
     rates = ours["examples_per_second"]
@@ -157,7 +162,10 @@ def _describe(figures: Mapping[str, Any]) -> str:
         "",
         f"step, batches in memory   {milliseconds['step']:9.2f} ms  "
         f"{rates['step']:12,.0f} examples/s",
-        *(f"  {name:<23} {time:9.2f} ms" for name, time in _phases(ours, milliseconds).items()),
+        *(
+            f"  {label:<23} {time:9.2f} ms"
+            for label, time in step_phases.times(phases, milliseconds).items()
+        ),
         f"step, from records        {milliseconds['training']:9.2f} ms  "
         f"{rates['training']:12,.0f} examples/s",
         f"input pipeline alone      {milliseconds['pipeline']:9.2f} ms  "
@@ -187,20 +195,6 @@ def _describe(figures: Mapping[str, Any]) -> str:
             f"alternating turns: {low:.2f}x to {high:.2f}x)",
         ]
     return "\n".join(lines)
-
-
-def _phases(facts: Mapping[str, Any], milliseconds: Mapping[str, float]) -> dict[str, float]:
-    """Returns what a step spends its time on, by name."""
-    step, gradients = milliseconds["step"], milliseconds["gradients"]
-    if "critics" in milliseconds:
-        critics, every = milliseconds["critics"], facts["batches_per_update"]
-        return {
-            "critics": critics,
-            f"model, 1/{every} of": gradients,
-            "updates": step - critics - gradients / every,
-        }
-    forward = milliseconds["forward"]
-    return {"forward": forward, "backward": gradients - forward, "update": step - gradients}
 
 
 def _processor() -> str:

@@ -25,10 +25,6 @@ flags.adopt_module_key_flags(data_flags)
 def main(argv: Sequence[str]) -> None:
     """Runs the conversion that the flags describe."""
     del argv
-    if not _VIEW.value or not set(_VIEW.value) <= set(data_flags.VIEW_NAMES):
-        raise program.FlagError(
-            f"--view={','.join(_VIEW.value)}: it takes some of {', '.join(data_flags.VIEW_NAMES)}."
-        )
     folder = data_flags.data_dir()
     metadata = data_flags.build_data(folder, _VIEW.value, overwrite=_OVERWRITE.value)
     print(data_flags.describe(metadata))

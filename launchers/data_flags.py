@@ -1,33 +1,26 @@
 """The flags that say which data to read and how to prepare it, for every launcher that does.
 
 Importing this module defines `--reader`, `--input`, `--raw_dir`, `--data_dir`, `--num_shards`,
-`--engine`, `--beam_options`, and the groups `--read.*`, `--split.*`, `--synthetic.*`,
-`--examples.*`; `impression_flags` has those for impressions.
+`--engine` and `--beam_options`, and the groups of flags of each kind of log.
 """
 
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from data_pipelines import distributed, impressions, readers
 from data_pipelines.errors import DataError
-from data_pipelines.prepared import build
 from data_pipelines.prepared.dataset import PreparedData, open_prepared
-from data_pipelines.readers.options import ReadOptions
-from data_pipelines.readers.synthetic import SyntheticOptions
-from data_pipelines.splitting import splits
-from data_pipelines.splitting.split_log import SplitOptions
-from data_pipelines.views import STORED_VIEWS
-from data_pipelines.views.view import ExampleOptions
-from launchers import config_flags, impression_flags, program
+from launchers import impression_flags, interaction_flags, program
+from launchers.log_kinds import Conversion, LogKind
 
-VIEW_NAMES = tuple(STORED_VIEWS)
-_READER_NAMES = tuple(sorted({*readers.READER_NAMES, *impressions.READER_NAMES}))
+KINDS: tuple[LogKind, ...] = (interaction_flags.KIND, impression_flags.KIND)
+VIEW_NAMES = tuple(view for kind in KINDS for view in kind.views)
+_READER_NAMES = tuple(sorted({reader for kind in KINDS for reader in kind.readers}))
 
 _READER = flags.DEFINE_enum(
     "reader", None, _READER_NAMES, "Format of the raw logs; synthetic draws demo data."
@@ -59,12 +52,8 @@ _BEAM_OPTIONS = flags.DEFINE_multi_string(
     "separated by commas before --, other commas belong to a value. May come several times, as on "
     "the lines of a flagfile.",
 )
-_READ = config_flags.define("read", ReadOptions)
-_SPLIT = config_flags.define("split", SplitOptions)
-_SYNTHETIC = config_flags.define("synthetic", SyntheticOptions)
-_EXAMPLES = config_flags.define("examples", ExampleOptions)
+flags.adopt_module_key_flags(interaction_flags)
 flags.adopt_module_key_flags(impression_flags)
-_INTERACTION_GROUPS = ("read", "split", "synthetic", "examples")
 
 
 def reader_given() -> bool:
@@ -108,56 +97,28 @@ def build_data(
     """
     if not reader_given():
         raise program.FlagError(f"--reader is missing: it takes {', '.join(_READER_NAMES)}.")
-    if impression_flags.VIEW in views:
-        return _build_impressions(folder, views, overwrite=overwrite, progress=progress)
-    impression_flags.refuse()
-    if _READER.value not in readers.READER_NAMES:
+    kind = _kind_of(views)
+    _refuse_flags_of_others(kind, views)
+    if _READER.value not in kind.readers:
+        other = next(other for other in KINDS if _READER.value in other.readers)
         raise program.FlagError(
-            f"--reader={_READER.value} reads impressions: use --view={impression_flags.VIEW}."
+            f"--reader={_READER.value} reads no {kind.name}: view {','.join(views)} takes "
+            f"{', '.join(kind.readers)}. It reads {other.name}: use "
+            f"--view={' or '.join(other.views)}."
         )
-    read, split, examples, synthetic = _READ(), _SPLIT(), _EXAMPLES(), _SYNTHETIC()
-    build.check_destination(folder, overwrite)
-    beam_options = _beam_options()
-    common = {
-        "overwrite": overwrite,
-        "num_shards": _NUM_SHARDS.value,
-        "provenance": _provenance(views),
-        "progress": progress,
-    }
-    source = (_READER.value, _rooted_inputs(), read, synthetic)
-    if _ENGINE.value == "beam":
-        convert = distributed.load_conversion().convert
-        return convert(*source, split, views, folder, examples, beam_options=beam_options, **common)
-    return build.build(
-        splits.split(readers.read(*source), split), views, folder, examples, **common
-    )
-
-
-def _build_impressions(
-    folder: Path, views: Sequence[str], *, overwrite: bool, progress: bool
-) -> dict[str, Any]:
-    """`build_data` for impressions, which the flags for interactions say nothing about."""
-    if len(views) > 1:
-        raise program.FlagError(
-            f"--view={','.join(views)}: impressions are a data set of their own; name "
-            f"{impression_flags.VIEW} alone."
+    return kind.build(
+        Conversion(
+            reader=_READER.value,
+            inputs=_rooted_inputs(),
+            views=views,
+            data_dir=folder,
+            engine=_ENGINE.value,
+            beam_options=_beam_options(),
+            overwrite=overwrite,
+            num_shards=_NUM_SHARDS.value,
+            provenance={**_source(), **_settings(kind)},
+            progress=progress,
         )
-    for name in flags.FLAGS:
-        if name.partition(".")[0] in _INTERACTION_GROUPS and flags.FLAGS[name].present:
-            raise program.FlagError(f"--{name} has no meaning for view {impression_flags.VIEW}.")
-    if _ENGINE.value != "local":
-        raise program.FlagError(
-            f"--engine={_ENGINE.value} has no meaning for view {impression_flags.VIEW}: "
-            "impressions are streamed by this process."
-        )
-    return impression_flags.build(
-        folder,
-        _READER.value,
-        _rooted_inputs(),
-        overwrite=overwrite,
-        num_shards=_NUM_SHARDS.value,
-        provenance=_provenance(views),
-        progress=progress,
     )
 
 
@@ -186,19 +147,32 @@ def open_or_build(folder: Path, views: Sequence[str], *, progress: bool = True) 
 
 def describe(metadata: Mapping[str, Any]) -> str:
     """Returns the summary of a prepared data set as text of several lines."""
-    if impression_flags.VIEW in metadata["views"]:
-        return "\n".join(metadata["summary"])  # It has a line for each split.
-    lines = [*metadata["summary"], ""]
-    lines.append(f"{'view':<14}{'split':<12}{'examples':>12}{'longest history':>18}{'empty':>10}")
-    for view, description in metadata["views"].items():
-        for split, counts in description["splits"].items():
-            # The first sequence feature is the history.
-            longest = next(iter(counts["longest"].values()))
-            empty = next(iter(counts["empty"].values()))
-            lines.append(
-                f"{view:<14}{split:<12}{counts['examples']:>12,}{longest:>18,}{empty:>10,}"
-            )
-    return "\n".join(lines)
+    return "\n".join(_kind_of(metadata["views"]).summary(metadata))
+
+
+def _kind_of(views: Collection[str]) -> LogKind:
+    """Returns the kind of log that views are cut from.
+
+    Raises:
+      FlagError: there is no view, an unknown one, or they are cut from logs of several kinds.
+    """
+    if not views or not set(views) <= set(VIEW_NAMES):
+        raise program.FlagError(
+            f"--view={','.join(views)}: it takes some of {', '.join(VIEW_NAMES)}."
+        )
+    kinds = [kind for kind in KINDS if not set(views).isdisjoint(kind.views)]
+    if len(kinds) > 1:
+        raise program.FlagError(
+            f"--view={','.join(views)}: {kinds[-1].name} are a data set of their own; name "
+            f"{', '.join(kinds[-1].views)} alone."
+        )
+    return kinds[0]
+
+
+def _refuse_flags_of_others(kind: LogKind, views: Sequence[str]) -> None:
+    for other in KINDS:
+        if other is not kind:
+            other.refuse_flags(views)
 
 
 def _beam_options() -> list[str]:
@@ -252,23 +226,33 @@ def _rooted_inputs() -> list[str]:
     return rooted
 
 
-def _provenance(views: Sequence[str]) -> dict[str, Any]:
-    source = {"reader": _READER.value, "input": list(_INPUT.value)}
-    if impression_flags.VIEW in views:
-        return {**source, **impression_flags.provenance()}
-    groups = {"read": _READ(), "split": _SPLIT(), "synthetic": _SYNTHETIC()}
-    return {**source, **{name: dataclasses.asdict(options) for name, options in groups.items()}}
+def _source() -> dict[str, Any]:
+    """What a data set is made of, for its metadata."""
+    return {"reader": _READER.value, "input": list(_INPUT.value)}
+
+
+def _settings(kind: LogKind) -> dict[str, Any]:
+    """How a data set is made, for its metadata: the values of the kind's flags by prefix."""
+    options = kind.options(_READER.value)
+    return {prefix: dataclasses.asdict(values) for prefix, values in options.items()}
 
 
 def _check_same(prepared: PreparedData) -> None:
     """Raises DataError if the data set was prepared with other flags than today's."""
-    wanted = _provenance(prepared.views)
-    if impression_flags.VIEW not in prepared.views:
-        wanted["examples"] = dataclasses.asdict(_EXAMPLES())
-    wanted = json.loads(json.dumps(wanted))  # As in the file: tuples become lists.
     found = prepared.metadata["options"]
-    for name, value in _flat(wanted).items():
-        was = _flat(found).get(name)
+    _check_found(prepared, found, _source())  # First: another reader has other options.
+    kind = _kind_of(prepared.views)
+    _refuse_flags_of_others(kind, prepared.views)
+    _check_found(prepared, kind.recorded(found), _settings(kind))
+
+
+def _check_found(
+    prepared: PreparedData, found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    # As in the file: tuples become lists.
+    found, wanted = (_flat(json.loads(json.dumps(options))) for options in (found, wanted))
+    for name, value in wanted.items():
+        was = found.get(name)
         if was != value:
             raise DataError(
                 f"{prepared.data_dir}: was prepared with --{name}={was}, but the flags now say "

@@ -4,8 +4,7 @@
 
 Systems that rank items answer raw item ids with scores (signature `serving_default`) and a raw
 history with the best items that the user has not seen (`recommend`); see
-tfcdr/ranking/signatures.py. DAA answers an impression's columns with probabilities
-(`serving_default`); see tfcdr/systems/daa/signatures.py.
+tfcdr/ranking/signatures.py. What other systems' signatures take and give stands in their folders.
 """
 
 from collections.abc import Sequence

@@ -1,63 +1,69 @@
-"""The flags that say how impressions are read, split and drawn, for view `impression`.
+"""Logs of impressions: the flags that say how they are read, drawn and split.
 
-Importing this module defines the groups `--impression_read.*`, `--impression_split.*` and
-`--synthetic_impressions.*`.
+Importing this module defines the groups `--impression_read.*`, `--synthetic_impressions.*` and
+`--impression_split.*`.
 """
 
-import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import flags
-
 from data_pipelines import impressions
-from data_pipelines.impressions import build as impression_build
+from data_pipelines.impressions import build, synthetic
+from data_pipelines.impressions.options import ImpressionSplitOptions
+from data_pipelines.views.impression import VIEW
 from launchers import config_flags, program
+from launchers.log_kinds import Conversion, LogKind
 
-VIEW = "impression"
-
-_GROUPS = {
-    "impression_read": impressions.ImpressionReadOptions,
-    "impression_split": impressions.ImpressionSplitOptions,
-    "synthetic_impressions": impressions.SyntheticImpressionOptions,
-}
-_OPTIONS = {name: config_flags.define(name, group) for name, group in _GROUPS.items()}
-
-
-def provenance() -> dict[str, Any]:
-    """How impressions are prepared, for the metadata, by group and field."""
-    return {name: dataclasses.asdict(options()) for name, options in _OPTIONS.items()}
+_OPTIONS = {name: reader.options for name, reader in impressions.READERS.items()}
+# The demo log is drawn rather than read: its flags have a prefix of their own.
+_SYNTHETIC = {synthetic.READER.name: _OPTIONS.pop(synthetic.READER.name)}
+_READ = config_flags.define_chosen(
+    "reader", {"impression_read": _OPTIONS, "synthetic_impressions": _SYNTHETIC}
+)
+_SPLIT = config_flags.define("impression_split", ImpressionSplitOptions)
 
 
-def build(folder: Path, reader: str, inputs: Sequence[str], **common: Any) -> dict[str, Any]:
-    """Writes a data set of impressions as the flags say.
+class ImpressionLogs(LogKind):
+    """Rows of shown items with a click and a conversion."""
 
-    Args:
-      folder: where it goes.
-      reader: one of `impressions.READER_NAMES`.
-      inputs: of the reader.
-      **common: further arguments of `impressions.build.build`.
+    name = "impressions"
+    views = (VIEW.name,)
+    readers = tuple(impressions.READERS)
 
-    Returns:
-      The metadata, as in `prepared.json`.
+    def refuse_flags(self, views: Sequence[str]) -> None:
+        """Raises FlagError if a flag of this module is given."""
+        del views
+        groups = ("impression_read", "synthetic_impressions", "impression_split")
+        for flag in config_flags.given_flags(groups):
+            raise program.FlagError(f"--{flag} has no meaning without --view={VIEW.name}.")
 
-    Raises:
-      FlagError: a flag has a bad value.
-      DataError: bad input or an unwilling folder; nothing has been written.
-    """
-    if reader not in impressions.READER_NAMES:
-        raise program.FlagError(
-            f"--reader={reader} reads no impressions: view {VIEW} takes "
-            f"{', '.join(impressions.READER_NAMES)}."
+    def options(self, reader: str) -> dict[str, Any]:
+        """Returns how to read and to split."""
+        return {_READ.prefix(reader): _READ(reader), "impression_split": _SPLIT()}
+
+    def build(self, conversion: Conversion) -> dict[str, Any]:
+        """Streams the log into a data set."""
+        if conversion.engine != "local":
+            raise program.FlagError(
+                f"--engine={conversion.engine} has no meaning for view {VIEW.name}: impressions "
+                "are streamed by this process."
+            )
+        read, split = self.options(conversion.reader).values()
+        log = impressions.read(conversion.reader, conversion.inputs, read)
+        return build.build(
+            log,
+            split,
+            conversion.data_dir,
+            field_sizes=log.field_sizes,
+            overwrite=conversion.overwrite,
+            num_shards=conversion.num_shards,
+            provenance=conversion.provenance,
+            progress=conversion.progress,
         )
-    read, split, synthetic = (_OPTIONS[name]() for name in _GROUPS)
-    log = impressions.read(reader, inputs, read, synthetic)
-    return impression_build.build(log, split, folder, field_sizes=read.field_sizes, **common)
+
+    def summary(self, metadata: Mapping[str, Any]) -> list[str]:
+        """Returns the table of splits, and what was left out."""
+        return metadata["summary"]
 
 
-def refuse() -> None:
-    """Raises FlagError if a flag of this module is given, for views of interactions."""
-    for name in flags.FLAGS:
-        if name.partition(".")[0] in _GROUPS and flags.FLAGS[name].present:
-            raise program.FlagError(f"--{name} has no meaning without --view={VIEW}.")
+KIND = ImpressionLogs()

@@ -74,3 +74,8 @@ class Stage:
     epochs: int
     patience: int
     periodic_steps: tuple[PeriodicStep, ...] = ()
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """What all of its periodic steps read."""
+        return [feed for step in self.periodic_steps for feed in step.feeds.values()]

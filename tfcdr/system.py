@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
+from tfcdr.benchmark import Benchmark
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.evaluator import Evaluator
@@ -37,6 +38,7 @@ class System(abc.ABC):
       evaluation_group: the group of flags that it gets, such as "evaluation"; systems with the
         same class share it.
       signatures: of the exported model.
+      benchmark: what `launchers/benchmark.py` measures besides its stages.
     """
 
     name: ClassVar[str]
@@ -44,6 +46,7 @@ class System(abc.ABC):
     evaluation_options: ClassVar[type]
     evaluation_group: ClassVar[str]
     signatures: ClassVar[tuple[str, ...]]
+    benchmark: ClassVar[Benchmark] = Benchmark()
 
     @abc.abstractmethod
     def stages(self, config: Any) -> tuple[Stage, ...]:
@@ -145,6 +148,6 @@ class System(abc.ABC):
         """Names the views that a data set must hold, each once."""
         requests = []
         for stage in self.stages(config):
-            feeds = [feed for step in stage.periodic_steps for feed in step.feeds.values()]
-            requests += [stage.training, *(feed.request for feed in feeds), stage.evaluation]
+            feeds = [feed.request for feed in stage.feeds]
+            requests += [stage.training, *feeds, stage.evaluation]
         return tuple(dict.fromkeys(view for request in requests for view in request.views))

@@ -55,8 +55,11 @@ class UserCounts:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LogCodes:
-    """A split log, or the part of it that belongs to some whole users, in integers.
+class CodedLog:
+    """A split log, or the part of it that belongs to some whole users, in codes.
+
+    A code is a place in a list of this part alone; the ids that the whole data set knows an item
+    and a user by are numbered later (`user_histories`).
 
     Attributes:
       users: str [users], raw ids in the order of the log.
@@ -91,7 +94,7 @@ class LogCodes:
     negative_ids: np.ndarray
 
     @classmethod
-    def of(cls, split_log: SplitLog) -> "LogCodes":
+    def of(cls, split_log: SplitLog) -> "CodedLog":
         """Codes a log that is sorted by user and time, as `splits.split` returns it."""
         rows = split_log.interactions
         user, users = pd.factorize(rows["user_id"])
@@ -154,7 +157,7 @@ class LogCodes:
 
 
 def _given_negatives(rows: pd.DataFrame, is_target: np.ndarray) -> dict[str, np.ndarray]:
-    """The last three attributes of `LogCodes`; those of source interactions are left out."""
+    """The last three attributes of `CodedLog`; those of source interactions are left out."""
     counts = np.zeros(len(rows), np.int64)
     lists = pd.Series([], dtype=object)
     if "negatives" in rows:

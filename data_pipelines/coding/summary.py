@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from data_pipelines.coding.coded_log import ItemCounts, LogCodes, UserCounts
+from data_pipelines.coding.coded_log import CodedLog, ItemCounts, UserCounts
 from data_pipelines.logs import PARTS
 from data_pipelines.splitting.split_log import TEST, TRAIN, VALIDATION, DomainRoles, SplitLog
 
 
 def summary_table(split_log: SplitLog) -> str:
     """The split as text: a row for each domain, then the held-out users and what was dropped."""
-    codes = LogCodes.of(split_log)
+    codes = CodedLog.of(split_log)
     items, users = codes.item_counts(), codes.user_counts(split_log)
     return "\n".join(summary_lines(split_log, items, users, split_log.dropped))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.coding import vocabulary
-from data_pipelines.coding.coded_log import ItemCounts, LogCodes
+from data_pipelines.coding.coded_log import CodedLog, ItemCounts
 from data_pipelines.coding.vocabulary import Vocabulary
 from data_pipelines.splitting.split_log import DomainRoles, SplitLog
 
@@ -118,8 +118,8 @@ class UserHistories(Sequence):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CodedLog:
-    """A split log in integers.
+class NumberedLog:
+    """A split log in the ids of its data set.
 
     Attributes:
       histories: one history per user.
@@ -132,7 +132,7 @@ class CodedLog:
     vocabularies: dict[str, Vocabulary]
 
 
-def code(split_log: SplitLog) -> CodedLog:
+def number(split_log: SplitLog) -> NumberedLog:
     """Numbers the users and items of a split log.
 
     Item counts, which order the ids, are taken over training interactions alone. A source
@@ -141,17 +141,17 @@ def code(split_log: SplitLog) -> CodedLog:
     Args:
       split_log: sorted by user and time, as `splits.split` returns it.
     """
-    codes = LogCodes.of(split_log)
+    codes = CodedLog.of(split_log)
     vocabularies, ids = number_items(split_log, codes.item_counts())
     targets = np.flatnonzero(codes.item_domains == split_log.target_number)
     rows = pd.Index(codes.item_ids[targets]).get_indexer(codes.negative_ids)
     negatives = ids[targets[rows]]
     histories = with_ids(codes, np.arange(1, len(codes.users) + 1), ids, negatives)
-    return CodedLog(histories, tuple(codes.users.tolist()), vocabularies)
+    return NumberedLog(histories, tuple(codes.users.tolist()), vocabularies)
 
 
 def with_ids(
-    codes: LogCodes, users: np.ndarray, items: np.ndarray, negatives: np.ndarray
+    codes: CodedLog, users: np.ndarray, items: np.ndarray, negatives: np.ndarray
 ) -> UserHistories:
     """Puts ids in the place of codes.
 

@@ -11,7 +11,7 @@ import pandas as pd
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from data_pipelines.coding import user_histories
-from data_pipelines.coding.coded_log import ItemCounts, LogCodes, UserCounts
+from data_pipelines.coding.coded_log import CodedLog, ItemCounts, UserCounts
 from data_pipelines.coding.summary import summary_lines
 from data_pipelines.coding.user_histories import DIGEST_RANGE, UserHistories
 from data_pipelines.distributed.item_table import SumByItem, by_partition, shared_items, summed
@@ -28,7 +28,7 @@ from data_pipelines.views.view import ExampleOptions, View
 _IDS = "ids"
 
 
-class CodedGroups(NamedTuple):
+class NumberedGroups(NamedTuple):
     """What is known when every group's histories are in the work folder.
 
     Attributes:
@@ -40,12 +40,12 @@ class CodedGroups(NamedTuple):
     filled: dict[str, list[str]]
 
 
-def code_groups(
+def number_groups(
     splitter: GroupSplit,
     views: Sequence[View],
     examples: ExampleOptions,
     options: PipelineOptions,
-) -> CodedGroups:
+) -> NumberedGroups:
     """Counts, numbers and writes `histories-<group>` for each group.
 
     Raises:
@@ -76,7 +76,7 @@ def code_groups(
     )
     found = {view.name: set().union(*(f["filled"][view.name] for f in coded)) for view in views}
     filled = {name: [part for part in PARTS if part in parts] for name, parts in found.items()}
-    return CodedGroups(content, filled)
+    return NumberedGroups(content, filled)
 
 
 class _Counted(NamedTuple):
@@ -126,7 +126,7 @@ def _count(group: int, splitter: GroupSplit) -> Iterator[Any]:
     except DataError as error:
         yield beam.pvalue.TaggedOutput("facts", {"error": str(error)})
         return
-    codes = LogCodes.of(split_log)
+    codes = CodedLog.of(split_log)
     splitter.work.save_rows(f"users-{group}", pd.DataFrame({"user_id": codes.users}))
     users = dataclasses.asdict(codes.user_counts(splitter.roles))
     facts = {
@@ -162,7 +162,7 @@ def _code(
 ) -> dict[str, Any]:
     """Writes a group's histories; returns their digest, and which parts of views have examples."""
     work = splitter.work
-    codes = LogCodes.of(splitter.split(group))
+    codes = CodedLog.of(splitter.split(group))
     items, table = shared_items(work, _IDS)
     ids = items["id"].to_numpy()[table.rows(codes.item_ids, codes.item_domains)]
     target = np.full(len(codes.negative_ids), splitter.roles.target_number)

@@ -28,7 +28,7 @@ from etils import epath
 
 from data_pipelines import readers
 from data_pipelines.distributed import reading, running
-from data_pipelines.distributed.coding import code_groups, load_histories
+from data_pipelines.distributed.coding import load_histories, number_groups
 from data_pipelines.distributed.reading import GroupedLog
 from data_pipelines.distributed.splitting import each_group, prepare_split
 from data_pipelines.distributed.work_folder import WorkFolder
@@ -41,8 +41,7 @@ from data_pipelines.prepared.records import (
     require_training,
     view_metadata,
 )
-from data_pipelines.readers.options import ReadOptions
-from data_pipelines.readers.synthetic import SyntheticOptions
+from data_pipelines.readers import delimited
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import DomainRoles, SplitOptions
 from data_pipelines.views.view import ExampleOptions, View
@@ -51,8 +50,7 @@ from data_pipelines.views.view import ExampleOptions, View
 def convert(
     reader: str,
     inputs: Sequence[str],
-    read: ReadOptions,
-    synthetic: SyntheticOptions,
+    read: Any,
     split: SplitOptions,
     views: Sequence[str],
     data_dir: str | Path,
@@ -67,11 +65,10 @@ def convert(
     """Reads, splits and writes a data set; it appears under `data_dir` in one rename.
 
     Args:
-      reader: one of `readers.READER_NAMES`. `csv` reads on the workers; the logs of the others fit
+      reader: a name of `readers.READERS`. `csv` reads on the workers; the logs of the others fit
         into the memory of the launching machine, which reads them.
       inputs: as `readers.read` takes them; for `csv` also URLs that Beam can open.
-      read: `--read.*`.
-      synthetic: `--synthetic.*`.
+      read: the reader's options.
       split: `--split.*`.
       views: names from `views.VIEWS`.
       data_dir: the folder to make, on the launching machine. Without Beam's `--temp_location` all
@@ -94,14 +91,14 @@ def convert(
     report = _Steps(progress)
     with _work_folder(Path(data_dir), options) as work:
         report("reading")
-        log = _grouped(reader, inputs, read, synthetic, work, options)
+        log = _grouped(reader, inputs, read, work, options)
         splits.check(log.domains, log.columns, split)
         roles = DomainRoles(log.domains, split.target, log.comparable_times)
         chosen = build.checked_views(views, roles, examples)
         report("splitting")
         splitter = prepare_split(log, roles, split, work, options)
         report("numbering users and items")
-        content, filled = code_groups(splitter, chosen, examples, options)
+        content, filled = number_groups(splitter, chosen, examples, options)
         for view in chosen:
             require_training(view, filled[view.name])
 
@@ -132,18 +129,11 @@ class _Steps:
 
 
 def _grouped(
-    reader: str,
-    inputs: Sequence[str],
-    read: ReadOptions,
-    synthetic: SyntheticOptions,
-    work: WorkFolder,
-    options: PipelineOptions,
+    reader: str, inputs: Sequence[str], read: Any, work: WorkFolder, options: PipelineOptions
 ) -> GroupedLog:
-    if reader == "csv":
-        if synthetic != SyntheticOptions():
-            readers.read(reader, inputs, read, synthetic)  # Raises.
+    if reader == delimited.READER.name:
         return reading.group_tables(inputs, read, work, options)
-    return reading.group_log(readers.read(reader, inputs, read, synthetic), work, options)
+    return reading.group_log(readers.read(reader, inputs, read), work, options)
 
 
 def _temp_location(options: PipelineOptions) -> str | None:

@@ -21,7 +21,8 @@ from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.assembly import LogAssembly
 from data_pipelines.readers.csv_text import CsvText, csv_columns, csv_header
-from data_pipelines.readers.delimited import TableFormat, plain_rows
+from data_pipelines.readers.delimited import TableFormat
+from data_pipelines.readers.parquet_tables import plain_rows
 from data_pipelines.readers.text_files import require_file
 
 _RAW = CompressionTypes.UNCOMPRESSED

@@ -23,8 +23,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import check_same_columns, no_interactions, read_bad_lines
 from data_pipelines.readers.csv_text import no_rows
-from data_pipelines.readers.delimited import domain_names, table_formats
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.delimited import CsvOptions, domain_names, table_formats
 
 # A group is sorted and split in the memory of one worker.
 _BYTES_PER_GROUP = 16 << 20
@@ -70,7 +69,7 @@ class GroupedLog:
 
 
 def group_tables(
-    inputs: Sequence[str], read: ReadOptions, work: WorkFolder, options: PipelineOptions
+    inputs: Sequence[str], read: CsvOptions, work: WorkFolder, options: PipelineOptions
 ) -> GroupedLog:
     """Reads csv, tsv and parquet tables as `readers.delimited` does, piece by piece.
 
@@ -160,8 +159,8 @@ def _canonical_columns(source: Source) -> list[str]:
 
 
 def _domains_stand_in_a_column(sources: Sequence[Source]) -> bool:
-    table = sources[0].table
-    return table.domain_by == "column" and not table.options.domains
+    options = sources[0].table.options
+    return options.domain_by == "column" and not options.domains
 
 
 def _by_group(rows: pd.DataFrame, groups: int) -> Iterator[tuple[int, bytes]]:
@@ -202,9 +201,7 @@ def _left_out(blocks: Sequence[Mapping[str, Any]]) -> Counter[str]:
     return total
 
 
-def _check(
-    blocks: Sequence[Mapping[str, Any]], sources: Sequence[Source], read: ReadOptions
-) -> int:
+def _check(blocks: Sequence[Mapping[str, Any]], sources: Sequence[Source], read: CsvOptions) -> int:
     """Raises a DataError for what is wrong with the input; returns the number of bad lines."""
     lines = {source.number: source.header_lines for source in sources}
     rows = dict.fromkeys(lines, 0)

@@ -15,6 +15,7 @@ in the processed files of MTReclib.
 """
 
 import contextlib
+import dataclasses
 import re
 import zipfile
 from collections import Counter
@@ -27,14 +28,14 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.impressions.archives import UnpackLimit, checked_archive, unpack
 from data_pipelines.impressions.joining import Matches, Pieces, match
-from data_pipelines.impressions.log import MAX_CATEGORY, Chunk, Columns, ImpressionLog
-from data_pipelines.impressions.number_tables import NumberColumns, Whole, csv_numbers
-from data_pipelines.impressions.options import ImpressionReadOptions
+from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
+from data_pipelines.impressions.number_tables import NumberColumns, Whole, category, csv_numbers
+from data_pipelines.impressions.options import ImpressionFileOptions
 from data_pipelines.logs import BadLines, check_domain_names
 from data_pipelines.readers.csv_text import CsvText
 from data_pipelines.readers.options import Input, parse_inputs
+from data_pipelines.readers.reader import Reader
 
-_USED = ("field_sizes", "max_unpacked_gb", "max_bad_lines")
 # Names with a dot in front are what macOS adds.
 _MEMBER = re.compile(r"(?:.*/)?[^/.][^/]*_(user|item)_(train|test)\.zip", re.IGNORECASE)
 _CSV = re.compile(r"(?:.*/)?[^/.][^/]*\.csv", re.IGNORECASE)
@@ -79,10 +80,7 @@ class Side(NamedTuple):
         """What to read, given the field sizes of the categorical columns; none for any size."""
         whole = {"1": Whole(_INT64.min, _INT64.max, "is not a search id.")}
         for place, number in enumerate(self.categorical):
-            most = sizes[place] - 1 if sizes else MAX_CATEGORY
-            whole[str(number)] = Whole(
-                0, most, f"is not in 0..{most}; check --impression_read.field_sizes."
-            )
+            whole[str(number)] = category(sizes[place] if sizes else 0)
         if self.label:
             whole[str(self.label)] = Whole(0, 2, "is not 0 (shown), 1 (clicked) or 2 (bought).")
         return NumberColumns(whole, [str(number) for number in self.numerical])
@@ -104,7 +102,24 @@ COLUMNS = Columns(
 )
 
 
-def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "AliExpressLog":
+@dataclasses.dataclass(frozen=True)
+class AliExpressOptions(ImpressionFileOptions):
+    """How archives are understood.
+
+    Attributes:
+      max_unpacked_gb: an archive whose members take more, in gigabytes (1e9 bytes) once unpacked,
+        is refused.
+    """
+
+    max_unpacked_gb: float = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.max_unpacked_gb > 0:
+            raise DataError(f"max_unpacked_gb is {self.max_unpacked_gb}: it must be positive.")
+
+
+def read(inputs: Sequence[str], options: AliExpressOptions) -> "AliExpressLog":
     """Names the archives to read.
 
     Args:
@@ -114,7 +129,6 @@ def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "AliExpressLo
     Raises:
       DataError: a flag is wrong.
     """
-    options.require_only("aliexpress", _USED)
     options.check_field_sizes(_FIELDS)
     entries = parse_inputs(inputs, named=True)
     for entry in entries:
@@ -129,15 +143,19 @@ def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "AliExpressLo
     return AliExpressLog(entries, options)
 
 
+READER = Reader("aliexpress", AliExpressOptions, read)
+
+
 class AliExpressLog(ImpressionLog):
     """The archives of one or more countries."""
 
     columns = COLUMNS
 
-    def __init__(self, entries: Sequence[Input], options: ImpressionReadOptions) -> None:
+    def __init__(self, entries: Sequence[Input], options: AliExpressOptions) -> None:
         """Reads nothing yet."""
         super().__init__(BadLines("--impression_read.max_bad_lines", options.max_bad_lines))
         self.domains = tuple(entry.domain for entry in entries)
+        self.field_sizes = options.field_sizes
         self._entries = entries
         self._options = options
 
@@ -160,8 +178,7 @@ class AliExpressLog(ImpressionLog):
         scratch: Path,
     ) -> Iterator[Chunk]:
         split = len(USER.categorical)
-        sizes = {"user": self._options.field_sizes[:split]}
-        sizes["item"] = self._options.field_sizes[split:]
+        sizes = {"user": self.field_sizes[:split], "item": self.field_sizes[split:]}
         with contextlib.ExitStack() as stack:
             # Both before one is opened, so that each archive's damage is reported as its own.
             paths = [scratch / f"{side.name}.zip" for side in (USER, ITEM)]

@@ -71,12 +71,15 @@ class ImpressionLog(abc.ABC):
       domains: names of the domains, in the order in which the user named them; empty where only
         the rows tell them.
       columns: of every chunk.
+      field_sizes: of each categorical column, the number of values that its own are checked
+        against; empty if they may be any.
       bad_lines: the count of lines that were skipped, complete when the last chunk is taken.
       left_out: reason -> number of what was left out on purpose; complete then, too.
     """
 
     domains: tuple[str, ...]
     columns: Columns
+    field_sizes: tuple[int, ...] = ()
 
     def __init__(self, bad_lines: BadLines) -> None:
         """Starts with nothing read."""

@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from data_pipelines.errors import DataError
+from data_pipelines.impressions.log import MAX_CATEGORY
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.csv_text import CsvText, row_locator, wrong_width
 from data_pipelines.readers.text_files import not_text
@@ -39,6 +40,12 @@ class Whole(NamedTuple):
     least: int
     most: int
     remedy: str
+
+
+def category(size: int) -> Whole:
+    """What a categorical column with `size` values may hold; 0 for any number of them."""
+    most = size - 1 if size else MAX_CATEGORY
+    return Whole(0, most, f"is not in 0..{most}; check --impression_read.field_sizes.")
 
 
 class NumberColumns(NamedTuple):

@@ -19,7 +19,7 @@ Only uniform draws of PCG64, products and sums are used.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,8 @@ from data_pipelines.impressions.aliexpress import (
 from data_pipelines.impressions.joining import match
 from data_pipelines.impressions.log import Chunk, ImpressionLog
 from data_pipelines.logs import BadLines
+from data_pipelines.readers.options import require_no_inputs
+from data_pipelines.readers.reader import Reader
 
 # Of every published country.
 FIELD_SIZES = (11, 4, 7, 2, 33, 7, 50, 8, 8, 2, 2, 2, 2, 2, 2, 2)
@@ -133,6 +135,19 @@ class SyntheticLog(ImpressionLog):
                     matches = match(users["key"], items["key"])
                     count_unmatched(self.left_out, country, part, matches)
                     yield Chunk(country, part, impressions(users, items, matches))
+
+
+def read(inputs: Sequence[str], options: SyntheticImpressionOptions) -> SyntheticLog:
+    """Opens the demo log.
+
+    Raises:
+      DataError: there are inputs.
+    """
+    require_no_inputs(inputs, READER.name)
+    return SyntheticLog(options)
+
+
+READER = Reader("synthetic", SyntheticImpressionOptions, read)
 
 
 def raw_blocks(options: SyntheticImpressionOptions, country: str, part: str) -> Iterator[RawBlock]:

@@ -7,6 +7,7 @@ or a table for each domain and part, `--input=RU=ru.csv@train,NL=nl.csv@train,NL
 The processed AliExpress files, with a header, are read as they are.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,27 +17,58 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from data_pipelines.errors import DataError
-from data_pipelines.impressions.log import MAX_CATEGORY, Chunk, Columns, ImpressionLog
+from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
 from data_pipelines.impressions.number_tables import (
     NumberColumns,
     Numbers,
     Whole,
+    category,
     csv_numbers,
     parquet_numbers,
 )
-from data_pipelines.impressions.options import ImpressionReadOptions
+from data_pipelines.impressions.options import ImpressionFileOptions
 from data_pipelines.logs import PARTS, BadLines, check_domain_names
 from data_pipelines.readers.csv_text import CsvText, csv_header
 from data_pipelines.readers.options import Input, parse_inputs
+from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import require_file
 
-_USED = tuple(
-    name for name in ImpressionReadOptions.__dataclass_fields__ if name != "max_unpacked_gb"
-)
 _LABEL = Whole(0, 1, "is not 0 or 1.")
 
 
-def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "TableLog":
+@dataclasses.dataclass(frozen=True)
+class ImpressionCsvOptions(ImpressionFileOptions):
+    """How tables of impressions are understood.
+
+    Attributes:
+      categorical_columns: names of the categorical columns, in the model's order; empty for the
+        columns categorical_1, categorical_2 and so on of the file.
+      numerical_columns: names of the numerical columns; empty for numerical_1, numerical_2 and so
+        on.
+      click_column: name of the column with 1 for a click, else 0.
+      conversion_column: name of the column with 1 for a purchase, else 0.
+      domain_column: name of the column with the domain, for an --input without DOMAIN=.
+      part_column: name of the column with train, validation or test; read if the file has it.
+        Without it and without @PART, rows train.
+      separator: sign between fields, empty for a comma in .csv and a tab in any other file.
+    """
+
+    categorical_columns: tuple[str, ...] = ()
+    numerical_columns: tuple[str, ...] = ()
+    click_column: str = "click"
+    conversion_column: str = "conversion"
+    domain_column: str = "domain"
+    part_column: str = "part"
+    separator: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("click_column", "conversion_column"):
+            if not getattr(self, name):
+                raise DataError(f"{name} is empty: give a value.")
+
+
+def read(inputs: Sequence[str], options: ImpressionCsvOptions) -> "TableLog":
     """Opens tables and reads their headers.
 
     Args:
@@ -46,7 +78,6 @@ def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "TableLog":
     Raises:
       DataError: a flag is wrong, or a table lacks a column or has others than the first.
     """
-    options.require_only("csv", _USED)
     named = {bool(re.match(r"[^/\\]+=", text)) for text in inputs}
     if len(named) > 1:
         raise DataError("--input: give DOMAIN=PATH for every table or for none.")
@@ -54,10 +85,13 @@ def read(inputs: Sequence[str], options: ImpressionReadOptions) -> "TableLog":
     return TableLog(tables, options)
 
 
+READER = Reader("csv", ImpressionCsvOptions, read)
+
+
 class TableLog(ImpressionLog):
     """Tables with the same columns."""
 
-    def __init__(self, tables: Sequence["_Table"], options: ImpressionReadOptions) -> None:
+    def __init__(self, tables: Sequence["_Table"], options: ImpressionCsvOptions) -> None:
         """Checks that the tables fit together."""
         super().__init__(BadLines("--impression_read.max_bad_lines", options.max_bad_lines))
         first = tables[0]
@@ -74,6 +108,7 @@ class TableLog(ImpressionLog):
                 )
         options.check_field_sizes(len(first.columns.categorical))
         self.columns = first.columns
+        self.field_sizes = options.field_sizes
         self._options = options
         self._tables = tables
         self.domains = tuple(dict.fromkeys(table.entry.domain for table in tables))
@@ -134,7 +169,7 @@ class _Table:
       columns: of impressions.
     """
 
-    def __init__(self, entry: Input, options: ImpressionReadOptions) -> None:
+    def __init__(self, entry: Input, options: ImpressionCsvOptions) -> None:
         """Reads the header.
 
         Raises:
@@ -166,7 +201,7 @@ class _Table:
                     "end in @PART."
                 )
             self._texts["part"] = options.part_column
-        elif options.part_column not in ("", ImpressionReadOptions.part_column):
+        elif options.part_column not in ("", ImpressionCsvOptions.part_column):
             raise DataError(
                 f"{self.path}: has no column {options.part_column!r}, which "
                 "--impression_read.part_column names."
@@ -184,10 +219,7 @@ class _Table:
         """Reads the table; whole numbers are the categorical columns, click and conversion."""
         options, whole = self._options, {}
         for place, name in enumerate(columns.categorical):
-            most = options.field_sizes[place] - 1 if options.field_sizes else MAX_CATEGORY
-            whole[name] = Whole(
-                0, most, f"is not in 0..{most}; check --impression_read.field_sizes."
-            )
+            whole[name] = category(options.field_sizes[place] if options.field_sizes else 0)
         whole[options.click_column] = whole[options.conversion_column] = _LABEL
         wanted = NumberColumns(whole, columns.numerical, tuple(self._texts.values()))
         if self._text is None:

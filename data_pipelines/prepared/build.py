@@ -88,19 +88,19 @@ def build(
     """
     check_destination(data_dir, overwrite)
     chosen = checked_views(views, split_log, options)
-    coded = user_histories.code(split_log)
+    numbered = user_histories.number(split_log)
     content = Content(
         roles=split_log,
-        users=coded.users,
-        vocabularies=coded.vocabularies,
-        interactions=len(coded.histories.items),
-        digest=coded.histories.digest(),
+        users=numbered.users,
+        vocabularies=numbered.vocabularies,
+        interactions=len(numbered.histories.items),
+        digest=numbered.histories.digest(),
         dropped=split_log.dropped,
         summary=summary_table(split_log).splitlines(),
     )
 
     def write(view: View, folder: Path) -> dict[str, Any]:
-        return write_view(view, coded.histories, folder, options, num_shards, progress)
+        return write_view(view, numbered.histories, folder, options, num_shards, progress)
 
     return assemble(content, chosen, data_dir, options, provenance or {}, write)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog, typed_rows
 from data_pipelines.readers import domains as domain_rules
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.options import FileOptions
 
 
 class LogAssembly:
@@ -131,7 +131,7 @@ class LogAssembly:
         )
 
 
-def read_bad_lines(options: ReadOptions) -> BadLines:
+def read_bad_lines(options: FileOptions) -> BadLines:
     """A count of bad lines against `--read.max_bad_lines`."""
     return BadLines("--read.max_bad_lines", options.max_bad_lines)
 

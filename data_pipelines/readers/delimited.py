@@ -9,48 +9,66 @@ is the order in time within each user and domain.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog, check_domain_names
+from data_pipelines.readers import parquet_tables
 from data_pipelines.readers.assembly import LogAssembly, read_bad_lines
 from data_pipelines.readers.csv_text import read_columns
-from data_pipelines.readers.options import (
-    Input,
-    ReadOptions,
-    input_domains,
-    parse_inputs,
-    parse_item_ranges,
-)
-from data_pipelines.readers.text_files import require_file
-
-_USED = (
-    "user_column",
-    "item_column",
-    "timestamp_column",
-    "rating_column",
-    "category_column",
-    "domain_column",
-    "part_column",
-    "separator",
-    "domains",
-    "domain_by",
-    "item_ranges",
-    "category_separator",
-    "max_bad_lines",
-)
+from data_pipelines.readers.options import Input, ItemRangeOptions, input_domains, parse_inputs
+from data_pipelines.readers.reader import Reader
 
 _Table = tuple[pd.DataFrame, Callable[[int], str]]
 
 
-def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+@dataclasses.dataclass(frozen=True)
+class CsvOptions(ItemRangeOptions):
+    """How tables are understood.
+
+    Attributes:
+      user_column: name of the column with the user id.
+      item_column: name of the column with the item id.
+      timestamp_column: name of the column with Unix seconds (or any whole number that rises with
+        time); empty if the files have no times, then the order of lines counts.
+      rating_column: name of the column with the rating; read if the file has it.
+      category_column: name of the column with the item's categories; read if the file has it.
+      domain_column: name of the column with the domain, for domain_by=column.
+      part_column: name of the column with train, validation or test, for --split.kind=given; read
+        if the file has it.
+      separator: sign between fields, empty for a comma in .csv and a tab in any other file.
+      domains: names of the domains, in the order that they are to have; empty for every name in the
+        column or in --input. With domain_by=category these categories are the domains and other
+        items are left out.
+      domain_by: where an interaction's domain stands: column, file (inputs are DOMAIN=PATH),
+        category or item_range.
+      category_separator: sign between the categories of one item; the first of them that is a
+        named domain counts.
+    """
+
+    user_column: str = "user_id"
+    item_column: str = "item_id"
+    timestamp_column: str = "timestamp"
+    rating_column: str = "rating"
+    category_column: str = "category"
+    domain_column: str = "domain"
+    part_column: str = "part"
+    separator: str = ""
+    domain_by: str = "column"
+    category_separator: str = "|"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_domain_by("csv", "column", "file", "category", "item_range")
+        for name in ("user_column", "item_column", "category_separator"):
+            if not getattr(self, name):
+                raise DataError(f"{name} is empty: give a value.")
+
+
+def read(inputs: Sequence[str], options: CsvOptions) -> InteractionLog:
     """Reads tables with a header.
 
     Args:
@@ -73,6 +91,9 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     return assembly.log(comparable_times=bool(options.timestamp_column))
 
 
+READER = Reader("csv", CsvOptions, read)
+
+
 @dataclasses.dataclass(frozen=True)
 class TableFormat:
     """How one table becomes rows of the log.
@@ -80,13 +101,11 @@ class TableFormat:
     Attributes:
       entry: the table's entry of --input.
       options: `--read.*`.
-      domain_by: where an interaction's domain stands.
       ranges: domain -> (first, last) item, for domain_by=item_range.
     """
 
     entry: Input
-    options: ReadOptions
-    domain_by: str
+    options: CsvOptions
     ranges: Mapping[str, tuple[int, int]]
 
     @property
@@ -121,8 +140,8 @@ class TableFormat:
         needed = {"user_id": "user_column", "item_id": "item_column"}
         if options.timestamp_column:
             needed["timestamp"] = "timestamp_column"
-        if self.domain_by in ("column", "category"):
-            kind = "domain" if self.domain_by == "column" else "category"
+        if self.options.domain_by in ("column", "category"):
+            kind = "domain" if self.options.domain_by == "column" else "category"
             needed[kind] = f"{kind}_column"
         optional = {
             name: f"{name}_column" for name in ("rating", "category", "part") if name not in needed
@@ -130,7 +149,7 @@ class TableFormat:
         chosen: dict[str, str] = {}
         for canonical, option in {**needed, **optional}.items():
             column = getattr(options, option)
-            default = ReadOptions.__dataclass_fields__[option].default
+            default = CsvOptions.__dataclass_fields__[option].default
             if header.count(column) == 1:
                 if column in chosen:
                     raise DataError(f"{path}: column {column!r} is named by two --read flags.")
@@ -168,27 +187,28 @@ class TableFormat:
             rows["part"] = self.entry.part
         if not self.options.timestamp_column:
             rows["timestamp"] = np.arange(first_row, first_row + len(rows))
-        if self.domain_by == "file":
+        if self.options.domain_by == "file":
             rows["domain"] = self.entry.domain
-        elif self.domain_by == "item_range":
+        elif self.options.domain_by == "item_range":
             rows, locate = assembly.by_item_range(rows, self.ranges, locate)
-        elif self.domain_by == "category":
+        elif self.options.domain_by == "category":
             rows, locate = assembly.by_category(rows, self.options.category_separator, locate)
         return rows, locate
 
 
-def table_formats(inputs: Sequence[str], options: ReadOptions) -> list[TableFormat]:
+def table_formats(inputs: Sequence[str], options: CsvOptions) -> list[TableFormat]:
     """One format for each entry of --input.
 
     Raises:
       DataError: flags that do not fit together.
     """
-    options.require_only("csv", _USED)
-    domain_by = options.domain_by or "column"
-    entries = parse_inputs(inputs, named=domain_by == "file")
-    ranges = parse_item_ranges(options.item_ranges)
-    _check_domain_flags(domain_by, options, bool(ranges))
-    return [TableFormat(entry, options, domain_by, ranges) for entry in entries]
+    entries = parse_inputs(inputs, named=options.domain_by == "file")
+    ranges = options.ranges()
+    if options.domain_by == "category" and not options.domains:
+        raise DataError("--read.domain_by=category: name the categories in --read.domains.")
+    if ranges and options.domains:
+        raise DataError("--read.domains: leave it out, --read.item_ranges names the domains.")
+    return [TableFormat(entry, options, ranges) for entry in entries]
 
 
 def domain_names(formats: Sequence[TableFormat], seen: Iterable[str]) -> tuple[str, ...]:
@@ -199,9 +219,9 @@ def domain_names(formats: Sequence[TableFormat], seen: Iterable[str]) -> tuple[s
       seen: names in the domain column, if that is where they stand, in the order of rows.
     """
     first = formats[0]
-    if first.domain_by == "file":
+    if first.options.domain_by == "file":
         return input_domains([table.entry for table in formats], first.options)
-    if first.domain_by == "item_range":
+    if first.options.domain_by == "item_range":
         return tuple(first.ranges)
     if first.options.domains:
         return tuple(first.options.domains)
@@ -211,15 +231,6 @@ def domain_names(formats: Sequence[TableFormat], seen: Iterable[str]) -> tuple[s
     except DataError as error:
         raise DataError(f"column domain: {error}") from error
     return names
-
-
-def _check_domain_flags(domain_by: str, options: ReadOptions, ranges: bool) -> None:
-    if domain_by == "category" and not options.domains:
-        raise DataError("--read.domain_by=category: name the categories in --read.domains.")
-    if ranges != (domain_by == "item_range"):
-        raise DataError("--read.domain_by=item_range and --read.item_ranges go together.")
-    if domain_by == "item_range" and options.domains:
-        raise DataError("--read.domains: leave it out, --read.item_ranges names the domains.")
 
 
 def _read_table(table: TableFormat, bad_lines: BadLines) -> _Table:
@@ -232,7 +243,7 @@ def _read_table(table: TableFormat, bad_lines: BadLines) -> _Table:
         return list(chosen)
 
     if table.is_parquet:
-        rows, locate = _read_parquet(path, names)
+        rows, locate = parquet_tables.read_columns(path, names)
     else:
         rows, locate = read_columns(path, names, table.separator, bad_lines)
     return rows.rename(columns=chosen), locate
@@ -248,30 +259,3 @@ def _missing_column(path: str, column: str, option: str, header: Sequence[str]) 
     if option == "domain_column":
         message += " Or see --read.domain_by."
     return message
-
-
-def _read_parquet(path: pathlib.Path, names: Callable[[list[str]], Sequence[str]]) -> _Table:
-    require_file(path)
-    try:
-        file = pa.parquet.ParquetFile(path)
-        wanted = list(names(file.schema_arrow.names))
-        table = file.read(columns=wanted)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a parquet file: {' '.join(str(error).split())}") from error
-    if not table.num_rows:
-        raise DataError(f"{path}: the file has no rows.")
-    return plain_rows(table), lambda row: f"{path}, row {row + 1}"
-
-
-def plain_rows(table: pa.Table) -> pd.DataFrame:
-    """The rows of a parquet file, with column types as Arrow has them.
-
-    They are not what the pandas that wrote the file had.
-    """
-    for k, field in enumerate(table.schema):
-        # An integer column with gaps would become floats in pandas, and ids such as "12.0".
-        if pa.types.is_integer(field.type):
-            table = table.set_column(k, field.name, pc.cast(table[k], pa.string()))
-        elif pa.types.is_dictionary(field.type):
-            table = table.set_column(k, field.name, table[k].cast(field.type.value_type))
-    return table.to_pandas(ignore_metadata=True)

@@ -12,6 +12,7 @@ among `--read.domains`; interactions with other items are left out and counted. 
 domain_by=file the input is DOMAIN=FOLDER and all items are one domain.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -22,7 +23,8 @@ import pyarrow as pa
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
-from data_pipelines.readers.options import ReadOptions, input_domains, parse_inputs
+from data_pipelines.readers.options import DomainByOptions, input_domains, parse_inputs
+from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import Lines, read_lines, split_columns
 
 # The 19 marks of u.item, in the order of u.genre.
@@ -52,7 +54,25 @@ _ORIGINALS = {"u.data": ("u.item", "\t", "|"), "ratings.dat": ("movies.dat", "::
 _INTER = {"user_id": "user_id", "item_id": "item_id", "rating": "rating", "timestamp": "timestamp"}
 
 
-def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+@dataclasses.dataclass(frozen=True)
+class MovieLensOptions(DomainByOptions):
+    """How MovieLens folders are understood.
+
+    Attributes:
+      domains: with domain_by=category, the genres that are the domains; items of none of them are
+        left out. With domain_by=file, the order of the names in --input; empty for theirs.
+      domain_by: where an interaction's domain stands: category (the first genre of the item's list
+        that is among the domains) or file (inputs are DOMAIN=FOLDER).
+    """
+
+    domain_by: str = "category"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_domain_by("movielens", "category", "file")
+
+
+def read(inputs: Sequence[str], options: MovieLensOptions) -> InteractionLog:
     """Reads one or more MovieLens folders.
 
     Args:
@@ -62,10 +82,7 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     Raises:
       DataError: names the file, line and field, or the flag.
     """
-    options.require_only("movielens", ("domains", "domain_by", "max_bad_lines"))
-    domain_by = options.domain_by or "category"
-    if domain_by not in ("category", "file"):
-        raise DataError(f"--read.domain_by={domain_by}: movielens takes category or file.")
+    domain_by = options.domain_by
     entries = parse_inputs(inputs, named=domain_by == "file")
     if domain_by == "file":
         names = input_domains(entries, options)
@@ -94,6 +111,9 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
             rows, locate = assembly.by_category(rows, "|", locate)
         assembly.add(rows, locate)
     return assembly.log(comparable_times=True)
+
+
+READER = Reader("movielens", MovieLensOptions, read)
 
 
 def _require_known_genres(names: Sequence[str], genres: pd.Series, path: pathlib.Path) -> None:

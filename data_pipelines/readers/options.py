@@ -1,94 +1,76 @@
-"""How raw files are read: the flags `--read.*` and the form of `--input`."""
+"""What several readers of files take: the common part of their options, the form of `--input`."""
 
 import dataclasses
 import pathlib
-
-# fancyflags makes a comma-separated flag of typing.Sequence only, not of collections.abc.Sequence.
-from typing import Sequence  # noqa: UP035
+from collections.abc import Sequence
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS, check_domain_names
 
-DOMAIN_BY = ("", "column", "file", "category", "item_range")
-
 
 @dataclasses.dataclass(frozen=True)
-class ReadOptions:
-    """How a reader understands its files. A reader refuses an option that it does not use.
+class FileOptions:
+    """What every reader of files takes.
 
     Attributes:
-      user_column: csv reader: name of the column with the user id.
-      item_column: csv reader: name of the column with the item id.
-      timestamp_column: csv reader: name of the column with Unix seconds (or any whole number that
-        rises with time); empty if the files have no times, then the order of lines counts.
-      rating_column: csv reader: name of the column with the rating; read if the file has it.
-      category_column: csv reader: name of the column with the item's categories; read if the
-        file has it.
-      domain_column: csv reader: name of the column with the domain, for domain_by=column.
-      part_column: csv reader: name of the column with train, validation or test, for
-        --split.kind=given; read if the file has it.
-      separator: csv reader: sign between fields, empty for a comma in .csv and a tab in any other
-        file. sequences reader: sign between ids, empty for blanks and tabs.
-      domains: names of the domains. With domain_by=category these categories are the domains and
-        other items are left out. Readers peterrec (default source,target) and csv (default: every
-        name in the column) take them in this order.
-      domain_by: where an interaction's domain stands: column (csv), file (any reader but
-        peterrec; inputs are DOMAIN=PATH), category (csv, movielens) or item_range (csv,
-        sequences). Empty for the reader's own: csv column, movielens category, others file.
-      item_ranges: for domain_by=item_range, DOMAIN:FIRST:LAST for each domain, both ends
-        included, for item ids that are whole numbers.
-      category_separator: csv reader: sign between the categories of one item; the first of them
-        that is a named domain counts.
-      shared_users_below: pairs reader: user ids below this number are the same person in every
-        domain, the others belong to one domain and get its name as prefix. 0: every id is shared.
-      lines_start_with_user: sequences reader: whether the first id of a line is the user; if not,
-        every line is a user of its own, named by its line number.
-      padding: sequences and peterrec readers: a token that only fills lines up and is dropped;
-        empty for none (sequences) or 0 (peterrec).
-      max_bad_lines: number of bad lines that may be skipped, in all files together. Of a line
-        with several ids (sequences, peterrec) only the bad ids are skipped and counted.
+      domains: names of the domains, in the order that they are to have; empty for the names in
+        --input, in its order.
+      max_bad_lines: number of bad lines that may be skipped, in all files together.
     """
 
-    user_column: str = "user_id"
-    item_column: str = "item_id"
-    timestamp_column: str = "timestamp"
-    rating_column: str = "rating"
-    category_column: str = "category"
-    domain_column: str = "domain"
-    part_column: str = "part"
-    separator: str = ""
-    domains: Sequence[str] = ()
-    domain_by: str = ""
-    item_ranges: Sequence[str] = ()
-    category_separator: str = "|"
-    shared_users_below: int = 0
-    lines_start_with_user: bool = True
-    padding: str = ""
+    domains: tuple[str, ...] = ()
     max_bad_lines: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("domains", "item_ranges"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.domain_by not in DOMAIN_BY:
-            raise DataError(f"domain_by {self.domain_by!r}: use {', '.join(DOMAIN_BY[1:])}.")
-        for name in ("shared_users_below", "max_bad_lines"):
-            if getattr(self, name) < 0:
-                raise DataError(f"{name} is {getattr(self, name)}: it must not be negative.")
-        for name in ("user_column", "item_column", "category_separator"):
-            if not getattr(self, name):
-                raise DataError(f"{name} is empty: give a value.")
         if self.domains:
             check_domain_names(self.domains)
+        if self.max_bad_lines < 0:
+            raise DataError(f"max_bad_lines is {self.max_bad_lines}: it must not be negative.")
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainByOptions(FileOptions):
+    """What readers take whose users say where the domain of an interaction stands.
+
+    Attributes:
+      domain_by: where an interaction's domain stands: file (inputs are DOMAIN=PATH).
+    """
+
+    domain_by: str = "file"
+
+    def _require_domain_by(self, reader: str, *places: str) -> None:
+        """Raises a DataError unless the domain stands in one of the reader's places."""
+        if self.domain_by not in places:
+            raise DataError(
+                f"domain_by is {self.domain_by!r}: the {reader} reader takes {' or '.join(places)}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemRangeOptions(DomainByOptions):
+    """What readers take that can tell domains by ranges of item ids.
+
+    Attributes:
+      item_ranges: for domain_by=item_range, DOMAIN:FIRST:LAST for each domain, both ends
+        included, for item ids that are whole numbers.
+    """
+
+    item_ranges: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         parse_item_ranges(self.item_ranges)
 
-    def require_only(self, reader: str, used: Sequence[str]) -> None:
-        """Raises a DataError if an option has a value but no meaning for this reader."""
-        for field in dataclasses.fields(self):
-            if field.name in used or getattr(self, field.name) == field.default:
-                continue
-            raise DataError(
-                f"--read.{field.name} has no meaning for --reader={reader}: leave it out."
-            )
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """Domain -> (first, last) item, both included; empty unless domain_by=item_range.
+
+        Raises:
+          DataError: there are ranges and domain_by is another, or none and it is item_range.
+        """
+        ranges = parse_item_ranges(self.item_ranges)
+        if bool(ranges) != (self.domain_by == "item_range"):
+            raise DataError("--read.domain_by=item_range and --read.item_ranges go together.")
+        return ranges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +119,13 @@ def parse_inputs(texts: Sequence[str], *, named: bool) -> list[Input]:
     return inputs
 
 
-def input_domains(inputs: Sequence[Input], options: ReadOptions) -> tuple[str, ...]:
+def require_no_inputs(inputs: Sequence[str], reader: str) -> None:
+    """Raises a DataError if there are inputs, for a reader that draws its log."""
+    if inputs:
+        raise DataError(f"--input has no meaning for --reader={reader}: leave it out.")
+
+
+def input_domains(inputs: Sequence[Input], options: FileOptions) -> tuple[str, ...]:
     """Domains in the order of their first file, which --read.domains may set in another order.
 
     Raises:

@@ -19,6 +19,7 @@ other's. The direction Video to Game reads, with `--split.kind=given`,
 and leaves Video's `valid.txt` and `test.txt` out, which are the answers of the other direction.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,11 +28,32 @@ import pandas as pd
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
-from data_pipelines.readers.options import ReadOptions, input_domains, parse_inputs
+from data_pipelines.readers.options import DomainByOptions, input_domains, parse_inputs
+from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import read_lines, split_columns
 
 
-def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+@dataclasses.dataclass(frozen=True)
+class PairsOptions(DomainByOptions):
+    """How pair files are understood.
+
+    Attributes:
+      shared_users_below: user ids below this number are the same person in every domain, the others
+        belong to one domain and get its name as prefix. 0: every id is shared.
+    """
+
+    shared_users_below: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_domain_by("pairs", "file")
+        if self.shared_users_below < 0:
+            raise DataError(
+                f"shared_users_below is {self.shared_users_below}: it must not be negative."
+            )
+
+
+def read(inputs: Sequence[str], options: PairsOptions) -> InteractionLog:
     """Reads pair files.
 
     Args:
@@ -41,9 +63,6 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     Raises:
       DataError: names the file, line and field, or the flag.
     """
-    options.require_only("pairs", ("domains", "domain_by", "shared_users_below", "max_bad_lines"))
-    if options.domain_by not in ("", "file"):
-        raise DataError(f"--read.domain_by={options.domain_by}: the pairs reader takes file.")
     entries = parse_inputs(inputs, named=True)
     domains = input_domains(entries, options)
     assembly = LogAssembly(domains, read_bad_lines(options))
@@ -80,3 +99,6 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
             rows = rows.assign(user_id=rows["user_id"].where(~private, prefixed))
         assembly.add(rows, locate)
     return assembly.log(comparable_times=False)
+
+
+READER = Reader("pairs", PairsOptions, read)

@@ -8,6 +8,7 @@ The padding token is dropped; ids keep their text. There are no times: the posit
 the rank, source and target are not comparable.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,38 +19,53 @@ import pyarrow.compute as pc
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
-from data_pipelines.readers.options import Input, ReadOptions, parse_inputs
+from data_pipelines.readers.options import FileOptions, Input, parse_inputs
+from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import Lines, read_lines, split_lines
 
 _BOUNDARY = ",,"
 
 
-def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+@dataclasses.dataclass(frozen=True)
+class PeterRecOptions(FileOptions):
+    """How PeterRec's files are understood.
+
+    Attributes:
+      domains: what the source and the target domain are called.
+      padding: a token that only fills lines up and is dropped; empty for none.
+      max_bad_lines: number of bad lines that may be skipped, in all files together; of a line with
+        bad ids only these are skipped and counted.
+    """
+
+    domains: tuple[str, ...] = ("source", "target")
+    padding: str = "0"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.domains) != 2:
+            raise DataError(
+                f"domains are {','.join(self.domains) or 'empty'}: the peterrec reader takes two "
+                "names, source,target."
+            )
+
+
+def read(inputs: Sequence[str], options: PeterRecOptions) -> InteractionLog:
     """Reads PeterRec's files.
 
     Args:
       inputs: paths.
-      options: `--read.*`; `domains` names the source and the target domain.
+      options: `--read.*`.
 
     Raises:
       DataError: names the file, line and field, or the flag.
     """
-    options.require_only("peterrec", ("domains", "padding", "max_bad_lines"))
-    domains = tuple(options.domains) or ("source", "target")
-    if len(domains) != 2:
-        raise DataError("--read.domains: the peterrec reader takes two names, source,target.")
+    domains = options.domains
     entries = parse_inputs(inputs, named=False)
     assembly = LogAssembly(domains, read_bad_lines(options))
     for entry in entries:
         if entry.part:
             raise DataError(f"--input={entry.path}@{entry.part}: this reader takes no @PART.")
-        _add_file(
-            entry,
-            f"{entry.path.stem}:" if len(entries) > 1 else "",
-            domains,
-            options.padding or "0",
-            assembly,
-        )
+        _add_file(entry, f"{entry.path.stem}:" if len(entries) > 1 else "", options, assembly)
     log = assembly.log(comparable_times=False)
     if log.interactions["domain"].eq(domains[1]).any():
         return log
@@ -57,9 +73,10 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     return InteractionLog(log.interactions, domains[:1], False, log.skipped_lines, log.left_out)
 
 
-def _add_file(
-    entry: Input, prefix: str, domains: tuple[str, ...], padding: str, assembly: LogAssembly
-) -> None:
+READER = Reader("peterrec", PeterRecOptions, read)
+
+
+def _add_file(entry: Input, prefix: str, options: PeterRecOptions, assembly: LogAssembly) -> None:
     lines = read_lines(entry.path)
     halves = pc.split_pattern(lines.texts, _BOUNDARY)
     counts = pc.list_value_length(halves).to_numpy(zero_copy_only=False)
@@ -92,9 +109,11 @@ def _add_file(
                 "timestamp": fields.position_in_line(),
             }
         )
-        rows["domain"] = domains[k]
-        kept = (rows["item_id"] != padding).to_numpy()
-        frames.append(rows[kept])
-        numbers.append(line[kept])
+        rows["domain"] = options.domains[k]
+        if options.padding:
+            kept = (rows["item_id"] != options.padding).to_numpy()
+            rows, line = rows[kept], line[kept]
+        frames.append(rows)
+        numbers.append(line)
     rows = pd.concat(frames, ignore_index=True)
     assembly.add(rows, line_locator(entry.path, np.concatenate(numbers)))

@@ -10,6 +10,7 @@ The three files are the parts of a split that came with the data, for `--split.k
 folder is one domain, `--input=DOMAIN=FOLDER`.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -20,7 +21,8 @@ from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, read_bad_lines
 from data_pipelines.readers.csv_text import read_columns
-from data_pipelines.readers.options import ReadOptions, input_domains, parse_inputs
+from data_pipelines.readers.options import DomainByOptions, input_domains, parse_inputs
+from data_pipelines.readers.reader import Reader
 
 _FILES = {"train": "train.csv", "validation": "dev.csv", "test": "test.csv"}
 _COLUMNS = ("user_id", "item_id", "time")
@@ -28,7 +30,16 @@ _COLUMNS = ("user_id", "item_id", "time")
 _Table = tuple[pd.DataFrame, Callable[[int], str]]
 
 
-def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+@dataclasses.dataclass(frozen=True)
+class ReChorusOptions(DomainByOptions):
+    """How the folder is understood; its layout leaves nothing else to say."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_domain_by("rechorus", "file")
+
+
+def read(inputs: Sequence[str], options: ReChorusOptions) -> InteractionLog:
     """Reads the three files of the folder.
 
     Args:
@@ -40,9 +51,6 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
         `neg_items` is in none of the three files or is its own `item_id`, or if their number is
         not that of the file's other lines.
     """
-    options.require_only("rechorus", ("domains", "domain_by", "max_bad_lines"))
-    if options.domain_by not in ("", "file"):
-        raise DataError(f"--read.domain_by={options.domain_by}: the rechorus reader takes file.")
     entries = parse_inputs(inputs, named=True)
     # Each folder holds out interactions of its own, so that none could be another one's source.
     if len(entries) > 1:
@@ -71,6 +79,9 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     if log.skipped_lines:
         _check_negatives_are_left(log, entry.path)
     return log
+
+
+READER = Reader("rechorus", ReChorusOptions, read)
 
 
 def _read_part(folder: pathlib.Path, part: str, assembly: LogAssembly) -> _Table:

@@ -9,6 +9,7 @@ comparable. One file with the items of all domains in their joint order, told ap
 (places in the file) that are comparable within each user.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -19,18 +20,35 @@ import pyarrow as pa
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
-from data_pipelines.readers.options import (
-    ReadOptions,
-    input_domains,
-    parse_inputs,
-    parse_item_ranges,
-)
+from data_pipelines.readers.options import ItemRangeOptions, input_domains, parse_inputs
+from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import read_lines, split_lines
 
-_USED = ("separator", "domains", "domain_by", "item_ranges", "lines_start_with_user", "padding")
+
+@dataclasses.dataclass(frozen=True)
+class SequencesOptions(ItemRangeOptions):
+    """How sequence files are understood.
+
+    Attributes:
+      domain_by: where an interaction's domain stands: file (inputs are DOMAIN=PATH) or item_range.
+      separator: sign between ids, empty for blanks and tabs.
+      lines_start_with_user: whether the first id of a line is the user; if not, every line is a
+        user of its own, named by its line number.
+      padding: a token that only fills lines up and is dropped; empty for none.
+      max_bad_lines: number of bad lines that may be skipped, in all files together; of a line with
+        bad ids only these are skipped and counted.
+    """
+
+    separator: str = ""
+    lines_start_with_user: bool = True
+    padding: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_domain_by("sequences", "file", "item_range")
 
 
-def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
+def read(inputs: Sequence[str], options: SequencesOptions) -> InteractionLog:
     """Reads sequence files.
 
     Args:
@@ -40,13 +58,7 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     Raises:
       DataError: names the file, line and field, or the flag.
     """
-    options.require_only("sequences", (*_USED, "max_bad_lines"))
-    domain_by = options.domain_by or "file"
-    if domain_by not in ("file", "item_range"):
-        raise DataError(f"--read.domain_by={domain_by}: sequences takes file or item_range.")
-    ranges = parse_item_ranges(options.item_ranges)
-    if bool(ranges) != (domain_by == "item_range"):
-        raise DataError("--read.domain_by=item_range and --read.item_ranges go together.")
+    domain_by, ranges = options.domain_by, options.ranges()
     entries = parse_inputs(inputs, named=domain_by == "file")
     if domain_by == "file":
         domains = input_domains(entries, options)
@@ -77,8 +89,15 @@ def read(inputs: Sequence[str], options: ReadOptions) -> InteractionLog:
     return assembly.log(comparable_times=domain_by == "item_range")
 
 
+READER = Reader("sequences", SequencesOptions, read)
+
+
 def _read_file(
-    path: pathlib.Path, user_prefix: str, start: int, options: ReadOptions, bad_lines: BadLines
+    path: pathlib.Path,
+    user_prefix: str,
+    start: int,
+    options: SequencesOptions,
+    bad_lines: BadLines,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """A file's user_id, item_id and timestamp (from `start` on); and each row's line number."""
     lines = read_lines(path)

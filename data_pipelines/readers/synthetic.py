@@ -23,12 +23,15 @@ every platform.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
+from data_pipelines.readers.options import require_no_inputs
+from data_pipelines.readers.reader import Reader
 
 TARGET = "target"
 NOISE = "noise"
@@ -90,6 +93,19 @@ class SyntheticOptions:
                 raise DataError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
         if not 0 <= self.cold_users < 1:
             raise DataError(f"cold_users is {self.cold_users}: it must be in [0, 1).")
+
+
+def read(inputs: Sequence[str], options: SyntheticOptions) -> InteractionLog:
+    """Draws the log.
+
+    Raises:
+      DataError: there are inputs.
+    """
+    require_no_inputs(inputs, READER.name)
+    return draw(options)
+
+
+READER = Reader("synthetic", SyntheticOptions, read)
 
 
 def draw(options: SyntheticOptions) -> InteractionLog:

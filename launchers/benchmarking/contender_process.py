@@ -14,7 +14,9 @@ _ROOT = Path(__file__).parents[2]
 
 
 class ContenderProcess:
-    """Starts a contender, measures its parts, ends it; see `contender.py` for what passes.
+    """Starts a contender, measures its parts, ends it.
+
+    What passes between the two, `peers/child_process.py` says.
 
     Attributes:
       facts: what the contender says about its set-up.
@@ -26,7 +28,7 @@ class ContenderProcess:
         """Starts the child and waits until it is warm.
 
         Args:
-          command: the interpreter and a program that runs `contender.serve`.
+          command: the interpreter and a program that runs `child_process.serve`.
           settings: for the program's set-up, JSON.
           environment: variables besides this process' own.
 

@@ -1,20 +1,19 @@
 """Who takes part in a benchmark: what to start, with which settings."""
 
 import dataclasses
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin, get_type_hints
 
-from data_pipelines.impressions.aliexpress import COLUMNS
-from data_pipelines.impressions.synthetic import FIELD_SIZES
-from launchers.benchmarking import generated_data, generated_impressions
-from launchers.benchmarking.generated_data import DataSizes
+from launchers.benchmarking import generated
+from launchers.benchmarking.generated.generator import DataSizes
+from tfcdr.benchmark import Peer
+from tfcdr.stage import Stage
 from tfcdr.systems.registry import SYSTEMS
 
 OURS = "tfcdr"
-# Backbones of DAA that `daa_pytorch.py` knows.
-_DAA_IN_PYTORCH = ("sharedbottom", "mmoe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +34,19 @@ class Plan:
     sizes: DataSizes
     jit_compile: bool
 
+    def stage_to_train(self) -> Stage:
+        """Returns the system's stage of that name.
+
+        Raises:
+          ValueError: the configuration has none.
+        """
+        stages = {stage.name: stage for stage in SYSTEMS[self.system].stages(self.config)}
+        if self.stage not in stages:
+            raise ValueError(
+                f"its stages are {', '.join(stages)}; there is no {self.stage} among them."
+            )
+        return stages[self.stage]
+
 
 class Entry(NamedTuple):
     """A contender that has not started yet.
@@ -47,19 +59,33 @@ class Entry(NamedTuple):
     start: Callable[[Path, str], tuple[list[str], Mapping[str, Any], Mapping[str, str]]]
 
 
+def names() -> tuple[str, ...]:
+    """Returns what `--against` takes: tfcdr and every system's peers."""
+    return tuple(dict.fromkeys([OURS, *(peer.name for _, peer in _all_peers())]))
+
+
+def settings_of_peers() -> dict[str, tuple[str, ...]]:
+    """Returns what can be set of the peers of each name, for one system or another."""
+    settings: dict[str, tuple[str, ...]] = {}
+    for _, peer in _all_peers():
+        known = settings.get(peer.name, ())
+        settings[peer.name] = tuple(dict.fromkeys([*known, *peer.settings]))
+    return settings
+
+
 def tfcdr(plan: Plan) -> Entry:
-    """Returns the stage as `launchers/train.py` trains it."""
-    system = SYSTEMS[plan.system]
-    (stage,) = (stage for stage in system.stages(plan.config) if stage.name == plan.stage)
+    """Returns the stage as `launchers/train.py` trains it.
+
+    Raises:
+      ValueError: the configuration has no such stage.
+    """
+    stage = plan.stage_to_train()
 
     def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
         del peer_python
         sizes, views = plan.sizes, sorted(set(stage.training.views))
         data_dir = folder / "-".join(map(str, (*views, *dataclasses.astuple(sizes))))
-        if views == ["impression"]:
-            generated_impressions.prepare(data_dir, sizes)
-        else:
-            generated_data.prepare(data_dir, sizes, views)
+        generated.generator(views).prepare(data_dir, sizes, views)
         settings = {
             "system": plan.system,
             "stage": plan.stage,
@@ -80,21 +106,19 @@ def parse(ours: Plan, text: str) -> Entry:
       text: a name, then settings KEY=VALUE behind blanks.
 
     Raises:
-      ValueError: an unknown name or setting, or a value that is refused.
+      ValueError: an unknown name or setting, a value that is refused, or a peer that does other
+        work.
     """
-    name, *words = text.split()
-    if name not in _PARSERS:
-        raise ValueError(f"it takes one of {', '.join(NAMES)}.")
+    name, *words = text.split() or [""]
+    if name not in names():
+        raise ValueError(f"it takes one of {', '.join(names())}.")
     settings = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise ValueError(f"{word!r} is no setting KEY=VALUE.")
         settings[key] = value
-    contender = _PARSERS[name](ours, settings)
-    if settings:
-        raise ValueError(f"{name} has no setting {next(iter(settings))!r}.")
-    return contender
+    return _parse_tfcdr(ours, settings) if name == OURS else _parse_peer(ours, name, settings)
 
 
 def _parse_tfcdr(ours: Plan, settings: dict[str, str]) -> Entry:
@@ -104,129 +128,79 @@ def _parse_tfcdr(ours: Plan, settings: dict[str, str]) -> Entry:
         for key in list(settings)
         if key.startswith(prefix)
     }
-    names = [field.name for field in dataclasses.fields(DataSizes)]
-    of_sizes = {name: settings.pop(f"data.{name}") for name in names if f"data.{name}" in settings}
+    of_sizes = {
+        field.name: settings.pop(f"data.{field.name}")
+        for field in dataclasses.fields(DataSizes)
+        if f"data.{field.name}" in settings
+    }
     plan = dataclasses.replace(
         ours,
         config=_replaced(ours.config, of_config),
         sizes=_replaced(ours.sizes, of_sizes),
         jit_compile=_boolean(settings.pop("jit_compile", str(ours.jit_compile))),
     )
+    _refuse_others(OURS, settings)
     return tfcdr(plan)
 
 
-def _parse_release(ours: Plan, settings: dict[str, str]) -> Entry:
-    _check_nextitnet(ours, "release")
-    onednn = _boolean(settings.pop("onednn", "true"))
+def _parse_peer(ours: Plan, name: str, settings: dict[str, str]) -> Entry:
+    peer = _peer_at_work(ours, name)
+    chosen = {
+        key: _choice(key, settings.pop(key, values[0]), values)
+        for key, values in peer.settings.items()
+    }
+    _refuse_others(name, settings)
+    stage = ours.stage_to_train()
 
-    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
-        del folder, peer_python
-        told = {
-            "config": dataclasses.asdict(ours.config),
-            "items": ours.sizes.items,
-            "length": ours.sizes.length,
-        }
-        command = [sys.executable, "-m", "launchers.benchmarking.peers.nextitnet_release"]
-        # Where oneDNN is on by itself depends on the processor: only "off" is said.
-        return command, told, {} if onednn else {"TF_ENABLE_ONEDNN_OPTS": "0"}
-
-    return Entry(start)
-
-
-def _parse_recbole(ours: Plan, settings: dict[str, str]) -> Entry:
-    if (ours.system, ours.stage) == ("timirec", "pretrain"):
-        models = ("SASRec",)
-        told = {
-            "channels": ours.config.embedding_size,
-            "layers": 1,
-            "heads": 1,
-            "loss": "BPR",
-            "batch_size": ours.config.pretrain_batch_size,
-        }
-    else:
-        _check_nextitnet(ours, "recbole")
-        models = ("NextItNet", "SASRec")
-        told = {
-            "channels": ours.config.channels,
-            "dilations": ours.config.dilations,
-            "kernel_size": ours.config.kernel_size,
-            "layers": 2,
-            "heads": 2,
-            "loss": "CE",
-            "batch_size": ours.config.pretrain_batch_size,
-        }
-    told["model"] = settings.pop("model", models[0])
-    if told["model"] not in models:
-        raise ValueError(f"model must be one of {', '.join(models)}.")
-
-    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
+    def start(folder: Path, peer_python: str) -> tuple[list[str], Mapping, Mapping]:
         del folder
-        sizes = {"items": ours.sizes.items, "length": ours.sizes.length}
-        return _peer(peer_python, "recbole_sequential"), {**told, **sizes}, {}
+        sizes = generated.generator(stage.training.views).input_sizes(ours.sizes)
+        told = peer.invoke(stage, ours.config, sizes, chosen)
+        return _command(peer, peer_python), told.settings, told.environment
 
     return Entry(start)
 
 
-def _parse_pytorch(ours: Plan, settings: dict[str, str]) -> Entry:
-    del settings
-    if ours.system == "timirec" and ours.config.variant == "timirec":
-        return _timirec_in_pytorch(ours)
-    if (ours.system, ours.stage) == ("daa", "source") and ours.config.backbone in _DAA_IN_PYTORCH:
-        return _daa_in_pytorch(ours)
+def _all_peers() -> list[tuple[str, Peer]]:
+    """Returns all systems' peers beside the system's name."""
+    return [(name, peer) for name, system in SYSTEMS.items() for peer in system.benchmark.peers]
+
+
+def _peer_at_work(ours: Plan, name: str) -> Peer:
+    """Returns the one of that name that does the work.
+
+    Raises:
+      ValueError: none does; says which work peers of that name do.
+    """
+    for peer in SYSTEMS[ours.system].benchmark.peers:
+        if peer.name == name and peer.does_work_of(ours.stage, ours.config):
+            return peer
+    works = [peer.work(system) for system, peer in _all_peers() if peer.name == name]
     raise ValueError(
-        "pytorch does the work of --system=timirec --timirec.variant=timirec, and of --system=daa "
-        f"--stage=source --daa.backbone={' or '.join(_DAA_IN_PYTORCH)}."
+        f"{name} does not do the work of this system, stage and configuration; it does that of "
+        f"{', and of '.join(works)}."
     )
 
 
-def _timirec_in_pytorch(ours: Plan) -> Entry:
-    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
-        del folder
-        items, length = ours.sizes.items, ours.sizes.length
-        domains = 2 if ours.config.history_domains == "all" else 1
-        told = {
-            "stage": ours.stage,
-            "config": dataclasses.asdict(ours.config),
-            "rows": domains * items + 1,
-            "items": items,
-            "length": length,
-            "batch_size": getattr(ours.config, f"{ours.stage}_batch_size"),
-        }
-        return _peer(peer_python, "timirec_pytorch"), told, {}
-
-    return Entry(start)
+def _command(peer: Peer, peer_python: str) -> list[str]:
+    if peer.needs_tensorflow:
+        return [sys.executable, "-m", peer.program]
+    # A script: as a module, it would need what the packages around it import.
+    return [peer_python, importlib.util.find_spec(peer.program).origin]
 
 
-def _daa_in_pytorch(ours: Plan) -> Entry:
-    def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
-        del folder
-        told = {
-            "config": dataclasses.asdict(ours.config),
-            "field_sizes": FIELD_SIZES,
-            "numerical": len(COLUMNS.numerical),
-        }
-        return _peer(peer_python, "daa_pytorch"), told, {}
-
-    return Entry(start)
+def _choice(key: str, text: str, values: tuple[str, ...]) -> str:
+    """Returns the value that a text names in upper or lower case."""
+    chosen = {value.lower(): value for value in values}.get(text.lower())
+    if chosen is None:
+        raise ValueError(f"{key} must be one of {', '.join(values)}, not {text!r}.")
+    return chosen
 
 
-def _peer(python: str, module: str) -> list[str]:
-    """The command of a peer: a script, since the package around it imports TensorFlow."""
-    return [python, str(Path(__file__).with_name("peers") / f"{module}.py")]
-
-
-_PARSERS: dict[str, Callable[[Plan, dict[str, str]], Entry]] = {
-    OURS: _parse_tfcdr,
-    "release": _parse_release,
-    "recbole": _parse_recbole,
-    "pytorch": _parse_pytorch,
-}
-NAMES = tuple(_PARSERS)
-
-
-def _check_nextitnet(ours: Plan, name: str) -> None:
-    if (ours.system, ours.stage) != ("peterrec", "pretrain") or not ours.config.causal:
-        raise ValueError(f"{name} does not do the work of this system, stage and configuration.")
+def _refuse_others(name: str, settings: Mapping[str, str]) -> None:
+    """Refuses settings that nobody has taken out."""
+    if settings:
+        raise ValueError(f"{name} has no setting {next(iter(settings))!r}.")
 
 
 def _replaced(instance: Any, changes: Mapping[str, str]) -> Any:

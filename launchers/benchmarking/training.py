@@ -1,28 +1,28 @@
 """The contender "tfcdr": one stage of a system as `launchers/train.py` trains it.
 
-Parts: "step" (batches in memory) and its phases "forward" and "gradients" (forward and backward),
-"pipeline" (records to batches), "training" (records to updated weights), and the system's kernels.
-Where critics and a model alternate, "step" and "training" are of a batch, the mean of those between
-two updates of the model; the phases are then "critics" (losses and gradients, on every batch) and
-"gradients" (the model's, on every few of them).
+Parts: "step" (batches in memory) and its phases, in a plain step "forward" and "gradients" (forward
+and backward), "pipeline" (records to batches), "training" (records to updated weights), and the
+system's kernels. Where a step does some phases only behind every few batches, "step" and "training"
+are of a batch, the mean of those after which its work starts over. What phases and kernels there
+are, the system says (`tfcdr.benchmark`).
 """
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.prepared.dataset import PreparedData, open_prepared
-from launchers.benchmarking import kernels
-from launchers.benchmarking.generated_data import SOURCE
+from data_pipelines.prepared.dataset import open_prepared
+from launchers.benchmarking import generated, step_phases
 from launchers.benchmarking.matrix_products import count_flops
 from launchers.benchmarking.peers.child_process import Workload, serve
+from tfcdr.benchmark import MATRIX_PRODUCTS, Kernel, Phase
 from tfcdr.distribution.one_device import ONE_DEVICE
-from tfcdr.stage import Stage
+from tfcdr.runs.experiment import READ_LOSSES_EVERY
+from tfcdr.runs.step_log import StepLog
 from tfcdr.stage_model import Batch, StageModel
-from tfcdr.systems.daa.adaptation import AlternatingModel
 from tfcdr.systems.registry import SYSTEMS
 
 _BATCHES_IN_MEMORY = 16
@@ -46,14 +46,15 @@ def set_up(settings: dict[str, Any]) -> Workload:
     (stage,) = (stage for stage in system.stages(config) if stage.name == settings["stage"])
     tf.keras.utils.set_random_seed(0)
     model = system.build(stage.name, config, data, seed=0)
-    optimizer = system.optimizer(stage.name, config)
-    model.compile(optimizer=optimizer, jit_compile=settings["jit_compile"])
+    model.compile(system.optimizers(stage.name, config), jit_compile=settings["jit_compile"])
     model.build_optimizers()
     batches = stage.training.batches(data, "train", stage.batch_size, seed=0)
     in_memory = list(batches.take(_BATCHES_IN_MEMORY))
-    parts = _stage_parts(model, in_memory, batches)
-    of_system = kernels.KERNELS.get(settings["system"], kernels.no_kernels)(config, data, stage)
-    parts |= {name: kernel.run for name, kernel in of_system.items()}
+    phases = system.benchmark.phases(config, stage)
+    kernels = system.benchmark.kernels(config, data, stage)
+    parts = _stage_parts(model, phases, stage.batch_size, in_memory, batches)
+    parts |= {name: kernel.run for name, kernel in kernels.items()}
+    cycle = step_phases.cycle(phases)
     compile_seconds = _timed(parts["step"])
     for run in parts.values():
         run()
@@ -65,31 +66,39 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "batch_size": stage.batch_size,
             "parameters": int(sum(tf.size(weight) for weight in model.trainable_variables)),
             "compile_seconds": round(compile_seconds, 2),
-            "inputs": _inputs(stage, data),
-            "batches_per_update": _batches_per_update(model),
-            "kernel_flops": {name: kernel.flops for name, kernel in of_system.items()},
-            **_product_flops(settings["system"], model, in_memory[0]),
+            "inputs": generated.generator(stage.training.views).describe(data),
+            "batches_per_update": cycle,
+            "kernel_flops": {name: kernel.flops for name, kernel in kernels.items()},
+            **_product_flops(kernels, phases, model, in_memory[0]),
             "jit_compile": settings["jit_compile"],
             "tensorflow": tf.__version__,
             "devices": [device.device_type for device in tf.config.list_logical_devices()],
         },
-        cycles=dict.fromkeys(("step", "training"), _batches_per_update(model)),
+        cycles=dict.fromkeys(("step", "training"), cycle),
     )
 
 
 def _stage_parts(
-    model: StageModel, in_memory: list[Batch], batches: tf.data.Dataset
+    model: StageModel,
+    phases: Sequence[Phase],
+    batch_size: int,
+    in_memory: list[Batch],
+    batches: tf.data.Dataset,
 ) -> dict[str, Callable[[], None]]:
     step = ONE_DEVICE.make_step(model)
-    phases = {"forward": model.compute_losses, "gradients": model.loss_and_gradients}
-    if isinstance(model, AlternatingModel):
-        phases = {
-            "critics": model.critic_losses_and_gradients,
-            "gradients": model.loss_and_gradients,
-        }
     compiled = {
-        name: tf.function(phase, jit_compile=model.jit_compile) for name, phase in phases.items()
+        phase.name: tf.function(getattr(model, phase.method), jit_compile=model.jit_compile)
+        for phase in phases
     }
+
+    def train(batches: Iterator) -> Callable[[], None]:
+        # Reads its losses as a run does.
+        log = StepLog(batch_size, READ_LOSSES_EVERY)
+
+        def once() -> None:
+            log.add(step(next(batches)))
+
+        return once
 
     def apply(function: Callable, batches: Iterator) -> Callable[[], None]:
         def once() -> None:
@@ -104,31 +113,24 @@ def _stage_parts(
         return iter(batches.repeat())
 
     return {
-        "step": apply(step, memory()),
+        "step": train(memory()),
         **{name: apply(phase, memory()) for name, phase in compiled.items()},
         "pipeline": apply(lambda batch: None, records()),
-        "training": apply(step, records()),
+        "training": train(records()),
     }
 
 
-def _batches_per_update(model: StageModel) -> int:
-    return model.config.critic_steps if isinstance(model, AlternatingModel) else 1
-
-
-def _product_flops(system: str, model: StageModel, batch: Batch) -> dict[str, float]:
-    """Operations of the matrix products behind a batch's losses, gradients and critics."""
-    if system not in kernels.MATRIX_PRODUCTS_ALONE:
+def _product_flops(
+    kernels: Mapping[str, Kernel], phases: Sequence[Phase], model: StageModel, batch: Batch
+) -> dict[str, float]:
+    """Operations of the matrix products of a step where no others carry its arithmetic."""
+    if set(kernels) != {MATRIX_PRODUCTS}:
         return {}
-    flops = count_flops(model.loss_and_gradients, batch) / _batches_per_update(model)
-    if isinstance(model, AlternatingModel):
-        flops += count_flops(model.critic_losses_and_gradients, batch)
-    return {"product_flops": flops}
-
-
-def _inputs(stage: Stage, data: PreparedData) -> str:
-    if "impression" in stage.training.views:
-        return f"{len(data.field_sizes)} fields, {len(data.numerical_columns)} numerical columns"
-    return f"length {data.max_length}, {data.vocabulary(SOURCE).size:,} items"
+    flops = {
+        phase.name: count_flops(getattr(model, phase.method), batch)
+        for phase in step_phases.whole(phases)
+    }
+    return {"product_flops": step_phases.per_step(phases, flops)}
 
 
 def _timed(run: Callable[[], None]) -> float:

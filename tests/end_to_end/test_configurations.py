@@ -100,8 +100,9 @@ def test_pretraining_alone_ranks_the_source(train, small_data):
 
 def test_comparison_says_whether_the_transfer_helped(train):
     workdir, outcome = train("--compare_no_transfer", "--nojit_compile")
-    verdict = outcome.out.splitlines()[-1]
+    verdict, cold, warm = outcome.out.splitlines()[-3:]
     assert verdict.startswith("transfer ")
+    assert (cold.split(":")[0], warm.split(":")[0]) == ("  cold", "  warm")
     gain = metrics(workdir)["transfer"]
     baseline = metrics(workdir / "no_transfer")
     assert baseline["stages"].keys() == {"finetune"}
@@ -113,5 +114,5 @@ def test_comparison_says_whether_the_transfer_helped(train):
     before = launching.files(workdir)
     _, again = train("--compare_no_transfer", "--nojit_compile")
     assert again.out.count("this run is finished; nothing to do.") == 2
-    assert again.out.splitlines()[-1] == verdict
+    assert again.out.splitlines()[-3:] == [verdict, cold, warm]
     assert launching.files(workdir) == before

@@ -36,7 +36,8 @@ def train(root, *reader):
         where = (f"--data_dir={root / 'data'}", f"--workdir={workdir}", f"--seed={seed}")
         outcome = launching.call("train", *FLAGS, *reader, *where)
         assert outcome.status == 0, outcome.err
-        verdicts.append(outcome.out.splitlines()[-1])
+        [verdict] = [v for v in outcome.out.splitlines() if v.startswith("transfer ")]
+        verdicts.append(verdict)
         metrics = json.loads((workdir / "metrics.json").read_text())
         baseline = json.loads((workdir / "no_transfer" / "metrics.json").read_text())
         config = json.loads((workdir / "no_transfer" / "config.json").read_text())

@@ -37,21 +37,94 @@ class Recipe:
             raise ValueError(f"minutes must be positive. Received: {self.minutes}.")
 
 
+@dataclasses.dataclass(frozen=True)
+class Heated:
+    """What every appliance takes.
+
+    Attributes:
+      heat: how hot.
+      shelves: numbers of the shelves in use.
+    """
+
+    heat: float = 0.5
+    shelves: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Oven(Heated):
+    """An oven.
+
+    Attributes:
+      shelves: from below.
+      fan: whether air moves.
+    """
+
+    shelves: tuple[int, ...] = (2,)
+    fan: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Pan(Heated):
+    """A pan.
+
+    Attributes:
+      lid: what covers it.
+    """
+
+    lid: str = "glass"
+
+    def __post_init__(self):
+        if not self.lid:
+            raise ValueError("lid is empty.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fridge:
+    """A fridge.
+
+    Attributes:
+      frost: how cold.
+    """
+
+    frost: int = 5
+
+
+APPLIANCES = {"hot": {"oven": Oven, "pan": Pan}, "cold": {"fridge": Fridge}}
+
+
 @pytest.fixture
-def cook():
-    """Gives a function from command-line arguments to a Recipe, on flags of its own."""
-    values, define_auto = flags.FlagValues(), config_flags.ff.DEFINE_auto
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flags, "FLAGS", values)
-        bound = functools.partial(define_auto, flag_values=values)
-        patch.setattr(config_flags.ff, "DEFINE_auto", bound)
-        read = config_flags.define("recipe", Recipe)
+def own_flags(monkeypatch):
+    """Gives flags of the test's own, which all functions of `config_flags` then define and read."""
+    values = flags.FlagValues()
+    bound = functools.partial(config_flags.ff.DEFINE_auto, flag_values=values)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    monkeypatch.setattr(config_flags.ff, "DEFINE_auto", bound)
+    return values
+
+
+@pytest.fixture
+def cook(own_flags):
+    """Gives a function from command-line arguments to a Recipe."""
+    read = config_flags.define("recipe", Recipe)
 
     def parse(*arguments):
-        values(["program", *arguments])
+        own_flags(["program", *arguments])
         return read()
 
-    parse.flags = values
+    parse.flags = own_flags
+    return parse
+
+
+@pytest.fixture
+def choose(own_flags):
+    """Gives a function from an appliance and command-line arguments to its dataclass."""
+    chosen = config_flags.define_chosen("appliance", APPLIANCES)
+
+    def parse(appliance, *arguments):
+        own_flags(["program", *arguments])
+        return chosen(appliance)
+
+    parse.flags, parse.prefix = own_flags, chosen.prefix
     return parse
 
 
@@ -119,6 +192,88 @@ def test_undocumented_fields_are_refused():
 
     with pytest.raises(TypeError, match="Silent has undocumented fields: untold"):
         config_flags.field_documentation(Silent)
+
+
+def test_an_inherited_field_is_documented_where_it_is_defined_or_anew():
+    assert config_flags.field_documentation(Oven) == {
+        "heat": "how hot.",
+        "shelves": "from below.",
+        "fan": "whether air moves.",
+    }
+    assert config_flags.field_documentation(Pan)["shelves"] == "numbers of the shelves in use."
+
+
+@pytest.mark.parametrize(
+    ("appliance", "arguments", "expected"),
+    [
+        ("oven", [], Oven()),
+        ("pan", [], Pan()),
+        ("fridge", [], Fridge()),
+        ("oven", ["--hot.heat=2", "--nohot.fan"], Oven(heat=2.0, fan=False)),
+        ("oven", ["--hot.shelves="], Oven(shelves=())),
+        ("pan", ["--hot.shelves=1,3", "--hot.lid=steel"], Pan(shelves=(1, 3), lid="steel")),
+        # As the default of another appliance, and as its own.
+        ("pan", ["--hot.shelves=2", "--hot.heat=0.5"], Pan(shelves=(2,))),
+        ("fridge", ["--cold.frost=7"], Fridge(7)),
+    ],
+)
+def test_another_flag_chooses_the_dataclass(choose, appliance, arguments, expected):
+    assert choose(appliance, *arguments) == expected
+
+
+def test_prefixes_of_choices(choose):
+    assert [choose.prefix(name) for name in ("oven", "pan", "fridge")] == ["hot", "hot", "cold"]
+
+
+@pytest.mark.parametrize(
+    ("appliance", "argument", "flag"),
+    [
+        ("oven", "--hot.lid=steel", "hot.lid"),
+        ("oven", "--hot.lid=glass", "hot.lid"),  # though it is the pan's default
+        ("pan", "--nohot.fan", "hot.fan"),
+        ("pan", "--cold.frost=5", "cold.frost"),
+        ("fridge", "--hot.heat=1", "hot.heat"),
+    ],
+)
+def test_a_flag_of_another_choice_is_refused(choose, appliance, argument, flag):
+    with pytest.raises(program.FlagError) as caught:
+        choose(appliance, argument)
+    assert str(caught.value) == (
+        f"--{flag} has no meaning for --appliance={appliance}: leave it out."
+    )
+
+
+def test_a_value_that_the_chosen_dataclass_refuses_names_the_prefix(choose):
+    with pytest.raises(program.FlagError, match=r"--hot\.\*: lid is empty\."):
+        choose("pan", "--hot.lid=")
+
+
+def test_help_says_which_choice_takes_a_flag_and_with_which_default(choose):
+    helped = {name: choose.flags[name].help for name in choose.flags}
+    assert helped["hot.heat"] == "oven, pan: how hot."
+    assert helped["hot.fan"] == "oven: whether air moves."
+    assert helped["hot.shelves"] == (
+        "oven: from below. pan: numbers of the shelves in use. Default: 2 for oven; empty for pan."
+    )
+    assert helped["cold.frost"] == "how cold."  # No other takes flags of this prefix.
+    assert choose.flags["hot.heat"].default == 0.5
+    assert choose.flags["hot.shelves"].default is None
+    assert choose.flags["hot.shelves"].flag_type() == "comma-separated list of int"
+
+
+def test_a_field_of_two_types_is_no_flag(own_flags):
+    @dataclasses.dataclass(frozen=True)
+    class Kettle:
+        """A kettle.
+
+        Attributes:
+          heat: what heats it.
+        """
+
+        heat: str = "gas"
+
+    with pytest.raises(TypeError, match="field heat has another type for each of oven, kettle"):
+        config_flags.define_chosen("appliance", {"hot": {"oven": Oven, "kettle": Kettle}})
 
 
 PROGRAM = """

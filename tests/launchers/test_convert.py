@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from absl.testing import flagsaver
 
@@ -114,6 +116,104 @@ def test_training_prepares_a_missing_data_set_once(log, tmp_path):
     parse(*arguments, "--examples.max_length=5")
     with pytest.raises(DataError, match=r"--examples\.max_length=4, but the flags now say 5"):
         data_flags.open_or_build(folder, ["transfer"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "error", "message"),
+    [
+        (
+            "--read.category_separator=;",
+            DataError,
+            r"prepared with --read\.category_separator=\|, but the flags now say ;",
+        ),
+        ("--reader=movielens", DataError, "--reader=csv, but the flags now say movielens"),
+        ("--split.seed=1", DataError, r"--split\.seed=0, but the flags now say 1"),
+        ("--read.padding=0", program.FlagError, r"--read\.padding has no meaning for --reader=csv"),
+        (
+            "--impression_split.seed=1",
+            program.FlagError,
+            r"--impression_split\.seed has no meaning without --view=impression",
+        ),
+    ],
+)
+@flagsaver.flagsaver()
+def test_a_data_set_of_other_flags_is_refused(log, tmp_path, argument, error, message):
+    arguments = ["--reader=csv", f"--input={log}", "--split.target=toys"]
+    folder = tmp_path / "data"
+    try:
+        parse(*arguments)
+        data_flags.build_data(folder, ["transfer"], progress=False)
+        parse(*arguments, argument)
+        with pytest.raises(error, match=message):
+            data_flags.open_or_build(folder, ["transfer"])
+    finally:
+        data_flags.flags.FLAGS.unparse_flags()
+
+
+# The options of all readers at their defaults, as data sets held them before readers had their own.
+OLD_READ = {
+    **{f"{name}_column": name for name in ("timestamp", "rating", "category", "domain", "part")},
+    "user_column": "user_id",
+    "item_column": "item_id",
+    "category_separator": "|",
+    "separator": "",
+    "domains": [],
+    "domain_by": "",
+    "item_ranges": [],
+    "padding": "",
+    "shared_users_below": 0,
+    "lines_start_with_user": True,
+    "max_bad_lines": 0,
+}
+PAIRS = "".join(f"{user} {(user * 3 + k) % 11}\n" for user in range(12) for k in range(5))
+PETERREC = "".join(f"0,{k % 7 + 1},{k % 5 + 1},,{k % 3 + 1},{k % 4 + 4}\n" for k in range(12))
+
+
+@pytest.mark.parametrize(
+    ("reader", "prefix", "text", "read", "flags", "refused"),
+    [
+        ("csv", "", CSV, {}, [], "--read.domain_by=item_range"),
+        # Empty said something here: it is no stand-in for the default.
+        (
+            "csv",
+            "",
+            CSV,
+            {"timestamp_column": ""},
+            ["--read.timestamp_column="],
+            "--read.timestamp_column=timestamp",
+        ),
+        ("pairs", "toys=", PAIRS, {}, [], "--read.shared_users_below=3"),
+        ("sequences", "toys=", PAIRS, {}, [], "--read.padding=0"),
+        ("peterrec", "", PETERREC, {}, [], "--read.padding=1"),
+        (
+            "peterrec",
+            "",
+            PETERREC,
+            {"domains": ["books", "toys"], "padding": "1"},
+            ["--read.domains=books,toys", "--read.padding=1"],
+            "--read.padding=0",
+        ),
+    ],
+)
+@flagsaver.flagsaver()
+def test_a_data_set_of_an_older_version_is_opened(
+    tmp_path, reader, prefix, text, read, flags, refused
+):
+    path, folder = tmp_path / "log.csv", tmp_path / "data"
+    path.write_text(text)
+    arguments = [f"--reader={reader}", f"--input={prefix}{path}", *flags]
+    try:
+        parse(*arguments)
+        built = data_flags.build_data(folder, ["next_item"], progress=False)
+        built["options"].update(read={**OLD_READ, **read}, synthetic={"users": 4000})
+        (folder / "prepared.json").write_text(json.dumps(built))
+        opened = data_flags.open_or_build(folder, ["next_item"], progress=False)
+        assert opened.fingerprint == built["fingerprint"]
+        parse(*arguments, refused)
+        with pytest.raises(DataError, match=rf"prepared with {refused.partition('=')[0]}="):
+            data_flags.open_or_build(folder, ["next_item"])
+    finally:
+        data_flags.flags.FLAGS.unparse_flags()
 
 
 @flagsaver.flagsaver()

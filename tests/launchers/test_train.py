@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 
 from data_pipelines.prepared.item_titles import TitleOptions
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers import READERS
 from data_pipelines.readers.synthetic import SyntheticOptions
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views.view import ExampleOptions
@@ -18,7 +18,6 @@ from tfcdr.runs.experiment import Experiment
 from tfcdr.systems.registry import SYSTEMS
 
 GROUPS = {
-    "read": ReadOptions,
     "split": SplitOptions,
     "synthetic": SyntheticOptions,
     "examples": ExampleOptions,
@@ -26,6 +25,7 @@ GROUPS = {
     "titles": TitleOptions,
     **{name: system.config_class for name, system in SYSTEMS.items()},
 }
+FILE_READERS = {name: of.options for name, of in READERS.items() if name != "synthetic"}
 ROWS = [
     f"u{user},{domain[0]}{(user * 3 + k) % 11},{domain},{10 * k + (domain == 'toys')},4\n"
     for user in range(12)
@@ -209,13 +209,27 @@ def test_every_field_is_documented_in_the_help():
             assert len(texts[field.name]) > 10, name
 
 
+@pytest.mark.parametrize("reader", FILE_READERS)
+def test_every_field_of_a_reader_is_documented_in_the_help(reader):
+    helped = flags.FLAGS.get_help()
+    for field, text in config_flags.field_documentation(FILE_READERS[reader]).items():
+        name = f"read.{field}"
+        assert f"--{name}" in helped or f"--[no]{name}" in helped
+        # "csv, sequences: ...", the readers that mean the same by it.
+        readers, _, _ = flags.FLAGS[name].help.partition(f": {text}")
+        assert reader in readers.rpartition(". ")[2].split(", "), name
+        assert len(text) > 10, name
+
+
 @pytest.mark.parametrize("launcher", ["train", "convert", "evaluate", "export"])
 def test_helpfull_of_the_script(launcher):
     outcome = launching.forked(launcher, "--helpfull")
     text = " ".join(outcome.out.split())
-    groups = {"train": GROUPS, "convert": ("read", "split", "synthetic", "examples")}
-    for prefix in groups.get(launcher, ()):
-        for name, documentation in config_flags.field_documentation(GROUPS[prefix]).items():
+    groups = {"train": GROUPS, "convert": ("split", "synthetic", "examples")}
+    documented = [(prefix, GROUPS[prefix]) for prefix in groups.get(launcher, ())]
+    documented += [("read", of) for of in FILE_READERS.values() if launcher in groups]
+    for prefix, config_class in documented:
+        for name, documentation in config_flags.field_documentation(config_class).items():
             assert f"{prefix}.{name}" in text
             # absl breaks lines, also at hyphens.
             assert documentation[:30].replace(" ", "") in text.replace(" ", ""), name

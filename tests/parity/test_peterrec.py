@@ -51,7 +51,7 @@ def expected_keys(case, kind):
 
 
 def tolerance(key, case, settings):
-    """Absolute tolerance of an entry: section 12 of the specification."""
+    """Absolute tolerance of an entry: PeterRec SPEC section 12."""
     expected = case[key]
     learning_rate = settings.get("learning_rate", 0.0)
     prefix, _, name = key.partition("/")

@@ -19,7 +19,7 @@ def load(path):
 
 
 def tolerance(key, expected):
-    """Absolute tolerance of an entry: section 12 of the specification."""
+    """Absolute tolerance of an entry: TiMiRec SPEC section 12."""
     if key.startswith("after/"):
         return 2e-5
     floor = 1e-6 if key.startswith("grad/") else 1e-12

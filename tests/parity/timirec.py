@@ -245,7 +245,7 @@ def _replay_early_stop(case: Case, settings: dict, jit_compile: bool) -> Outputs
 
 
 def _released_stop(curve: np.ndarray, patience: int) -> int:
-    """The epoch, from 1, after which the release stops training, or -1: SPEC section 7."""
+    """The epoch, from 1, after which the release stops training, or -1: TiMiRec SPEC section 7."""
     for epoch in range(1, len(curve) + 1):
         seen = curve[:epoch]
         falls = epoch > _EPOCHS_WITHOUT_GAIN and np.all(np.diff(seen[-patience:]) <= 0)

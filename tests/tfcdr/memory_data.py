@@ -28,7 +28,8 @@ class MemoryData:
     """Histories of `users` users that climb from item to item; every split holds the same.
 
     The target item follows from the last source item. A batch depends only on (seed, epoch), as
-    with records. `requests` lists every reading.
+    with records. `requests` lists every reading. A test of a system with a view of its own derives
+    a class with a method of that name.
     """
 
     fingerprint = "in memory"
@@ -69,12 +70,7 @@ class MemoryData:
             if shuffled and split == "train"
             else np.arange(self._users)
         )
-        columns = {
-            "next_item": self._next_item,
-            "masked_item": self._masked_item,
-            "transfer": self._transfer,
-            "leave_one_out": self._leave_one_out,
-        }[view](split, random, options)
+        columns = getattr(self, f"_{view}")(split, random, options)
         columns["user"] = np.arange(1, self._users + 1)
         columns["example_weight"] = np.ones(self._users, np.float32)
         missing = -self._users % batch_size

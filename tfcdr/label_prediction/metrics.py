@@ -67,7 +67,7 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def chunked(
     labels: np.ndarray, probabilities: np.ndarray, chunk_rows: int
 ) -> dict[str, np.ndarray]:
-    """Returns AUC and log loss of consecutive chunks (SPEC section 9).
+    """Returns AUC and log loss of consecutive chunks (DAA SPEC section 9).
 
     The release reports the chunks' unweighted mean, in which a short last chunk counts like the
     others and one chunk without a positive leaves nothing defined.

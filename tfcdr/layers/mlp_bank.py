@@ -122,7 +122,7 @@ class BatchNorm(tf.keras.layers.Layer):
 
 
 class MlpBank(tf.keras.layers.Layer):
-    """Multi-layer perceptrons: per width affine map, batch norm, relu, dropout (SPEC section 1).
+    """Perceptrons: per width affine map, batch norm, relu, dropout (DAA SPEC section 1).
 
     Input [batch, in], which all read, or [batch, count, in]. Output [batch, count, last width],
     or logits [batch, count] with an output unit.

@@ -86,9 +86,8 @@ class Experiment:
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
             self._distribution.check_stage(stage)
-            feeds = [feed for step in stage.periodic_steps for feed in step.feeds.values()]
             requests = [(stage.training, stage.batch_size)]
-            requests += [(feed.request, feed.batch_size) for feed in feeds]
+            requests += [(feed.request, feed.batch_size) for feed in stage.feeds]
             for request, batch_size in requests:
                 request.batches(self._data, "train", batch_size, self._seed)
             self._evaluator.check_data(stage, "validation")

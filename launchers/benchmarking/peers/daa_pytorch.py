@@ -7,7 +7,7 @@ penalty, on batches in memory. Needs PyTorch, in this or in another environment 
 import itertools
 from typing import Any
 
-# Started as a script, because the package around it imports TensorFlow.
+# Runs as a script, because the packages around it import TensorFlow.
 from child_process import Workload, serve
 from pytorch_step import import_torch, step_workload
 
@@ -42,7 +42,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
         return nn.Sequential(*layers, *([nn.Linear(inputs, 1)] if has_output else []))
 
     class Network(nn.Module):
-        """SPEC sections 1 and 2."""
+        """DAA SPEC sections 1 and 2."""
 
         def __init__(self) -> None:
             super().__init__()

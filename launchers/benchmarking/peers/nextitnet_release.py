@@ -19,7 +19,7 @@ _EPSILON = 1e-8
 
 
 class ReleasedNextItNet(tf.Module):
-    """NextItNet's weights and forward pass (SPEC sections 2 and 3)."""
+    """NextItNet's weights and forward pass (PeterRec SPEC sections 1, 2 and 3)."""
 
     def __init__(self, config: PeterRecConfig, items: int) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ import logging
 import types
 from typing import Any
 
-# Started as a script, because the package around it imports TensorFlow.
+# Runs as a script, because the packages around it import TensorFlow.
 from child_process import Refusal, Workload, serve
 from pytorch_step import step_workload
 

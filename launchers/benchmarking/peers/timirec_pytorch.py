@@ -7,7 +7,7 @@ penalty, on batches in memory. Needs PyTorch, in this or in another environment 
 import itertools
 from typing import Any
 
-# Started as a script, because the package around it imports TensorFlow.
+# Runs as a script, because the packages around it import TensorFlow.
 from child_process import Workload, serve
 from pytorch_step import import_torch, step_workload
 
@@ -31,7 +31,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
     size, batch = config["embedding_size"], settings["batch_size"]
 
     class InterestExtractor(nn.Module):
-        """SPEC section 2."""
+        """TiMiRec SPEC section 2."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -60,7 +60,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             return scores.softmax(1).transpose(1, 2) @ items
 
     class InterestPredictor(nn.Module):
-        """SPEC section 3."""
+        """TiMiRec SPEC section 3."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -21,7 +21,7 @@ ROWS = [
 
 
 def test_histories_are_sorted_coded_and_complete():
-    coded = user_histories.code(split_log(ROWS))
+    coded = user_histories.number(split_log(ROWS))
     assert coded.users == ("ann", "bea")
     ann, bea = coded.histories
     assert (ann.user, bea.user) == (1, 2)
@@ -41,19 +41,19 @@ def test_histories_are_sorted_coded_and_complete():
 
 def test_one_source_domain_keeps_its_item_ids():
     rows = [row for row in ROWS if row[2] != "films"]
-    coded = user_histories.code(split_log(rows, domains=("books", "toys")))
+    coded = user_histories.number(split_log(rows, domains=("books", "toys")))
     assert coded.vocabularies["source"].tokens == ("i1", "i2")
 
 
 def test_incomparable_times_hold_nothing_back():
-    coded = user_histories.code(split_log(ROWS, comparable_times=False))
+    coded = user_histories.number(split_log(ROWS, comparable_times=False))
     assert coded.histories[0].held_out_from == NEVER
     assert coded.vocabularies["source"].counts.sum() == 4
 
 
 def test_no_target_gives_no_target_space():
     rows = [row for row in ROWS if row[2] != "toys"]
-    coded = user_histories.code(split_log(rows, target="", domains=("books", "films")))
+    coded = user_histories.number(split_log(rows, target="", domains=("books", "films")))
     assert list(coded.vocabularies) == ["source"]
 
 
@@ -61,13 +61,13 @@ def test_scattered_users_are_refused():
     log = split_log(ROWS)
     scattered = log.interactions.iloc[[0, 6, 1, 2, 3, 4, 5]]
     with pytest.raises(ValueError, match="sorted by user"):
-        user_histories.code(dataclasses.replace(log, interactions=scattered))
+        user_histories.number(dataclasses.replace(log, interactions=scattered))
 
 
 @settings(max_examples=40, deadline=None)
 @given(split_logs())
 def test_decoding_gives_the_log_back(log):
-    coded = user_histories.code(log)
+    coded = user_histories.number(log)
     tokens = {space: v.tokens for space, v in coded.vocabularies.items()}
     decoded = []
     for history in coded.histories:
@@ -85,7 +85,7 @@ def test_decoding_gives_the_log_back(log):
 
 def test_digest_tells_logs_apart():
     def digest(rows):
-        return user_histories.code(split_log(rows)).histories.digest()
+        return user_histories.number(split_log(rows)).histories.digest()
 
     assert digest(ROWS) == digest([*ROWS[1:], ROWS[0]])
     later = [*ROWS[:-1], ("ann", "i4", "toys", 10, "test")]

@@ -10,7 +10,8 @@ from data_pipelines import distributed, readers
 from data_pipelines.distributed import pieces, reading
 from data_pipelines.errors import DataError
 from data_pipelines.prepared import build, dataset
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.delimited import CsvOptions
+from data_pipelines.readers.rechorus import ReChorusOptions
 from data_pipelines.readers.synthetic import SyntheticOptions
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
@@ -44,7 +45,7 @@ def log_lines(part=False):
 
 
 def convert(engine, data_dir, reader, inputs, read, split, views, examples=EXAMPLES, **more):
-    source = (reader, inputs, read, more.pop("synthetic", SyntheticOptions()))
+    source = (reader, inputs, read)
     if engine == "beam":
         convert = distributed.load_conversion().convert
         return convert(*source, split, views, data_dir, examples, **more)
@@ -94,7 +95,7 @@ def test_every_view_of_a_csv_log_with_bad_lines(tmp_path):
     path.write_text("\n".join(lines) + "\n")
     split = SplitOptions(target="toys", cold_share=0.3, source_validation_share=0.2)
     beam = both(
-        tmp_path, "csv", [str(path)], ReadOptions(max_bad_lines=2), split, list(VIEWS), num_shards=3
+        tmp_path, "csv", [str(path)], CsvOptions(max_bad_lines=2), split, list(VIEWS), num_shards=3
     )
     assert beam.metadata["dropped"]["bad lines"] == 2
     # What was written is read: every shard is where the metadata says.
@@ -122,7 +123,7 @@ def test_a_ratio_split_of_the_k_core_of_files_without_times(tmp_path):
         tmp_path,
         "csv",
         inputs,
-        ReadOptions(domain_by="file", timestamp_column=""),
+        CsvOptions(domain_by="file", timestamp_column=""),
         split,
         ["transfer"],
         ExampleOptions(source_history="all"),
@@ -134,7 +135,7 @@ def test_a_given_split(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("\n".join(log_lines(part=True)) + "\n")
     split = SplitOptions(target="toys", kind="given", source_test_share=0.2)
-    both(tmp_path, "csv", [str(path)], ReadOptions(), split, ["next_item"])
+    both(tmp_path, "csv", [str(path)], CsvOptions(), split, ["next_item"])
 
 
 def test_a_given_split_with_negatives(tmp_path):
@@ -154,15 +155,14 @@ def test_a_given_split_with_negatives(tmp_path):
     for part, of_part in lines.items():
         (folder / f"{part}.csv").write_text("\n".join(of_part) + "\n")
     split = SplitOptions(target="shop", kind="given")
-    both(tmp_path, "rechorus", [f"shop={folder}"], ReadOptions(), split, ["leave_one_out"])
+    both(tmp_path, "rechorus", [f"shop={folder}"], ReChorusOptions(), split, ["leave_one_out"])
     found = records(tmp_path / "beam", "leave_one_out", "test")
     assert {len(record["negatives"]) for record in found} == {3}
 
 
 def test_whole_users_of_a_log_that_the_launching_machine_reads(tmp_path):
     split = SplitOptions(target="target", kind="user", validation_share=0.2, test_share=0.2)
-    synthetic = SyntheticOptions(users=60)
-    both(tmp_path, "synthetic", [], ReadOptions(), split, ["transfer"], synthetic=synthetic)
+    both(tmp_path, "synthetic", [], SyntheticOptions(users=60), split, ["transfer"])
 
 
 def test_a_log_without_target_through_a_temp_location(tmp_path):
@@ -174,7 +174,7 @@ def test_a_log_without_target_through_a_temp_location(tmp_path):
         tmp_path,
         "csv",
         [str(path)],
-        ReadOptions(),
+        CsvOptions(),
         SplitOptions(),
         ["next_item"],
         beam_options=[f"--temp_location={elsewhere}"],
@@ -208,7 +208,7 @@ def test_a_bad_line_is_named_as_the_local_engine_does(tmp_path, bad, message):
     lines = log_lines()
     lines[400] = bad
     path.write_bytes("\n".join(lines).encode("latin-1"))
-    local, beam = beam_error(tmp_path, [str(path)], ReadOptions())
+    local, beam = beam_error(tmp_path, [str(path)], CsvOptions())
     assert local == beam
     assert f"{path}, {message}" in beam
 
@@ -222,7 +222,7 @@ def test_mistakes_about_the_whole_log_are_those_of_the_local_engine(tmp_path):
         (SplitOptions(target=""), ["transfer"]),
         (SplitOptions(target="toys", min_user_interactions=50), ["next_item"]),
     ):
-        local, beam = beam_error(tmp_path, [str(path)], ReadOptions(), split, views)
+        local, beam = beam_error(tmp_path, [str(path)], CsvOptions(), split, views)
         assert local == beam
 
 
@@ -231,7 +231,7 @@ def test_contradicting_given_parts_are_found_on_a_worker(tmp_path):
     lines = log_lines(part=True)
     path.write_text("\n".join([*lines, "u3,i1,books,7,test", "u3,i1,films,7,train"]) + "\n")
     split = SplitOptions(target="toys", kind="given")
-    local, beam = beam_error(tmp_path, [str(path)], ReadOptions(), split)
+    local, beam = beam_error(tmp_path, [str(path)], CsvOptions(), split)
     assert local == beam
     assert "user_id 'u3' has source interactions in several parts" in beam
 
@@ -241,7 +241,7 @@ def test_an_existing_data_set_stays_when_the_conversion_fails(tmp_path, monkeypa
     path.write_text("\n".join(log_lines()) + "\n")
     data = tmp_path / "data"
     split = SplitOptions(target="toys")
-    convert("local", data, "csv", [str(path)], ReadOptions(), split, ["next_item"])
+    convert("local", data, "csv", [str(path)], CsvOptions(), split, ["next_item"])
     before = sorted(str(file) for file in tmp_path.rglob("*"))
 
     class Breaking(type(VIEWS["transfer"])):
@@ -252,7 +252,7 @@ def test_an_existing_data_set_stays_when_the_conversion_fails(tmp_path, monkeypa
                 yield example
 
     monkeypatch.setitem(VIEWS, "transfer", Breaking())
-    arguments = ("csv", [str(path)], ReadOptions(), split, ["transfer"])
+    arguments = ("csv", [str(path)], CsvOptions(), split, ["transfer"])
     with pytest.raises(DataError, match="exists; use --overwrite"):
         convert("beam", data, *arguments)
     with pytest.raises((OSError, DataError, RuntimeError), match="No space left"):
@@ -268,7 +268,7 @@ def test_a_worker_in_a_process_of_its_own(tmp_path):
         tmp_path,
         "csv",
         [str(path)],
-        ReadOptions(),
+        CsvOptions(),
         SplitOptions(target="toys"),
         ["next_item"],
         beam_options=["--direct_running_mode=multi_processing", "--direct_num_workers=1"],

@@ -14,8 +14,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from data_pipelines import readers
 from data_pipelines.distributed import pieces
 from data_pipelines.errors import DataError
-from data_pipelines.readers.delimited import domain_names, table_formats
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.delimited import CsvOptions, domain_names, table_formats
 
 ROWS = [
     (f"u{k % 7}", f"{'bt'[k % 2]}{k % 11}", ("books", "toys")[k % 2], 100 + k, k % 5 + 0.5)
@@ -35,7 +34,7 @@ def read_in_pieces(inputs, options):
     """All rows by their place, and the facts in order; the pieces come in any order."""
     formats = table_formats(inputs, options)
     opened = [pieces.open_source(table, number) for number, table in enumerate(formats)]
-    in_column = formats[0].domain_by == "column" and not options.domains
+    in_column = options.domain_by == "column" and not options.domains
     names = () if in_column else domain_names(formats, ())
     blocks = [
         block
@@ -67,7 +66,7 @@ def check_same(inputs, options):
 def test_text_is_cut_at_line_ends(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(TEXT)
-    facts = check_same([str(path)], ReadOptions())
+    facts = check_same([str(path)], CsvOptions())
     assert len(facts) > 10
     assert sum(fact["lines"] for fact in facts) == len(ROWS)
 
@@ -77,14 +76,14 @@ def test_wherever_the_cuts_fall(tmp_path, monkeypatch, size):
     monkeypatch.setattr(pieces, "_PIECE_BYTES", size)
     path = tmp_path / "log.csv"
     path.write_text(TEXT.removesuffix("\n"))
-    check_same([str(path)], ReadOptions())
+    check_same([str(path)], CsvOptions())
 
 
 @pytest.mark.parametrize("text", ["\n" + TEXT, "\ufeff" + TEXT, TEXT.replace("\n", "\r\n")])
 def test_line_ends_blank_lines_and_byte_order_marks(tmp_path, text):
     path = tmp_path / "log.csv"
     path.write_bytes((text + "\n\n").encode())
-    check_same([str(path)], ReadOptions())
+    check_same([str(path)], CsvOptions())
 
 
 def test_quoted_fields(tmp_path):
@@ -92,7 +91,7 @@ def test_quoted_fields(tmp_path):
     lines = [line.replace(",", "\t") for line in LINES]
     lines[5] = '"u ""x"", y"\tb1\tbooks\t7\t1'
     path.write_text("\n".join(lines) + "\n")
-    check_same([str(path)], ReadOptions())
+    check_same([str(path)], CsvOptions())
 
 
 def zstandard(content):
@@ -105,7 +104,7 @@ def zstandard(content):
 def test_compressed_text_comes_block_by_block(tmp_path, suffix, pack):
     path = tmp_path / f"log.csv.{suffix}"
     path.write_bytes(pack(TEXT.encode()))
-    assert len(check_same([str(path)], ReadOptions())) > 5
+    assert len(check_same([str(path)], CsvOptions())) > 5
 
 
 def test_parquet_is_cut_at_row_groups(tmp_path):
@@ -113,7 +112,7 @@ def test_parquet_is_cut_at_row_groups(tmp_path):
     table = pd.DataFrame(ROWS, columns=HEADER.split(","))
     table["domain"] = table["domain"].astype("category")
     pq.write_table(pa.Table.from_pandas(table), path, row_group_size=7)
-    assert len(check_same([str(path)], ReadOptions())) == 9
+    assert len(check_same([str(path)], CsvOptions())) == 9
 
 
 def test_several_files_without_times_by_file_and_part(tmp_path):
@@ -122,7 +121,7 @@ def test_several_files_without_times_by_file_and_part(tmp_path):
         path = tmp_path / f"{part}.csv"
         path.write_text("\n".join(["user_id,item_id", *(f"u{i},i{k}{i}" for i in range(40))]))
         inputs.append(f"books={path}@{part}")
-    check_same(inputs, ReadOptions(domain_by="file", timestamp_column=""))
+    check_same(inputs, CsvOptions(domain_by="file", timestamp_column=""))
 
 
 def test_domains_by_item_range_and_category(tmp_path):
@@ -131,16 +130,14 @@ def test_domains_by_item_range_and_category(tmp_path):
     lines += [f"u{k % 5},{k},{k},{'Toys|Games' if k % 3 else 'Rest'}" for k in range(50)]
     path.write_text("\n".join(lines) + "\n")
     ranges = ("A:0:19", "B:20:44")
-    check_same(
-        [str(path)], ReadOptions(domain_by="item_range", item_ranges=ranges, max_bad_lines=5)
-    )
-    check_same([str(path)], ReadOptions(domain_by="category", domains=("Games", "Toys")))
+    check_same([str(path)], CsvOptions(domain_by="item_range", item_ranges=ranges, max_bad_lines=5))
+    check_same([str(path)], CsvOptions(domain_by="category", domains=("Games", "Toys")))
 
 
 def test_a_line_break_in_quotes_is_refused_with_its_line(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(TEXT + '"u\n1",b1,books,7,1\n')
-    _, facts = read_in_pieces([str(path)], ReadOptions())
+    _, facts = read_in_pieces([str(path)], CsvOptions())
     fatal = [fact["fatal"] for fact in facts if fact["fatal"]]
     assert "a quoted field with a line break" in fatal[0]
     assert "--engine=local" in fatal[0]
@@ -159,7 +156,7 @@ def test_what_the_beginning_of_a_file_tells(tmp_path, content, message):
     if content is not None:
         path.write_text(content)
     with pytest.raises(DataError, match=message):
-        read_in_pieces([str(path)], ReadOptions())
+        read_in_pieces([str(path)], CsvOptions())
 
 
 class Shelf(LocalFileSystem):
@@ -187,12 +184,12 @@ def test_urls_are_opened_by_beam(tmp_path, monkeypatch):
     table = pd.DataFrame(ROWS, columns=HEADER.split(","))
     pq.write_table(pa.Table.from_pandas(table), tmp_path / "log.parquet", row_group_size=7)
     (tmp_path / "log.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
-    expected = readers.read("csv", [str(tmp_path / "log.csv")], ReadOptions()).interactions
+    expected = readers.read("csv", [str(tmp_path / "log.csv")], CsvOptions()).interactions
     for name in ("log.csv", "log.csv.gz", "log.parquet"):
-        rows, _ = read_in_pieces([f"shelf://{name}"], ReadOptions())
+        rows, _ = read_in_pieces([f"shelf://{name}"], CsvOptions())
         pd.testing.assert_frame_equal(rows.reset_index(drop=True), expected, check_dtype=False)
     with pytest.raises(DataError, match=r"shelf://none\.csv"):
-        read_in_pieces(["shelf://none.csv"], ReadOptions())
+        read_in_pieces(["shelf://none.csv"], CsvOptions())
 
 
 def test_places_rise_with_the_input():

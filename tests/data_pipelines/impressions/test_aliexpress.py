@@ -6,7 +6,8 @@ import pytest
 
 from data_pipelines import impressions
 from data_pipelines.errors import DataError
-from data_pipelines.impressions import ImpressionReadOptions, aliexpress, synthetic_archives
+from data_pipelines.impressions import aliexpress, synthetic_archives
+from data_pipelines.impressions.aliexpress import AliExpressOptions
 from data_pipelines.impressions.synthetic import FIELD_SIZES, SyntheticImpressionOptions
 from tests.data_pipelines.impressions.raw_files import (
     default_files,
@@ -18,7 +19,7 @@ from tests.data_pipelines.impressions.raw_files import (
 
 
 def read(path, **options):
-    return impressions.read("aliexpress", [f"NL={path}"], ImpressionReadOptions(**options))
+    return impressions.read("aliexpress", [f"NL={path}"], AliExpressOptions(**options))
 
 
 def test_columns_are_in_the_published_order(tmp_path):
@@ -184,13 +185,16 @@ def test_damaged_archives_are_named(tmp_path):
         (["NL=nowhere.zip"], {}, "nowhere.zip: no such file"),
         (["NL=a.zip@train"], {}, "an archive has both parts; leave the part out"),
         (["NL=a.zip"], {"field_sizes": (3, 4)}, "field_sizes has 2 numbers, the data 16"),
-        (["NL=a.zip"], {"separator": ";"}, "--impression_read.separator has no meaning"),
-        (["NL=a.zip"], {"click_column": "c"}, "--impression_read.click_column has no meaning"),
     ],
 )
 def test_flags_that_do_not_fit(tmp_path, monkeypatch, inputs, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.zip").touch()
     with pytest.raises(DataError) as error:
-        impressions.read("aliexpress", inputs, ImpressionReadOptions(**options))
+        impressions.read("aliexpress", inputs, AliExpressOptions(**options))
     assert message in str(error.value)
+
+
+def test_options_out_of_range():
+    with pytest.raises(DataError, match=r"max_unpacked_gb is 0\.0: it must be positive"):
+        AliExpressOptions(max_unpacked_gb=0.0)

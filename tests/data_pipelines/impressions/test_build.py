@@ -5,13 +5,10 @@ import pytest
 
 from data_pipelines import impressions
 from data_pipelines.errors import DataError
-from data_pipelines.impressions import (
-    ImpressionSplitOptions,
-    SyntheticImpressionOptions,
-    build,
-    draws,
-)
+from data_pipelines.impressions import build, draws
 from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
+from data_pipelines.impressions.options import ImpressionSplitOptions
+from data_pipelines.impressions.synthetic import SyntheticImpressionOptions
 from data_pipelines.logs import BadLines
 from data_pipelines.prepared import dataset
 from data_pipelines.views import block_batches, impression
@@ -22,7 +19,7 @@ SPLIT = ImpressionSplitOptions("target", 0.5, 0.25)
 
 
 def demo_log():
-    return impressions.read("synthetic", synthetic=DEMO)
+    return impressions.read("synthetic", options=DEMO)
 
 
 @pytest.fixture(scope="module")

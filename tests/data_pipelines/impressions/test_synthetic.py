@@ -3,19 +3,21 @@ import pytest
 
 from data_pipelines import impressions
 from data_pipelines.errors import DataError
-from data_pipelines.impressions import SyntheticImpressionOptions, synthetic_archives
-from data_pipelines.impressions.synthetic import FIELD_SIZES, raw_blocks
+from data_pipelines.impressions import synthetic_archives
+from data_pipelines.impressions.aliexpress import AliExpressOptions
+from data_pipelines.impressions.synthetic import FIELD_SIZES, SyntheticImpressionOptions, raw_blocks
+from data_pipelines.impressions.tables import ImpressionCsvOptions
 from tests.data_pipelines.impressions.raw_files import rows_by_part
 
 SMALL = SyntheticImpressionOptions(source_pages=900, target_pages=700, test_pages=100)
 
 
 def draw(options, folder):
-    return rows_by_part(impressions.read("synthetic", synthetic=options), folder)
+    return rows_by_part(impressions.read("synthetic", options=options), folder)
 
 
 def test_archives_hold_what_the_reader_draws(tmp_path):
-    drawn = impressions.read("synthetic", synthetic=SMALL)
+    drawn = impressions.read("synthetic", options=SMALL)
     expected = rows_by_part(drawn, tmp_path / "drawn")
     for country in ("source", "target"):
         path = tmp_path / f"{country}.zip"
@@ -99,14 +101,41 @@ def test_options_out_of_range(options, message):
 
 
 @pytest.mark.parametrize(
-    ("reader", "inputs", "synthetic", "message"),
+    ("reader", "inputs", "message"),
     [
-        ("synthetic", ["NL=a.csv"], None, "--input has no meaning for --reader=synthetic"),
-        ("movielens", [], None, "the readers of impressions are aliexpress, csv, synthetic"),
-        ("csv", ["NL=a.csv"], SMALL, "--synthetic_impressions.* has no meaning for --reader=csv"),
+        ("synthetic", ["NL=a.csv"], "--input has no meaning for --reader=synthetic"),
+        ("movielens", [], "the readers of impressions are aliexpress, csv, synthetic"),
     ],
 )
-def test_flags_that_do_not_fit(reader, inputs, synthetic, message):
+def test_flags_that_do_not_fit(reader, inputs, message):
     with pytest.raises(DataError) as error:
-        impressions.read(reader, inputs, None, synthetic)
+        impressions.read(reader, inputs)
     assert message in str(error.value)
+
+
+def test_every_reader_has_its_own_options():
+    """No field without a meaning; written out, so that one more is thought about."""
+    of_files = {"field_sizes", "max_bad_lines"}
+    columns = ("click", "conversion", "domain", "part")
+    expected = {
+        "aliexpress": of_files | {"max_unpacked_gb"},
+        "csv": of_files
+        | {"categorical_columns", "numerical_columns", "separator"}
+        | {f"{column}_column" for column in columns},
+        "synthetic": set(SyntheticImpressionOptions.__dataclass_fields__),
+    }
+    found = {name: set(r.options.__dataclass_fields__) for name, r in impressions.READERS.items()}
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("reader", "other"),
+    [
+        ("aliexpress", ImpressionCsvOptions()),
+        ("csv", AliExpressOptions()),
+        ("synthetic", AliExpressOptions()),
+    ],
+)
+def test_options_of_another_reader_are_refused(reader, other):
+    with pytest.raises(TypeError, match=rf"reader {reader} takes .*Options\. Received: "):
+        impressions.read(reader, ["NL=a.csv"], other)

@@ -4,7 +4,7 @@ import pytest
 
 from data_pipelines import impressions
 from data_pipelines.errors import DataError
-from data_pipelines.impressions import ImpressionReadOptions
+from data_pipelines.impressions.tables import ImpressionCsvOptions
 from tests.data_pipelines.impressions.raw_files import rows_by_part
 
 HEADER = "domain,part,categorical_1,categorical_2,numerical_1,numerical_2,click,conversion"
@@ -22,7 +22,7 @@ def write(path, lines, header=HEADER):
 
 
 def read(*inputs, **options):
-    return impressions.read("csv", list(map(str, inputs)), ImpressionReadOptions(**options))
+    return impressions.read("csv", list(map(str, inputs)), ImpressionCsvOptions(**options))
 
 
 def test_the_canonical_log_is_read_as_it_is(tmp_path):
@@ -157,7 +157,6 @@ def test_source_and_target_need_the_same_columns(tmp_path):
         (["log.csv", "NL=log.csv"], {}, "give DOMAIN=PATH for every table or for none"),
         (["NL=nowhere.csv"], {}, "nowhere.csv: no such file"),
         (["NL=log.csv"], {"field_sizes": (3,)}, "field_sizes has 1 numbers, the data 2"),
-        (["NL=log.csv"], {"max_unpacked_gb": 1.0}, "max_unpacked_gb has no meaning"),
         (["NL=log.csv"], {"click_column": "hit"}, "column 'hit' is missing, comes twice or is"),
         (["NL=log.csv"], {"conversion_column": "click"}, "column 'click' is missing, comes twice"),
         (["log.csv"], {"domain_column": "country"}, "column 'country' is missing, comes twice"),
@@ -181,14 +180,13 @@ def test_flags_that_do_not_fit(tmp_path, monkeypatch, inputs, options, message):
     ("options", "message"),
     [
         ({"field_sizes": (3, 0)}, "field_sizes are (3, 0): each must be at least 1"),
-        ({"max_unpacked_gb": 0.0}, "max_unpacked_gb is 0.0: it must be positive"),
         ({"max_bad_lines": -1}, "max_bad_lines is -1: it must not be negative"),
         ({"click_column": ""}, "click_column is empty"),
     ],
 )
 def test_options_out_of_range(options, message):
     with pytest.raises(DataError) as error:
-        ImpressionReadOptions(**options)
+        ImpressionCsvOptions(**options)
     assert message in str(error.value)
 
 

@@ -25,7 +25,7 @@ def test_tfds_reads_every_record_back(tmp_path, view):
     log = demo_log(users=20)
     build.build(log, [view], tmp_path / "data", OPTIONS)
     builder = tfds.builder_from_directory(tmp_path / "data" / view / "1.0.0")
-    histories = user_histories.code(log).histories
+    histories = user_histories.number(log).histories
     for number, part in enumerate(PARTS):
         expected = [
             sorted((name, np.asarray(value).tolist()) for name, value in example.items())

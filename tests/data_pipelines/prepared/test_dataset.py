@@ -97,7 +97,7 @@ def test_every_record_comes_once_and_the_rest_is_zero(prepared, view, split, bat
         assert len(value) == batch_size
         assert not np.any(value[batches[-1]["example_weight"] == 0]), key
 
-    coded = user_histories.code(demo_log())
+    coded = user_histories.number(demo_log())
     part = ("train", "validation").index(split)
     expected = sorted(
         example["user"]
@@ -109,7 +109,7 @@ def test_every_record_comes_once_and_the_rest_is_zero(prepared, view, split, bat
 
 def test_rows_are_the_records(prepared):
     rows = joined(read(prepared, "transfer", "train"))
-    histories = user_histories.code(demo_log()).histories
+    histories = user_histories.number(demo_log()).histories
     expected = set()
     for history in histories:
         for example in VIEWS["transfer"].examples(history, 0, ExampleOptions(max_length=5)):
@@ -121,7 +121,7 @@ def test_rows_are_the_records(prepared):
 
 
 def test_no_training_negative_was_seen_in_any_epoch(prepared):
-    histories = user_histories.code(demo_log()).histories
+    histories = user_histories.number(demo_log()).histories
     for epoch in range(3):
         rows = joined(read(prepared, "transfer", "train", epoch=epoch, negatives=8))
         for user, negatives in zip(rows["user"], rows["negative_items"], strict=True):
@@ -144,6 +144,29 @@ def test_seed_and_epoch_decide_everything(prepared, view):
         users = joined(first)["user"], joined(batches)["user"]
         assert users[0].tolist() != users[1].tolist()
         assert sorted(users[0].tolist()) == sorted(users[1].tolist())
+
+
+@pytest.mark.parametrize("view", list(VIEWS))
+def test_order_entries_and_split_are_chosen_apart(prepared, view):
+    """Training rows in the order of the records, with what training reads, or evaluation."""
+    in_order = read(prepared, view, "train", shuffled=False)
+    for epoch in (1, 5):
+        again = read(prepared, view, "train", epoch=epoch, shuffled=False)
+        for one, other in zip(in_order, again, strict=True):
+            np.testing.assert_array_equal(one["user"], other["user"])
+    assert set(in_order[0]) == {*TRAINING_KEYS[view], "user", "example_weight"}
+    shuffled = joined(read(prepared, view, "train"))["user"]
+    assert sorted(joined(in_order)["user"]) == sorted(shuffled)
+    assert not np.array_equal(joined(in_order)["user"], shuffled)
+    held_out = read(prepared, view, "validation", for_training=True)
+    assert set(held_out[0]) == set(in_order[0])
+    evaluated = read(prepared, view, "train", for_training=False, shuffled=False)
+    assert set(evaluated[0]) == set(read(prepared, view, "validation")[0])
+    np.testing.assert_array_equal(joined(evaluated)["user"], joined(in_order)["user"])
+
+
+def test_raw_user_names(prepared):
+    assert prepared.user_names([2, 1]) == [prepared.users[1], prepared.users[0]]
 
 
 def test_negatives_differ_between_epochs(prepared):
@@ -206,7 +229,7 @@ def test_blocks_are_shuffled_when_the_split_does_not_fit_one(prepared, monkeypat
 
 
 def test_vocabularies_travel_with_the_records(prepared):
-    coded = user_histories.code(demo_log())
+    coded = user_histories.number(demo_log())
     assert prepared.users == coded.users
     for space in ("source", "target"):
         assert prepared.vocabulary(space).tokens == coded.vocabularies[space].tokens

@@ -5,7 +5,9 @@ import collections
 import pytest
 
 from data_pipelines import readers
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.movielens import MovieLensOptions
+from data_pipelines.readers.pairs import PairsOptions
+from data_pipelines.readers.sequences import SequencesOptions
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
 
@@ -23,14 +25,13 @@ def test_toys_games_in_joint_order_agrees_with_the_files_of_each_domain(real_dat
     mix = readers.read(
         "sequences",
         [str(folder / "mix_sequences.txt")],
-        ReadOptions(domain_by="item_range", item_ranges=["Toys:1:37868", "Games:37869:49603"]),
+        SequencesOptions(domain_by="item_range", item_ranges=("Toys:1:37868", "Games:37869:49603")),
     )
     assert counts(mix) == {"Toys": (114_487, 7_996, 37_868), "Games": (82_871, 7_996, 11_735)}
     assert mix.comparable_times
     apart = readers.read(
         "sequences",
         [f"Toys={folder}/toy_sequences.txt", f"Games={folder}/game_sequences.txt"],
-        ReadOptions(),
     )
     assert counts(apart) == counts(mix)
     for domain, shift in (("Toys", 0), ("Games", 37_868)):
@@ -52,14 +53,14 @@ def test_movielens_100k_by_genre(real_data):
         genres[line.split("\t")[1]]
         for line in (folder / "ml-100k.inter").read_text().splitlines()[1:]
     )
-    log = readers.read("movielens", [str(folder)], ReadOptions(domains=["Drama", "Comedy"]))
+    log = readers.read("movielens", [str(folder)], MovieLensOptions(domains=("Drama", "Comedy")))
     assert counts(log) == {"Drama": (35_778, 942, 636), "Comedy": (29_832, 940, 505)}
     assert expected == {
         "Drama": 35_778,
         "Comedy": 29_832,
         None: sum(log.left_out.values()),
     }
-    whole = readers.read("movielens", [f"Movies={folder}"], ReadOptions(domain_by="file"))
+    whole = readers.read("movielens", [f"Movies={folder}"], MovieLensOptions(domain_by="file"))
     assert counts(whole) == {"Movies": (100_000, 943, 1_682)}
 
 
@@ -67,7 +68,7 @@ def game_video(folder, source, target):
     inputs = [f"{source.title()}={folder}/{source}_{target}__train.txt@train"]
     for file, part in (("train", "train"), ("valid", "validation"), ("test", "test")):
         inputs.append(f"{target.title()}={folder}/{target}_{source}__{file}.txt@{part}")
-    return readers.read("pairs", inputs, ReadOptions(shared_users_below=2_179))
+    return readers.read("pairs", inputs, PairsOptions(shared_users_below=2_179))
 
 
 # From video_game__game_video_data_info.txt: items and interactions of each domain, shared users.
@@ -105,7 +106,7 @@ def test_game_video_shared_users(real_data):
             for domain, name in (("Game", "game_video"), ("Video", "video_game"))
             for file in ("train", "valid", "test")
         ],
-        ReadOptions(shared_users_below=2_179),
+        PairsOptions(shared_users_below=2_179),
     )
     users = whole.interactions["user_id"]
     of = {d: set(users[whole.interactions["domain"] == d]) for d in whole.domains}
@@ -120,7 +121,7 @@ def test_movielens_1m_sequences(real_data):
     log = readers.read(
         "sequences",
         [f"Movies={path}"],
-        ReadOptions(separator=",", padding="-1", lines_start_with_user=False),
+        SequencesOptions(separator=",", padding="-1", lines_start_with_user=False),
     )
     tokens = [line.split(",") for line in path.read_text().splitlines()]
     items = [token for line in tokens for token in line if token != "-1"]
@@ -133,7 +134,7 @@ def test_peterrec_demo(real_data):
     stem = "history_sequences_20181014_fajie_transfer"
     fine = folder / f"{stem}_finetune_small.csv"
     lines = [line.split(",,") for line in fine.read_text().split()]
-    log = readers.read("peterrec", [str(fine)], ReadOptions())
+    log = readers.read("peterrec", [str(fine)])
     for domain, half in (("source", 0), ("target", 1)):
         of = log.interactions[log.interactions["domain"] == domain]
         expected = [
@@ -143,9 +144,9 @@ def test_peterrec_demo(real_data):
             if token != "0"
         ]
         assert list(zip(of["user_id"], of["item_id"], strict=True)) == expected
-    # The specification: vocabularies of 174 tokens (the padding among them) and 31 targets.
+    # PeterRec SPEC section 5: vocabularies of 174 tokens (the padding among them) and 31 targets.
     assert counts(log) == {"source": (247, 30, 173), "target": (47, 30, 31)}
-    pretrain = readers.read("peterrec", [str(folder / f"{stem}_pretrain_small.csv")], ReadOptions())
+    pretrain = readers.read("peterrec", [str(folder / f"{stem}_pretrain_small.csv")])
     source = log.interactions[log.interactions["domain"] == "source"]
     assert pretrain.interactions["item_id"].tolist() == source["item_id"].tolist()
     assert pretrain.domains == ("source",)

@@ -8,7 +8,7 @@ import pytest
 from data_pipelines import readers
 from data_pipelines.errors import DataError
 from data_pipelines.prepared import build, dataset
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.rechorus import ReChorusOptions
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views.view import ExampleOptions
@@ -27,7 +27,7 @@ def folder(tmp_path, *, train=TRAIN, dev=DEV, test=TEST):
 
 
 def read(path, **options):
-    return readers.read("rechorus", [f"Shop={path}"], ReadOptions(**options))
+    return readers.read("rechorus", [f"Shop={path}"], ReChorusOptions(**options))
 
 
 def table(log):
@@ -205,15 +205,14 @@ def test_an_item_of_skipped_lines_alone_is_nobodys_negative(tmp_path, test, nega
         (["Shop={path}@train"], {}, "leave the part out"),
         (["A={path}", "B={path}"], {}, "--input names 2 folders"),
         (["Shop={path}"], {"domain_by": "column"}, "the rechorus reader takes file"),
-        (["Shop={path}"], {"separator": ","}, "--read.separator has no meaning"),
-        (["Shop={path}"], {"domains": ["Other"]}, "--read.domains names Other"),
+        (["Shop={path}"], {"domains": ("Other",)}, "--read.domains names Other"),
     ],
 )
 def test_options_that_do_not_fit_are_named(tmp_path, inputs, options, expected):
     path = folder(tmp_path)
     with pytest.raises(DataError) as caught:
         texts = [text.format(path=path) for text in inputs]
-        readers.read("rechorus", texts, ReadOptions(**options))
+        readers.read("rechorus", texts, ReChorusOptions(**options))
     assert expected in str(caught.value)
 
 
@@ -242,7 +241,7 @@ def rows_of(batches):
 
 
 def prepared(path, data_dir, name="Shop", max_length=20):
-    log = readers.read("rechorus", [f"{name}={path}"], ReadOptions())
+    log = readers.read("rechorus", [f"{name}={path}"])
     split = splits.split(log, SplitOptions(target=name, kind="given"))
     build.build(split, ["leave_one_out"], data_dir, ExampleOptions(max_length=max_length))
     return dataset.open_prepared(data_dir)

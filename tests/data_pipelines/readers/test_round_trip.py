@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pandas as pd
 
 from data_pipelines import readers
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.movielens import MovieLensOptions
 
 # Ids of any printable signs, the separators and quotes of csv among them.
 any_id = st.text(
@@ -29,7 +29,7 @@ def read_text(reader, texts, name="f.txt", **options):
             path = pathlib.Path(folder, f"{number}{name}")
             path.write_bytes(text.encode())
             inputs.append(f"{prefix}{path}")
-        return readers.read(reader, inputs, ReadOptions(**options))
+        return readers.read(reader, inputs, readers.READERS[reader].options(**options))
 
 
 def tuples(log, *columns):
@@ -56,7 +56,7 @@ def test_parquet(rows):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "f.parquet")
         frame.to_parquet(path)
-        log = readers.read("csv", [str(path)], ReadOptions())
+        log = readers.read("csv", [str(path)])
     assert tuples(log, "user_id", "item_id", "domain", "timestamp") == rows
 
 
@@ -144,6 +144,6 @@ def test_movielens_1m(data):
             if first_named(movie)
         ]
         hypothesis.assume(expected)
-        log = readers.read("movielens", [folder], ReadOptions(domains=named))
+        log = readers.read("movielens", [folder], MovieLensOptions(domains=tuple(named)))
     assert tuples(log, "user_id", "item_id", "domain", "timestamp") == expected
     assert sum(log.left_out.values()) == len(rows) - len(expected)

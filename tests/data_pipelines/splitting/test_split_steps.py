@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from data_pipelines.coding import user_histories
-from data_pipelines.coding.coded_log import ItemCounts, LogCodes
+from data_pipelines.coding.coded_log import CodedLog, ItemCounts
 from data_pipelines.coding.summary import summary_lines, summary_table
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS, InteractionLog
@@ -97,7 +97,7 @@ def by_groups(log, options, group_of):
         for table, target, source in zip(left, targets, sources, strict=True)
     ]
 
-    codes = [LogCodes.of(part) for part in parts]
+    codes = [CodedLog.of(part) for part in parts]
     counted = [one.item_counts() for one in codes]
     frame = pd.concat(
         pd.DataFrame(
@@ -170,5 +170,5 @@ def test_groups_of_users_add_up_to_the_whole(rows, kind, core, comparable, seed,
     pd.testing.assert_frame_equal(
         found.rows.reset_index(drop=True), expected.interactions, check_dtype=False
     )
-    assert found.digest == user_histories.code(expected).histories.digest()
+    assert found.digest == user_histories.number(expected).histories.digest()
     assert found.summary == summary_table(expected).splitlines()

@@ -101,7 +101,7 @@ def record(history=((5, 0),), target_item=3, seen=(), negatives=(), user=1, cold
 @given(split_logs(), st.sampled_from(["before_target", "all"]), st.sampled_from([2, 4]))
 def test_records_against_the_definition(log, source_history, length):
     """Recomputes every record from the log, row by row."""
-    for history in user_histories.code(log).histories:
+    for history in user_histories.number(log).histories:
         rows = interactions(history)
         taken = {item for item, target, *_ in rows if target}
         trained = {item for item, target, _, part in rows if target and part == TRAIN}
@@ -136,7 +136,7 @@ def test_records_against_the_definition(log, source_history, length):
 def test_batches_hold_the_latest_items_of_all_domains_or_of_the_target(log, source_history):
     """What a model reads, against the definition, whatever the records keep."""
     records, expected = [], {"all": [], "target": []}
-    for history in user_histories.code(log).histories:
+    for history in user_histories.number(log).histories:
         rows = interactions(history)
         for name in PARTS:
             records += cut(history, name, source_history=source_history, max_length=4)
@@ -173,7 +173,7 @@ def by_hand(comparable_times=True):
 
 def named_histories(log, **options):
     """Target item -> history as raw ids, of the first user."""
-    coded = user_histories.code(log)
+    coded = user_histories.number(log)
     tokens = {space: vocabulary.tokens for space, vocabulary in coded.vocabularies.items()}
     found = {}
     for part in PARTS:
@@ -430,7 +430,7 @@ def test_target_histories_are_the_joint_ones_without_sources(prepared, split):
 
 
 def test_no_training_negative_was_seen_in_any_epoch(prepared):
-    histories = user_histories.code(log_with_negatives()).histories
+    histories = user_histories.number(log_with_negatives()).histories
     drawn = []
     for epoch in range(2):
         rows = rows_of(batches(prepared, "train", epoch=epoch, negatives=8))
@@ -453,7 +453,7 @@ def test_records_are_a_data_set_of_tensorflow_datasets(prepared):
     assert builder.info.splits["test"].num_examples == prepared.num_examples(
         "leave_one_out", "test"
     )
-    histories = user_histories.code(log_with_negatives()).histories
+    histories = user_histories.number(log_with_negatives()).histories
     options = ExampleOptions(max_length=5)
     expected = [
         {key: np.asarray(value).tolist() for key, value in example.items()}

@@ -65,7 +65,7 @@ def test_what_happened_from_the_first_held_out_event_on_is_left_out():
 @settings(max_examples=40, deadline=None)
 @given(split_logs())
 def test_no_window_holds_target_items_or_late_events(log):
-    coded = user_histories.code(log)
+    coded = user_histories.number(log)
     for history in coded.histories:
         early = history.items[~history.is_target & (history.timestamps < history.held_out_from)]
         steps = set(itertools.pairwise(early.tolist()))

@@ -28,7 +28,7 @@ def cut(history, part, **options):
 @given(split_logs())
 def test_records_against_the_definition(log):
     """Recomputes every record from the table, row by row."""
-    coded = user_histories.code(log)
+    coded = user_histories.number(log)
     for history in coded.histories:
         rows = list(
             zip(history.items, history.is_target, history.timestamps, history.parts, strict=True)
@@ -53,7 +53,7 @@ def test_records_against_the_definition(log):
 @settings(max_examples=20)
 @given(split_logs())
 def test_training_leaves_short_histories_out_and_evaluation_keeps_everybody(log):
-    for history in user_histories.code(log).histories:
+    for history in user_histories.number(log).histories:
         for part in PARTS:
             everything = cut(history, part)
             long_enough = [e for e in everything if len(e["source_history"]) >= 2]
@@ -65,7 +65,7 @@ def test_all_takes_the_whole_source_sequence():
     rows = [("u", f"i{k}", "books", 10 + k, "train") for k in range(3)]
     rows += [("u", f"i{k}", "toys", k, PARTS[k]) for k in range(3)]
     log = split_log(rows, comparable_times=False)
-    history = user_histories.code(log).histories[0]
+    history = user_histories.number(log).histories[0]
     assert [len(e["source_history"]) for e in cut(history, "test")] == [0]
     assert [len(e["source_history"]) for e in cut(history, "test", source_history="all")] == [3]
     VIEW.check(log, ExampleOptions(source_history="all"))

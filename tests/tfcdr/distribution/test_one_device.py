@@ -1,9 +1,13 @@
 """How processes share rows."""
 
+import dataclasses
+
 import pytest
 
+from tfcdr.data_source import ViewRequest
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
+from tfcdr.stage import Stage
 
 
 def worker(number, of):
@@ -18,6 +22,10 @@ def test_processes_share_every_row_of_a_batch_once():
 
 
 def test_a_batch_that_replicas_cannot_share_is_refused():
-    worker(0, 3).check_batch_size("pretrain", 12)
+    view = ViewRequest("next_item", {})
+    stage = Stage(
+        name="pretrain", training=view, evaluation=view, batch_size=12, epochs=1, patience=1
+    )
+    worker(0, 3).check_stage(stage)
     with pytest.raises(RunError, match=r"stage pretrain: a batch of 13 .* a multiple of 3"):
-        worker(0, 3).check_batch_size("pretrain", 13)
+        worker(0, 3).check_stage(dataclasses.replace(stage, batch_size=13))

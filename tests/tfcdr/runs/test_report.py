@@ -228,3 +228,29 @@ def test_a_sample_follows_from_its_seed_and_takes_every_row_as_often():
     counts = np.bincount(np.ravel(samples[:-1]))
     # 200 draws of 2 of 8: 50 each, standard deviation 6.
     assert counts.min() > 25 and counts.max() < 75
+
+
+def test_figures_of_steps_get_panels_of_their_own(tmp_path):
+    folder = finished(tmp_path / "run")
+    for number, norm in ((1, 0.5), (2, None), (3, 0.25)):  # null: it was not a number
+        figures = {"weight_norm": norm, **({"outer/loss": 2.0} if number > 1 else {})}
+        folder.add_epoch({**epoch("adapt", number, 1.0, 0.5), "figures": figures})
+    folder.finish({**folder.metrics(), "stages": {"finetune": {}, "adapt": {}}})
+    stages = {stage: folder.epochs(stage) for stage in ("finetune", "adapt")}
+    found = report.figures(stages)
+    assert list(found) == [("adapt", "weight_norm"), ("adapt", "outer/loss")]
+    np.testing.assert_array_equal(found["adapt", "weight_norm"], [0.5, np.nan, 0.25])
+    np.testing.assert_array_equal(found["adapt", "outer/loss"], [np.nan, 2.0, 2.0])
+    page = report.write(folder, "NDCG@10", ())
+    assert Page(page.read_text()).sources == ["curves.png", "figures.png"]
+    titles = [axes.get_title() for axes in report.draw_panels(found).axes]
+    assert titles == ["adapt: weight norm", "adapt: outer/loss"]
+
+
+def test_curves_leave_out_scores_that_are_no_numbers(tmp_path):
+    folder = finished(tmp_path / "run")
+    folder.add_epoch(epoch("finetune", 4, 1.0, float("nan")))
+    figure = report.curves({"finetune": folder.epochs("finetune")}, "NDCG@10")
+    line, best = figure.axes[1].lines
+    np.testing.assert_array_equal(line.get_ydata(), [0.2, 0.4, 0.3, np.nan])
+    assert list(best.get_ydata()) == [0.4]

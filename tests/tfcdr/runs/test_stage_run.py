@@ -379,12 +379,77 @@ def test_epoch_loss_is_the_mean_over_steps(folder):
     assert [line["loss"] for line in lines(folder)] == pytest.approx([3.0] * 4)
 
 
-def test_tensorboard_gets_loss_and_metrics_of_every_epoch(folder):
+class Watched(Mean):
+    """Has a figure of every step, and one that is known at the end of an epoch alone."""
+
+    def compute_losses(self, batch):
+        losses, _ = super().compute_losses(batch)
+        return StepReport(losses, {"center": self.center + 0.0})
+
+    def epoch_figures(self):
+        return {"last_center": float(self.center)}
+
+
+def watched(folder, read_losses_every=2):
+    model = Watched()
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
+    return StageRun(
+        STAGE, model, Numbers(), folder, 5, "score", read_losses_every=read_losses_every
+    )
+
+
+def test_figures_stand_apart_from_losses(folder):
+    run = watched(folder)
+    run.train(nearness)
+    written = folder.epochs("fit")
+    assert all(set(line["figures"]) == {"center", "last_center"} for line in written)
+    assert all("center" not in line for line in written)
+    # A step's figure is that before its update: the first of the first epoch is 0.
+    assert 0 < written[0]["figures"]["center"] < written[0]["figures"]["last_center"]
+
+
+def test_how_often_losses_are_read_changes_nothing(folder, tmp_path):
+    watched(folder, read_losses_every=1).train(nearness)
+    other = RunFolder(tmp_path / "other")
+    other.claim({})
+    watched(other, read_losses_every=100).train(nearness)
+    assert lines(folder) == lines(other)
+
+
+def tensors(folder, kind):
+    path = tf.train.latest_checkpoint(folder.checkpoints("fit", kind))
+    return {name for name, _ in tf.train.list_variables(path)}
+
+
+def test_the_best_checkpoint_holds_weights_alone_and_the_latest_every_optimizer(folder):
     make(folder).train(nearness)
+    about_itself = {"_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
+    weights = {f"model/{name}/.ATTRIBUTES/VARIABLE_VALUE" for name in ("center", "vector")}
+    assert tensors(folder, "best") == weights | about_itself
+    latest = tensors(folder, "latest")
+    assert weights < latest
+    assert "optimizers/model/_iterations/.ATTRIBUTES/VARIABLE_VALUE" in latest
+
+
+def test_a_score_that_is_no_number_does_not_break_a_resume(folder):
+    stage = dataclasses.replace(STAGE, epochs=2)
+    make(folder, stage).train(scripted([float("nan"), float("nan")]))
+    resumed, centers = make(folder), []
+    resumed.train(scripted([float("nan"), 1.0], centers))
+    assert resumed.summary()["best_epoch"] == 4
+    assert float(resumed.model.center) == centers[1]
+    again = make(folder)
+    again.train(scripted([]))
+    assert again.summary()["best_epoch"] == 4
+
+
+def test_tensorboard_gets_losses_figures_and_metrics_of_every_epoch(folder):
+    watched(folder).train(nearness)
     (file,) = pathlib.Path(folder.tensorboard("fit")).iterdir()
     seen = {}
     for record in tf.data.TFRecordDataset(str(file)):
         event = tf.compat.v1.Event.FromString(record.numpy())
         for value in event.summary.value:
             seen.setdefault(value.tag, []).append(event.step)
-    assert seen == {"loss": [1, 2, 3, 4], "score": [1, 2, 3, 4]}
+    assert set(seen) == {"loss", "center", "last_center", "score"}
+    assert all(steps == [1, 2, 3, 4] for steps in seen.values())

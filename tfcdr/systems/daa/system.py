@@ -24,6 +24,7 @@ from tfcdr.systems.daa.adaptation import (
     ReversalModel,
 )
 from tfcdr.systems.daa.backbone import TASKS
+from tfcdr.systems.daa.benchmark import DaaBenchmark
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.signatures import export_model
 from tfcdr.systems.daa.task_model import ImpressionModel, MetaTaskModel, TaskModel
@@ -37,6 +38,7 @@ class Daa(LabelPredictionSystem):
     name = "daa"
     config_class = DaaConfig
     tasks = TASKS
+    benchmark = DaaBenchmark()
     signatures = (SERVING_DEFAULT,)
 
     def stages(self, config: DaaConfig) -> tuple[Stage, ...]:

@@ -10,6 +10,7 @@ from tfcdr.errors import RunError
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel
+from tfcdr.systems.peterrec.benchmark import PeterRecBenchmark
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 
@@ -19,6 +20,7 @@ class PeterRec(RankingSystem):
 
     name = "peterrec"
     config_class = PeterRecConfig
+    benchmark = PeterRecBenchmark()
 
     def stages(self, config: PeterRecConfig) -> tuple[RankingStage, ...]:
         pretrain = RankingStage(

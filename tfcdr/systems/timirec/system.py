@@ -12,6 +12,7 @@ from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
 from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel
 from tfcdr.systems.timirec import report
+from tfcdr.systems.timirec.benchmark import TiMiRecBenchmark
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel
 
@@ -21,6 +22,7 @@ class TiMiRec(RankingSystem):
 
     name = "timirec"
     config_class = TiMiRecConfig
+    benchmark = TiMiRecBenchmark()
 
     def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
         histories = {"history_domains": config.history_domains}

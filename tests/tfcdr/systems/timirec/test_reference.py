@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.tfcdr.released_weights.test_state_dict import write_safetensors
 from tfcdr.errors import RunError
 from tfcdr.systems.timirec import reference
 from tfcdr.systems.timirec.config import TiMiRecConfig
@@ -33,6 +34,17 @@ def test_restores_every_weight(tmp_path):
     released, model = model_with_random_weights(0), model_with_random_weights(1)
     names = reference.load_state_dict(model, write(tmp_path, released))
     assert {"proj.proj_0.weight", "interest_extractor.transformer.layer_norm2.bias"} < set(names)
+    for ours, theirs in zip(model.variables, released.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_reads_safetensors_too(tmp_path):
+    released, model = model_with_random_weights(0), model_with_random_weights(1)
+    weights = reference.reference_weights(released)
+    arrays = {name: of.to_reference(of.variable.numpy()) for name, of in weights.items()}
+    path = tmp_path / "timirec.safetensors"
+    write_safetensors(path, arrays)
+    assert set(reference.load_state_dict(model, str(path))) == set(arrays)
     for ours, theirs in zip(model.variables, released.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -89,7 +89,7 @@ def test_tables_fit_the_vocabulary_of_histories(domains, space, items):
 
 
 def test_parameters_are_those_of_the_published_run():
-    # SPEC section 5: ml-1m, 3,707 ids with padding.
+    # TiMiRec SPEC section 5: ml-1m, 3,707 ids with padding.
     config = TiMiRecConfig(interests=2, layers=2)
     data = MemoryData(sources=1, targets=3705)
     data.max_length = 20

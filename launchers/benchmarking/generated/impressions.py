@@ -1,7 +1,7 @@
-"""A prepared data set of impressions with the published columns, converted from drawn rows."""
+"""Impressions with the published columns in two domains, converted from drawn rows."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from data_pipelines.impressions.log import Chunk, ImpressionLog
 from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.impressions.synthetic import FIELD_SIZES
 from data_pipelines.logs import BadLines
-from data_pipelines.prepared.dataset import PreparedData, open_prepared
-from launchers.benchmarking.generated_data import SOURCE, TARGET, DataSizes
+from data_pipelines.prepared.dataset import PreparedData
+from data_pipelines.views import impression
+from launchers.benchmarking.generated.generator import SOURCE, TARGET, DataSizes, Generator
+from tfcdr.benchmark import ImpressionSizes
 
 
 class DrawnLog(ImpressionLog):
@@ -44,13 +46,13 @@ class DrawnLog(ImpressionLog):
             yield Chunk(domain, "train", rows)
 
 
-def prepare(folder: Path, sizes: DataSizes) -> PreparedData:
-    """Opens the data set in a folder, or draws and converts it first.
+class Impressions(Generator):
+    """Impressions that all train."""
 
-    Raises:
-      DataError: the folder holds another data set, or cannot be written.
-    """
-    if not folder.exists():
+    views = frozenset({impression.VIEW.name})
+
+    def convert(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> None:
+        del views  # There is one.
         build.build(
             DrawnLog(sizes.impressions),
             ImpressionSplitOptions(target=TARGET, validation_share=0.0),
@@ -58,4 +60,10 @@ def prepare(folder: Path, sizes: DataSizes) -> PreparedData:
             field_sizes=FIELD_SIZES,
             provenance={"generated": dataclasses.asdict(sizes)},
         )
-    return open_prepared(folder)
+
+    def input_sizes(self, sizes: DataSizes) -> ImpressionSizes:
+        del sizes  # Their columns are the published ones.
+        return ImpressionSizes(FIELD_SIZES, len(COLUMNS.numerical))
+
+    def describe(self, data: PreparedData) -> str:
+        return f"{len(data.field_sizes)} fields, {len(data.numerical_columns)} numerical columns"

@@ -1,7 +1,7 @@
-"""A prepared data set of exact sizes, made by the real conversion from a drawn log."""
+"""Histories of exact length in two domains, cut into examples from drawn interactions."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,71 +9,45 @@ import pandas as pd
 
 from data_pipelines.logs import InteractionLog
 from data_pipelines.prepared import build
-from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
+from data_pipelines.views import VIEWS
 from data_pipelines.views.view import ExampleOptions
+from launchers.benchmarking.generated.generator import SOURCE, TARGET, DataSizes, Generator
+from tfcdr.benchmark import HistorySizes
 
-SOURCE, TARGET = "source", "target"
 # Target interactions of a user: training pairs, and one each for validation and test.
 _TARGET_LENGTH = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class DataSizes:
-    """Sizes of the generated data.
+class Interactions(Generator):
+    """Interactions of users who all have a full history in the source."""
 
-    Attributes:
-      items: items of the source domain and of the target domain, each of which occurs.
-      length: items of a history; every user has one of full length.
-      users: users; more of them if the items need more to occur.
-      impressions: impressions of each domain, which a system of impressions reads instead.
-    """
+    views = frozenset(VIEWS)
 
-    items: int = 3600
-    length: int = 20
-    users: int = 20_000
-    impressions: int = 65_536
-
-    def __post_init__(self) -> None:
-        """Refuses values out of range.
-
-        Raises:
-          ValueError: naming the field.
-        """
-        least_values = (("items", 100), ("length", 2), ("users", 100), ("impressions", 100))
-        for name, least in least_values:
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}.")
-
-    @property
-    def enough_users(self) -> int:
-        """Users whose target interactions suffice for every item to occur."""
-        return max(self.users, -(-self.items // _TARGET_LENGTH))
-
-
-def prepare(folder: Path, sizes: DataSizes, views: Sequence[str]) -> PreparedData:
-    """Opens the data set in a folder, or draws and converts it first.
-
-    Raises:
-      DataError: the folder holds another data set, or cannot be written.
-    """
-    if not folder.exists():
+    def convert(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> None:
         split_options = SplitOptions(target=TARGET)
         build.build(
             splits.split(draw(sizes), split_options),
-            views,
+            sorted(views),
             folder,
             ExampleOptions(max_length=sizes.length),
             provenance={"generated": dataclasses.asdict(sizes)},
         )
-    return open_prepared(folder)
+
+    def input_sizes(self, sizes: DataSizes) -> HistorySizes:
+        return HistorySizes(items=sizes.items, length=sizes.length)
+
+    def describe(self, data: PreparedData) -> str:
+        return f"length {data.max_length}, {data.vocabulary(SOURCE).size:,} items"
 
 
 def draw(sizes: DataSizes) -> InteractionLog:
     """Draws a log in which every item occurs and few occur often (a Zipf law)."""
     random = np.random.default_rng(0)
-    users = sizes.enough_users
+    # At least so many that the target interactions suffice for every item to occur.
+    users = max(sizes.users, -(-sizes.items // _TARGET_LENGTH))
     lengths = {SOURCE: sizes.length + 1, TARGET: _TARGET_LENGTH}
     tables = []
     for domain, length in lengths.items():

@@ -1,0 +1,72 @@
+"""What every kind of generated data has: sizes, a conversion, and words for both."""
+
+import abc
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from tfcdr.benchmark import InputSizes
+
+SOURCE, TARGET = "source", "target"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSizes:
+    """Sizes of the generated data.
+
+    Attributes:
+      items: items of the source domain and of the target domain, each of which occurs.
+      length: items of a history; every user has one of full length.
+      users: users; more of them if the items need more to occur.
+      impressions: impressions of each domain, which a system of impressions reads instead.
+    """
+
+    items: int = 3600
+    length: int = 20
+    users: int = 20_000
+    impressions: int = 65_536
+
+    def __post_init__(self) -> None:
+        """Refuses values out of range.
+
+        Raises:
+          ValueError: naming the field.
+        """
+        least_values = (("items", 100), ("length", 2), ("users", 100), ("impressions", 100))
+        for name, least in least_values:
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}.")
+
+
+class Generator(abc.ABC):
+    """Draws a log of one kind and converts it.
+
+    Attributes:
+      views: of its logs; a data set holds those that are asked for.
+    """
+
+    views: ClassVar[frozenset[str]]
+
+    def prepare(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> PreparedData:
+        """Opens the data set in a folder, or draws and converts it first.
+
+        Raises:
+          DataError: the folder holds another data set, or cannot be written.
+        """
+        if not folder.exists():
+            self.convert(folder, sizes, views)
+        return open_prepared(folder)
+
+    @abc.abstractmethod
+    def convert(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> None:
+        """Draws a log and writes the data set."""
+
+    @abc.abstractmethod
+    def input_sizes(self, sizes: DataSizes) -> InputSizes:
+        """Returns what peers are told, which draw batches of the same sizes themselves."""
+
+    @abc.abstractmethod
+    def describe(self, data: PreparedData) -> str:
+        """Returns the size of an example of a data set, for a person."""

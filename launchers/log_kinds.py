@@ -1,0 +1,84 @@
+"""What launchers ask of a kind of raw log.
+
+A kind is one module, which defines its flags when it is imported, and one line in
+`data_flags.KINDS`.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Conversion(NamedTuple):
+    """What the flags for every kind of log say about a conversion.
+
+    Attributes:
+      reader: a name of the kind's readers.
+      inputs: the entries of `--input`, under `--raw_dir`.
+      views: names of views of the kind.
+      data_dir: the folder to make.
+      engine: what converts, "local" or "beam".
+      beam_options: Beam's own options; none for another engine.
+      overwrite: replaces a prepared data set that is there.
+      num_shards: files per view and split; 0 chooses by size.
+      provenance: how the log is read and split, for the metadata.
+      progress: shows bars.
+    """
+
+    reader: str
+    inputs: Sequence[str]
+    views: Sequence[str]
+    data_dir: Path
+    engine: str
+    beam_options: Sequence[str]
+    overwrite: bool
+    num_shards: int
+    provenance: Mapping[str, Any]
+    progress: bool
+
+
+class LogKind(abc.ABC):
+    """A kind of raw log: its readers, its flags, how it becomes a data set.
+
+    Attributes:
+      name: what the log is made of, in the plural, for messages.
+      views: names of the views that are cut from it.
+      readers: names of its readers.
+    """
+
+    name: str
+    views: tuple[str, ...]
+    readers: tuple[str, ...]
+
+    @abc.abstractmethod
+    def refuse_flags(self, views: Sequence[str]) -> None:
+        """Raises FlagError if a flag of this kind is given; `views` are those of another kind."""
+
+    @abc.abstractmethod
+    def options(self, reader: str) -> dict[str, Any]:
+        """Returns a dataclass for each prefix of flags that a conversion by this reader takes.
+
+        Raises:
+          FlagError: a flag has a bad value, or no meaning for the reader.
+        """
+
+    def recorded(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the `options` of a data set's metadata as a conversion would write them today."""
+        return options
+
+    @abc.abstractmethod
+    def build(self, conversion: Conversion) -> dict[str, Any]:
+        """Writes a data set as the flags of the kind and the conversion say.
+
+        Returns:
+          The metadata, as in `prepared.json`.
+
+        Raises:
+          FlagError: a flag has a bad value, or no meaning for the kind.
+          DataError: bad input or an unwilling folder; nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def summary(self, metadata: Mapping[str, Any]) -> list[str]:
+        """Returns the lines that tell a person what a data set of this kind holds."""

@@ -1,0 +1,164 @@
+"""A system that no file of the benchmark knows is measured by what it declares."""
+
+import dataclasses
+import sys
+
+import pytest
+import tensorflow as tf
+
+from launchers.benchmarking import line_up, training
+from launchers.benchmarking.contender_process import ContenderProcess
+from launchers.benchmarking.generated.generator import DataSizes
+from launchers.benchmarking.line_up import Plan
+from tfcdr.benchmark import (
+    MATRIX_PRODUCTS,
+    Benchmark,
+    HistorySizes,
+    Invocation,
+    Peer,
+    matrix_products,
+)
+from tfcdr.data_source import ViewRequest
+from tfcdr.stage import Stage
+from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel, StepReport
+from tfcdr.system import System
+from tfcdr.systems.registry import SYSTEMS
+
+BATCH = 8
+SIZES = DataSizes(items=100, length=6, users=120)
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyConfig:
+    width: int = 4
+
+
+class ToyModel(StageModel):
+    """Predicts each item from the one before it."""
+
+    def __init__(self, width, rows):
+        super().__init__()
+        self.table = self.add_weight(name="table", shape=(rows, width))
+
+    @property
+    def batch_spec(self):
+        return {"items": tf.TensorSpec([None, None], tf.int32)}
+
+    def compute_losses(self, batch):
+        before = tf.reshape(
+            tf.gather(self.table, batch["items"][:, :-1]), (-1, self.table.shape[1])
+        )
+        labels = tf.reshape(batch["items"][:, 1:], (-1,))
+        logits = tf.matmul(before, self.table, transpose_b=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return StepReport({"loss": tf.reduce_mean(losses)})
+
+
+class ToyBenchmark(Benchmark):
+    peers = (
+        Peer(
+            name="handwritten",
+            program="handwritten_toy",
+            invoke=lambda stage, config, sizes, settings: Invocation(
+                {"batch_size": stage.batch_size, "width": config.width, **sizes._asdict()},
+                {"TOY_SPEED": settings["speed"]},
+            ),
+            stages=("train",),
+            fields={"width": (2, 4)},
+            settings={"speed": ("slow", "fast")},
+        ),
+    )
+
+    def kernels(self, config, data, stage):
+        rows = data.vocabulary("source").rows
+        return {MATRIX_PRODUCTS: matrix_products([(BATCH * data.max_length, config.width, rows)])}
+
+
+class Toy(System):
+    name = "toy"
+    config_class = ToyConfig
+    benchmark = ToyBenchmark()
+
+    def stages(self, config):
+        view = ViewRequest("next_item", {})
+        return (
+            Stage(
+                name="train",
+                training=view,
+                evaluation=view,
+                batch_size=BATCH,
+                epochs=1,
+                patience=1,
+            ),
+        )
+
+    def build(self, stage, config, data, seed):
+        return ToyModel(config.width, data.vocabulary("source").rows)
+
+    def optimizers(self, stage, config):
+        return {MODEL_OPTIMIZER: tf.keras.optimizers.Adam()}
+
+    def evaluator(self, data, options, distribution):
+        raise NotImplementedError("the benchmark evaluates nothing")
+
+    def export(self, config, model, data, export_dir, serving):
+        raise NotImplementedError("the benchmark exports nothing")
+
+    def without_transfer(self, config):
+        raise NotImplementedError("the benchmark compares no metrics")
+
+
+@pytest.fixture
+def plan(monkeypatch):
+    monkeypatch.setitem(SYSTEMS, "toy", Toy())
+    return Plan("toy", "train", ToyConfig(), SIZES, jit_compile=True)
+
+
+def test_its_stage_is_measured_with_its_kernels(plan, tmp_path):
+    _, settings, _ = line_up.tfcdr(plan).start(tmp_path, "python")
+    assert settings["system"] == "toy"
+    workload = training.set_up(settings)
+    assert list(workload.parts) == [
+        *("step", "forward", "gradients", "pipeline", "training", MATRIX_PRODUCTS)
+    ]
+    for part in workload.parts.values():
+        part()
+    assert workload.facts["inputs"] == "length 6, 100 items"
+    # [8 * 6, 4] by [4, 103], forward and backward: the kernel's product is the step's only one.
+    assert workload.facts["kernel_flops"] == {MATRIX_PRODUCTS: 3 * 2 * 48 * 4 * 103}
+    assert workload.facts["product_flops"] == 3 * 2 * 48 * 4 * 103
+
+
+def test_its_peer_is_a_program_of_its_own(plan, tmp_path, monkeypatch):
+    (tmp_path / "handwritten_toy.py").write_text(
+        "import os\n"
+        "from launchers.benchmarking.peers.child_process import Workload, serve\n"
+        "def set_up(told):\n"
+        "    facts = {**told, 'parts': ['step'], 'speed': os.environ['TOY_SPEED']}\n"
+        "    return Workload({'step': lambda: None}, lambda: None, facts)\n"
+        "serve(set_up)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "handwritten" in line_up.names()
+    assert line_up.settings_of_peers()["handwritten"] == ("speed",)
+    entry = line_up.parse(plan, "handwritten speed=fast")
+    process = ContenderProcess(*entry.start(tmp_path, sys.executable))
+    try:
+        assert process.seconds("step", 1) >= 0
+    finally:
+        process.kill()
+    expected = {"batch_size": BATCH, "width": 4, **HistorySizes(items=100, length=6)._asdict()}
+    assert process.facts == {**expected, "parts": ["step"], "speed": "fast"}
+
+
+def test_its_peer_says_which_work_it_does(plan):
+    other = dataclasses.replace(plan, config=ToyConfig(width=8))
+    with pytest.raises(ValueError, match=r"--system=toy --stage=train --toy\.width=2 or 4\."):
+        line_up.parse(other, "handwritten")
+    with pytest.raises(ValueError, match="speed must be one of slow, fast, not 'furious'"):
+        line_up.parse(plan, "handwritten speed=furious")
+
+
+def test_peers_of_others_are_not_its_own(plan):
+    with pytest.raises(ValueError, match="release does not do the work"):
+        line_up.parse(plan, "release")

@@ -1,0 +1,37 @@
+"""Where the time of a step goes, derived by hand."""
+
+import pytest
+
+from launchers.benchmarking import step_phases
+from tfcdr.benchmark import Phase
+
+PLAIN = (
+    Phase("forward", "compute_losses", "forward"),
+    Phase("gradients", "loss_and_gradients", "backward", includes="forward"),
+)
+ALTERNATING = (
+    Phase("critics", "critic_gradients", "critics"),
+    Phase("gradients", "loss_and_gradients", "model", every=4),
+)
+
+
+def test_a_phase_is_shown_beyond_what_it_includes():
+    times = step_phases.times(PLAIN, {"step": 10.0, "forward": 3.0, "gradients": 8.0})
+    assert times == {"forward": 3.0, "backward": 5.0, "update": 2.0}
+    assert list(times) == ["forward", "backward", "update"]
+
+
+def test_a_phase_of_some_batches_is_shown_whole_and_counts_in_part():
+    times = step_phases.times(ALTERNATING, {"step": 10.0, "critics": 6.0, "gradients": 8.0})
+    assert times == {"critics": 6.0, "model, 1/4 of": 8.0, "updates": 2.0}
+
+
+def test_what_a_step_takes_in_the_mean():
+    assert step_phases.per_step(PLAIN, {"gradients": 8.0}) == 8.0
+    assert step_phases.per_step(ALTERNATING, {"critics": 6.0, "gradients": 8.0}) == 8.0
+
+
+@pytest.mark.parametrize(("every", "batches"), [((1, 1), 1), ((1, 5), 5), ((4, 6), 12)])
+def test_work_starts_over_when_all_phases_do(every, batches):
+    phases = [Phase(str(number), "method", "label", times) for number, times in enumerate(every)]
+    assert step_phases.cycle(phases) == batches
