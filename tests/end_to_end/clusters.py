@@ -76,9 +76,7 @@ def addresses(count):
 class Processes:
     """The processes of one run by name, such as "worker 0"; all are gone when it is closed."""
 
-    def __init__(
-        self, jobs, *arguments, die_at=None, only=None, victim=None, new_interpreters=False
-    ):
+    def __init__(self, jobs, *arguments, die_at=None, only=None, victim=None):
         """Starts them.
 
         Args:
@@ -87,7 +85,6 @@ class Processes:
           die_at: by name, the "stage step" at which a process kills itself.
           only: the name of the only one that is started.
           victim: the file that will hold the id of the process that the chief kills.
-          new_interpreters: whether each has an order of its own for the members of a set.
         """
         free = iter(addresses(sum(jobs.values())))
         self.cluster = {job: [next(free) for _ in range(count)] for job, count in jobs.items()}
@@ -107,7 +104,8 @@ class Processes:
                 "train",
                 *arguments,
                 code=WITH_STEPS,
-                new_interpreter=new_interpreters,
+                # Workers must agree on the order of what they reduce, whatever their hash seeds.
+                template=index % 2,
                 **environment,
             )
 

@@ -39,6 +39,48 @@ SMALL_RUN = (
     "--peterrec.pretrain_batch_size=64",
     "--peterrec.finetune_batch_size=64",
 )
+SMALL_TIMIREC_RUN = (
+    "--system=timirec",
+    "--evaluation.negatives=20",
+    "--timirec.embedding_size=8",
+    "--timirec.interests=3",
+    "--timirec.pretrain_epochs=1",
+    "--timirec.finetune_epochs=1",
+    "--timirec.pretrain_batch_size=64",
+    "--timirec.finetune_batch_size=64",
+    "--timirec.pretrain_learning_rate=0.02",
+    "--timirec.finetune_learning_rate=0.02",
+    "--nojit_compile",
+    "--report",
+    "--export",
+)
+SMALL_IMPRESSIONS = (
+    "--view=impression",
+    "--reader=synthetic",
+    "--impression_split.target=target",
+    "--impression_split.positive_rate=0.5",
+    "--impression_split.negative_rate=0.5",
+    "--impression_split.validation_share=0.3",
+    "--synthetic_impressions.source_pages=150",
+    "--synthetic_impressions.target_pages=150",
+    "--synthetic_impressions.test_pages=60",
+    "--synthetic_impressions.conversion_share=0.4",
+)
+SMALL_DAA_RUN = (
+    "--system=daa",
+    "--daa.backbone=mmoe",
+    "--daa.experts=2",
+    "--daa.embedding_size=4",
+    "--daa.bottom_widths=16,8",
+    "--daa.tower_widths=8",
+    "--daa.critic_hidden=8",
+    "--daa.critic_steps=2",
+    "--daa.source_batch_size=64",
+    "--daa.adapt_batch_size=64",
+    "--daa.source_epochs=2",
+    "--daa.adapt_epochs=2",
+    "--nojit_compile",
+)
 
 
 class Outcome(NamedTuple):
@@ -86,7 +128,7 @@ def replaced_argv(argv):
         sys.argv = before
 
 
-def start(name, *arguments, code=None, new_interpreter=False, **environment):
+def start(name, *arguments, code=None, new_interpreter=False, template=0, **environment):
     """Starts a launcher as a process of its own.
 
     Args:
@@ -95,13 +137,16 @@ def start(name, *arguments, code=None, new_interpreter=False, **environment):
       code: runs instead of the script, if given.
       new_interpreter: as a person starts it; else forked from one that has imported TensorFlow,
         which saves five seconds.
+      template: number of the process that is forked; each has a hash seed of its own.
       **environment: variables besides this process's.
     """
     script = "-c" if code else f"launchers/{name}.py"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     if not new_interpreter:
         argv = [script, *arguments]
-        return WarmProcess(argv, code=code, folder=REPOSITORY, environment=environment)
+        return WarmProcess(
+            argv, code=code, folder=REPOSITORY, environment=environment, template=template
+        )
     return subprocess.Popen(
         [sys.executable, script, *([code] if code else []), *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -10,41 +10,12 @@ import tensorflow as tf
 from data_pipelines.prepared import dataset
 from launchers import finished_run
 from tests.end_to_end import launching
-
-SMALL_LOG = (
-    "--reader=synthetic",
-    "--impression_split.target=target",
-    "--impression_split.positive_rate=0.5",
-    "--impression_split.negative_rate=0.5",
-    "--impression_split.validation_share=0.3",
-    "--synthetic_impressions.source_pages=150",
-    "--synthetic_impressions.target_pages=150",
-    "--synthetic_impressions.test_pages=60",
-    "--synthetic_impressions.conversion_share=0.4",
-)
-SMALL_RUN = (
-    "--system=daa",
-    "--daa.backbone=mmoe",
-    "--daa.experts=2",
-    "--daa.embedding_size=4",
-    "--daa.bottom_widths=16,8",
-    "--daa.tower_widths=8",
-    "--daa.critic_hidden=8",
-    "--daa.critic_steps=2",
-    "--daa.source_batch_size=64",
-    "--daa.adapt_batch_size=64",
-    "--daa.source_epochs=2",
-    "--daa.adapt_epochs=2",
-    "--nojit_compile",
-)
+from tests.end_to_end.launching import SMALL_DAA_RUN
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("impressions") / "data"
-    outcome = launching.call("convert", *SMALL_LOG, "--view=impression", f"--data_dir={folder}")
-    assert outcome.status == 0, outcome.err
-    return folder
+def data_dir(impression_data):
+    return impression_data
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +29,7 @@ def finished(data_dir, tmp_path_factory):
 
 def train(data_dir, workdir, *arguments):
     return launching.call(
-        "train", *SMALL_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}", *arguments
+        "train", *SMALL_DAA_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}", *arguments
     )
 
 
@@ -131,9 +102,13 @@ def test_other_adaptations_take_the_source_model_over(finished, data_dir, tmp_pa
 @pytest.mark.parametrize("adaptation", ["gradient_reversal", "fine_tune"])
 def test_two_devices_share_the_steps(data_dir, tmp_path, adaptation):
     workdir = tmp_path / "run"
-    where = (f"--data_dir={data_dir}", f"--workdir={workdir}", f"--daa.adaptation={adaptation}")
+    where = (
+        f"--data_dir={data_dir}",
+        f"--workdir={workdir}",
+        f"--daa.adaptation={adaptation}",
+    )
     two = ("--strategy=mirrored", "--cpu_devices=2")
-    outcome = launching.forked("train", *SMALL_RUN, *where, *two)
+    outcome = launching.forked("train", *SMALL_DAA_RUN, *where, *two)
     assert outcome.status == 0, outcome.err
     metrics = json.loads((workdir / "metrics.json").read_text())
     assert 0 < metrics["test"]["AUC"] < 1
@@ -143,7 +118,7 @@ def test_alternating_on_two_devices_is_refused_before_anything_is_written(data_d
     workdir = tmp_path / "run"
     two = ("--strategy=mirrored", "--cpu_devices=2")
     outcome = launching.forked(
-        "train", *SMALL_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}", *two
+        "train", *SMALL_DAA_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}", *two
     )
     assert outcome.status == 1
     assert "the alternating adaptation runs on one device" in outcome.error
@@ -193,7 +168,7 @@ def test_one_epoch_on_the_processed_sample(real_data, tmp_path):
     inputs = f"RU={train_csv}@train,NL={train_csv}@train,NL={test_csv}@test"
     outcome = launching.call(
         "train",
-        *SMALL_RUN,
+        *SMALL_DAA_RUN,
         "--reader=csv",
         f"--input={inputs}",
         "--impression_split.target=NL",

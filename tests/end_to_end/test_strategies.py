@@ -95,9 +95,7 @@ def test_a_strategy_makes_the_steps_of_one_process(single, small_data, tmp_path,
     jobs, flags = STRATEGIES[strategy]
     workdir = tmp_path / "run"
     arguments = (*command(system, small_data, workdir), f"--strategy={strategy}", *flags)
-    # Workers must agree on the order of what they reduce, whatever their hash seeds.
-    new_interpreters = strategy == "multi_worker"
-    with Processes(jobs, *arguments, new_interpreters=new_interpreters) as processes:
+    with Processes(jobs, *arguments) as processes:
         outcomes = processes.outcomes()
     chief = next(iter(outcomes))
     for name, outcome in outcomes.items():

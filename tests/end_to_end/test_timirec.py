@@ -9,22 +9,8 @@ import tensorflow as tf
 
 from data_pipelines.prepared import dataset
 from tests.end_to_end import launching
+from tests.end_to_end.launching import SMALL_TIMIREC_RUN
 
-SMALL_RUN = (
-    "--system=timirec",
-    "--evaluation.negatives=20",
-    "--timirec.embedding_size=8",
-    "--timirec.interests=3",
-    "--timirec.pretrain_epochs=1",
-    "--timirec.finetune_epochs=1",
-    "--timirec.pretrain_batch_size=64",
-    "--timirec.finetune_batch_size=64",
-    "--timirec.pretrain_learning_rate=0.02",
-    "--timirec.finetune_learning_rate=0.02",
-    "--nojit_compile",
-    "--report",
-    "--export",
-)
 SETTINGS = {
     "all": (),
     "target": ("--timirec.history_domains=target", "--timirec.from_scratch"),
@@ -39,10 +25,12 @@ def setting(request):
 
 
 @pytest.fixture(scope="module")
-def workdir(setting, small_data, tmp_path_factory):
+def workdir(setting, small_data, finished_timirec, tmp_path_factory):
+    if not SETTINGS[setting]:
+        return finished_timirec[0]
     folder = tmp_path_factory.mktemp(setting) / "run"
     where = (f"--data_dir={small_data}", f"--workdir={folder}")
-    outcome = launching.call("train", *SMALL_RUN, *SETTINGS[setting], *where)
+    outcome = launching.call("train", *SMALL_TIMIREC_RUN, *SETTINGS[setting], *where)
     assert outcome.status == 0, outcome.err
     return folder
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.end_to_end import launching
-from tests.end_to_end.test_daa import SMALL_LOG, SMALL_RUN
+from tests.end_to_end.launching import SMALL_DAA_RUN
 from tests.end_to_end.test_reruns import lines, without_times
 
 # Dies in the second epoch of the adaptation, behind its line and before its latest checkpoint.
@@ -28,22 +28,19 @@ ITERATIONS = "optimizers/{}/_iterations/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @pytest.mark.slow
-def test_critics_and_model_go_on_where_they_stopped(tmp_path):
-    data_dir = tmp_path / "data"
-    converted = launching.call("convert", *SMALL_LOG, "--view=impression", f"--data_dir={data_dir}")
-    assert converted.status == 0, converted.err
+def test_critics_and_model_go_on_where_they_stopped(impression_data, tmp_path):
     epochs = ("--daa.source_epochs=1", "--daa.adapt_epochs=3", "--deterministic")
-    flags = (*SMALL_RUN, *epochs, f"--data_dir={data_dir}")
+    flags = (*SMALL_DAA_RUN, *epochs, f"--data_dir={impression_data}")
 
     def command(name):
         return (*flags, f"--workdir={tmp_path / name}")
 
-    whole = launching.start("train", *command("whole"), new_interpreter=True)
-    killed = launching.start("train", *command("killed"), code=DIES, new_interpreter=True)
+    whole = launching.start("train", *command("whole"), template=1)
+    killed = launching.start("train", *command("killed"), code=DIES)
     assert launching.finish(killed).status == -9
     whole = launching.finish(whole)
     assert whole.status == 0, whole.err
-    resumed = launching.script("train", *command("killed"))
+    resumed = launching.forked("train", *command("killed"))
     assert resumed.status == 0, resumed.err
     assert "adapt epoch 1:" not in resumed.out
     folders = tmp_path / "whole", tmp_path / "killed"

@@ -1,8 +1,7 @@
 """Starts programs without the seconds that every new interpreter takes to import TensorFlow.
 
 They are processes of their own, forked from one that has imported TensorFlow and has never used it.
-What they share with a new interpreter's are its imports and its hash seed: where these matter, use
-`subprocess`.
+Those of one template share its imports and its hash seed. Where imports matter, use `subprocess`.
 """
 
 import atexit
@@ -27,7 +26,7 @@ class WarmProcess:
       returncode: None until its end is known; negative if a signal killed it.
     """
 
-    def __init__(self, argv, *, code, folder, environment):
+    def __init__(self, argv, *, code, folder, environment, template=0):
         """Starts it.
 
         Args:
@@ -35,6 +34,7 @@ class WarmProcess:
           code: runs instead of the script, if given.
           folder: where it runs.
           environment: all its variables.
+          template: those of different numbers have different hash seeds.
         """
         self.returncode = None
         self._folder = pathlib.Path(tempfile.mkdtemp())
@@ -50,10 +50,10 @@ class WarmProcess:
             **paths,
             **({"code": code} if code else {}),
         }
-        template = _template()
-        template.stdin.write(json.dumps(program) + "\n")
-        template.stdin.flush()
-        self.pid = int(template.stdout.readline())
+        origin = _template(template)
+        origin.stdin.write(json.dumps(program) + "\n")
+        origin.stdin.flush()
+        self.pid = int(origin.stdout.readline())
 
     def poll(self):
         """Returns the status of a process that has ended."""
@@ -83,8 +83,9 @@ class WarmProcess:
 
 
 @functools.cache
-def _template():
+def _template(number):
     """The process that is forked; ends with this one, and behind all that it has started."""
+    del number  # of a process of its own
     script = pathlib.Path(__file__).with_name("warm_template.py")
     repository = script.parents[2]
     template = subprocess.Popen(

@@ -1,5 +1,7 @@
 """A run becomes versions in its export folder; mistakes are one line."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,32 +10,9 @@ from launchers import finished_run
 from tests.end_to_end import launching
 from tfcdr.system import Serving
 
-TINY_RUN = (
-    "--reader=synthetic",
-    "--split.target=target",
-    "--synthetic.users=60",
-    "--synthetic.source_items=30",
-    "--synthetic.target_items=20",
-    "--synthetic.interests=4",
-    "--examples.max_length=6",
-    "--evaluation.negatives=0",
-    "--peterrec.channels=8",
-    "--peterrec.dilations=1",
-    "--peterrec.finetune_epochs=1",
-    "--nojit_compile",
-)
 
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    flags = (*TINY_RUN, "--peterrec.adaptation=from_scratch")
-    outcome = launching.call("train", f"--workdir={folder}", *flags)
-    assert outcome.status == 0, outcome.err
-    return folder
-
-
-def test_export_answers_like_the_run(workdir):
+def test_export_answers_like_the_run(finished, tmp_path):
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
     outcome = launching.script("export", f"--workdir={workdir}", "--top_k=3")
     assert outcome.status == 0, outcome.err
     assert outcome.out.startswith(f"{workdir}/export/1: ")
@@ -43,7 +22,8 @@ def test_export_answers_like_the_run(workdir):
     best = signatures["recommend"](
         history=tf.constant([[sources[4], sources[7]]]), seen_items=tf.constant([[targets[0]]])
     )
-    user = run.model.encode_history(tf.constant([[0, 0, 0, 0, 5, 8]]))
+    padding = [0] * (run.data.max_length - 2)
+    user = run.model.encode_history(tf.constant([[*padding, 5, 8]]))
     catalogue = run.model.score_catalogue(user).numpy()[0, 1:]
     order = [item for item in np.argsort(-catalogue, kind="stable") if item != 0][:3]
     assert best["items"].numpy().tolist() == [[targets[item].encode() for item in order]]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
 from tests.parity.aliexpress_preprocessing import processed_csv
+from tests.parity.reference_layout import record
 from tfcdr import optimizers
 from tfcdr.label_prediction import metrics
 from tfcdr.label_prediction.metrics import exact_auc
@@ -111,9 +112,20 @@ def _batch(categorical: np.ndarray, numerical: np.ndarray, labels: np.ndarray) -
     }
 
 
-def _values(weights: Weights, prefix: str = "") -> Outputs:
+def _step(model: tf.keras.Model, batch: dict, jit_compile: bool, *methods: str) -> dict[str, Any]:
+    """Makes a train step and returns what methods gave within it, by their names."""
+    made = record(model, *methods)
+    tf.function(model.train_step, jit_compile=jit_compile)(batch)
+    return made
+
+
+def _values(
+    weights: Weights, prefix: str = "", then: Mapping[int, tf.Tensor] | None = None
+) -> Outputs:
+    """Returns the values of weights now, or what they were `then`, by the ids of variables."""
+    then = then or {}
     return {
-        prefix + name: weight.to_reference(weight.variable.numpy())
+        prefix + name: weight.to_reference(then.get(id(weight.variable), weight.variable).numpy())
         for name, weight in weights.items()
     }
 
@@ -126,10 +138,17 @@ def _parameters(weights: Weights) -> Weights:
     return {name: weight for name, weight in weights.items() if not _is_running(name)}
 
 
-def _running(weights: Weights, prefix: str, case: Case, start: str, passes: int) -> Outputs:
+def _running(
+    weights: Weights,
+    prefix: str,
+    case: Case,
+    start: str,
+    passes: int,
+    then: Mapping[int, tf.Tensor] | None = None,
+) -> Outputs:
     """Returns running values and the counters of passes in training mode, which we do not keep."""
     running = {name: weight for name, weight in weights.items() if _is_running(name)}
-    outputs = _values(running, prefix)
+    outputs = _values(running, prefix, then)
     for name in running:
         # MetaHeac's towers see each task's features as a batch of their own.
         times = passes * (len(TASKS) if name.startswith("model.critic.") else 1)
@@ -200,7 +219,8 @@ def _replay_backbone(case: Case, jit_compile: bool) -> Outputs:
 
     model, weights = fresh_model()
     batch = _batch(case["in/categorical"], case["in/numerical"], case["in/labels"])
-    (losses, _), gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
+    made = _step(model, batch, jit_compile, "loss_and_gradients")
+    (losses, _), gradients = made["loss_and_gradients"]
     outputs["out/loss"] = losses["loss"].numpy()
     for number, task in enumerate(TASKS):
         outputs[f"out/loss{number}"] = losses[f"{task}_loss"].numpy()
@@ -209,9 +229,6 @@ def _replay_backbone(case: Case, jit_compile: bool) -> Outputs:
     outputs |= of_weights
     outputs["out/zero_grad_params"] = _names(_near_zero(case, "param/", of_weights, "grad/"))
     outputs["out/params_without_grad"] = _names(unused)
-
-    model, weights = fresh_model()
-    tf.function(model.train_step, jit_compile=jit_compile)(batch)
     outputs |= _values(_parameters(weights), "after/")
     # A parameter without a gradient rests, its decay included.
     return outputs | {f"after/{name}": case[f"param/{name}"] for name in unused}
@@ -268,10 +285,18 @@ def _is_released_critic(case: Case, steps: int) -> bool:
 
 
 class _AlternatingModel(AlternatingModel):
-    """Interpolates by what a case recorded."""
+    """Interpolates by what a case recorded, and stops behind the critics' pass to be looked at."""
 
     def interpolation(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return batch["alpha"]
+
+    def critic_losses_and_gradients(self, batch: Mapping[str, tf.Tensor]) -> Any:
+        result = super().critic_losses_and_gradients(batch)
+        self.running_values()
+        return result
+
+    def running_values(self) -> list[tf.Tensor]:
+        return [variable.read_value() for variable in self.network.non_trainable_variables]
 
 
 class _ReversalModel(ReversalModel):
@@ -338,24 +363,26 @@ def _replay_adaptation_step(case: Case, jit_compile: bool) -> Outputs:
     fake = model.network(*columns, training=True).features
     outputs["out/src_feat"], outputs["out/src_feat1"] = (features.numpy() for features in real)
     outputs["out/tgt_feat"] = fake.numpy()
-    for number, terms in enumerate(
-        _compiled(model.losses_of_critics, jit_compile)(batch, real, fake)
-    ):
+
+    model, weights = _adaptation_model(_AlternatingModel, case, 1, jit_compile)
+    of_critics, of_model = "critic_losses_and_gradients", "loss_and_gradients"
+    parts = ("losses_of_critics", of_critics, "running_values", of_model)
+    made = _step(model, batch, jit_compile, *parts)
+    for number, terms in enumerate(made["losses_of_critics"]):
         names = ("real_own", "real_cross", "fake", "gp", "loss")
         for name, term in zip(names, terms, strict=True):
             outputs[f"out/dis{number}/{name}"] = term.numpy()
-
-    # The parts of a step, one by one.
-    model, weights = _adaptation_model(_AlternatingModel, case, 1, jit_compile)
-    _, gradients = _compiled(model.critic_losses_and_gradients, jit_compile)(batch)
+    _, gradients = made[of_critics]
     for prefix in ("dis0.", "dis1."):
         outputs |= _gradients(weights[prefix], model.critic_variables, gradients, f"grad/{prefix}")
-    outputs |= _running(weights["tgt."], "out/running_after_critic/tgt.", case, "param/tgt.", 1)
-    pairs = zip(gradients, model.critic_variables, strict=True)
-    model.critic_optimizer.apply_gradients(pairs)
+    running = map(id, model.network.non_trainable_variables)
+    then = dict(zip(running, made["running_values"], strict=True))
+    outputs |= _running(
+        weights["tgt."], "out/running_after_critic/tgt.", case, "param/tgt.", 1, then
+    )
     for number, critic in enumerate(model.critics):
         outputs[f"out/gen/d{number}_fake"] = tf.reduce_mean(critic(fake)).numpy()
-    (losses, _), gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
+    (losses, _), gradients = made[of_model]
     names = {
         "loss_click": "click_loss",
         "loss_conv": "conversion_loss",
@@ -369,10 +396,6 @@ def _replay_adaptation_step(case: Case, jit_compile: bool) -> Outputs:
     outputs["out/zero_grad_params"] = _names(
         _near_zero(case, "param/tgt.", of_network, "grad/tgt.")
     )
-
-    # The step as it is made.
-    model, weights = _adaptation_model(_AlternatingModel, case, 1, jit_compile)
-    tf.function(model.train_step, jit_compile=jit_compile)(batch)
     for prefix, of_part in weights.items():
         outputs |= _values(_parameters(of_part), f"after/{prefix}")
     outputs |= _running(weights["tgt."], "out/running_after_gen/tgt.", case, "param/tgt.", 2)
@@ -463,13 +486,11 @@ def _replay_meta_step_of(case: Case, tag: str, jit_compile: bool) -> Outputs:
     outputs[f"out/{tag}/n_params_with_fast"] = np.int64(len(_parameters(weights)))
 
     model, weights = fresh_model()
-    (losses, _), gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
+    made = _step(model, batch, jit_compile, "loss_and_gradients")
+    (losses, _), gradients = made["loss_and_gradients"]
     outputs[f"out/{tag}/global_loss"] = losses["loss"].numpy()
     outputs |= _gradients(weights, model.trainable_variables, gradients, f"grad/{tag}/")
     outputs |= _running(weights, f"out/{tag}/running/", case, "param/", 2 * parts)
-
-    model, weights = fresh_model()
-    tf.function(model.train_step, jit_compile=jit_compile)(batch)
     outputs |= _values(_parameters(weights), f"after/{tag}/")
     first = [
         tf.concat([half[key] for half in halves[:2]], 0) for key in ("categorical", "numerical")

@@ -11,9 +11,8 @@ import tfcdr  # noqa: F401  (fixes the Keras generation)
 from data_pipelines.views import negative_sampling
 from tests import real_data
 from tests.parity.reference_layout import (
+    Steps,
     in_reference_layout,
-    losses_and_gradients,
-    train,
     values,
 )
 from tfcdr import losses, optimizers
@@ -111,12 +110,10 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
     )
     rows = settings["item_size"]
 
-    def fresh_model() -> PretrainingModel:
-        model = PretrainingModel(config, inputs.shape[1] - causal, rows, np.ones(rows - 1))
-        if sampled:
-            model.sampler = _RecordedSample(case)
-        _load(model, case, settings)
-        return model
+    model = PretrainingModel(config, inputs.shape[1] - causal, rows, np.ones(rows - 1))
+    if sampled:
+        model.sampler = _RecordedSample(case)
+    _load(model, case, settings)
 
     def batch_of(items: np.ndarray) -> dict[str, tf.Tensor]:
         batch = {"example_weight": tf.ones(len(items))}
@@ -130,7 +127,6 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
             "label_weight": tf.ones(case["mask/labels"].shape),
         }
 
-    model = fresh_model()
     batch = batch_of(inputs)
     hidden, labels = model.hidden(batch), model.labels_and_weights(batch)[0]
     features = model.output_features(hidden)
@@ -148,8 +144,9 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
             outputs[f"act/block_{block}"] = activation
     outputs |= _predict(model, case, causal)
     weights = reference.reference_weights(model)
-    outputs |= losses_and_gradients(model, weights, batch, jit_compile)[1]
-    train(model, [batch], jit_compile)
+    steps = Steps(model, jit_compile)
+    steps.train([batch])
+    outputs |= in_reference_layout(weights, "grad", steps.gradients())
     outputs |= in_reference_layout(weights, "after", values(model.variables))
     if sampled:
         sampler = model.sampler
@@ -157,12 +154,10 @@ def _replay_pretraining(case: Case, settings: dict, jit_compile: bool) -> Output
         outputs["sampled/sampled_expected_count"] = sampler.counts()[case["sampled/ids"]]
         outputs["sampled/true_expected_count"] = sampler.counts()[labels.numpy()]
     if "multi/itemseq_input" in case:
-        model = fresh_model()
+        steps.restart()
         batches = [batch_of(items) for items in case["multi/itemseq_input"]]
-        outputs["multi/loss"] = np.array(train(model, batches, jit_compile), np.float32)
-        outputs |= in_reference_layout(
-            reference.reference_weights(model), "multi_after", values(model.variables)
-        )
+        outputs["multi/loss"] = np.array(steps.train(batches), np.float32)
+        outputs |= in_reference_layout(weights, "multi_after", values(model.variables))
     return outputs
 
 
@@ -197,12 +192,10 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
         l2=settings["l2"],
     )
 
-    def fresh_model() -> FinetuningModel:
-        max_length = case["ids/context"].shape[1] - (1 if settings["causal"] else 2)
-        num_targets = settings["target_size"] - 1
-        model = FinetuningModel(config, max_length, settings["item_size"], num_targets)
-        _load(model, case, settings)
-        return model
+    max_length = case["ids/context"].shape[1] - (1 if settings["causal"] else 2)
+    num_targets = settings["target_size"] - 1
+    model = FinetuningModel(config, max_length, settings["item_size"], num_targets)
+    _load(model, case, settings)
 
     def batch_of(context: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> dict:
         return {
@@ -212,7 +205,6 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
             "example_weight": tf.ones(len(context)),
         }
 
-    model = fresh_model()
     batch = batch_of(case["ids/context"], case["ids/positive"], case["ids/negative"])
     activations = [activation.numpy() for activation in model.trunk.activations(batch["context"])]
     user = model.encode(batch["context"])
@@ -235,24 +227,24 @@ def _replay_finetuning(case: Case, settings: dict, jit_compile: bool) -> Outputs
         scores = model.score_candidates(user, case["eval/candidates"]).numpy()
         outputs |= {"eval/scores": scores, "eval/top5_slot": _top_ids(scores)}
     weights = reference.reference_weights(model)
-    outputs |= losses_and_gradients(model, weights, batch, jit_compile)[1]
-    train(model, [batch], jit_compile)
+    steps = Steps(model, jit_compile)
+    steps.train([batch])
+    outputs |= in_reference_layout(weights, "grad", steps.gradients())
     outputs |= in_reference_layout(weights, "after", values(model.trainable_variables))
     if "sampler/prob" in case:
         outputs |= _replay_lambdafm(case, catalogue)
     if "multi/context" not in case:
         return outputs
-    model = fresh_model()
+    steps.restart()
     batches = [
         batch_of(*arrays)
         for arrays in zip(
             case["multi/context"], case["multi/positive"], case["multi/negative"], strict=True
         )
     ]
-    outputs["multi/loss"] = np.array(train(model, batches, jit_compile), np.float32)
-    return outputs | in_reference_layout(
-        reference.reference_weights(model), "multi_after", values(model.trainable_variables)
-    )
+    outputs["multi/loss"] = np.array(steps.train(batches), np.float32)
+    after = values(model.trainable_variables)
+    return outputs | in_reference_layout(weights, "multi_after", after)
 
 
 def _replay_lambdafm(case: Case, logits: np.ndarray) -> Outputs:

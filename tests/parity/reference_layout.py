@@ -1,6 +1,7 @@
 """Values and gradients of our models by the names and in the layouts of a release."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,22 +27,73 @@ def values(variables: list[tf.Variable]) -> dict[int, np.ndarray]:
     return {id(variable): variable.numpy() for variable in variables}
 
 
-def losses_and_gradients(
-    model: StageModel, weights: Weights, batch: Batch, jit_compile: bool
-) -> tuple[Outputs, Outputs]:
-    """Returns the losses of a batch by name, and their gradients as `grad/NAME`."""
-    compute = tf.function(model.loss_and_gradients, jit_compile=jit_compile)
-    report, slopes = compute(batch)
-    arrays = [tf.convert_to_tensor(slope).numpy() for slope in slopes]
-    by_variable = dict(zip(map(id, model.trainable_variables), arrays, strict=True))
-    return (
-        {name: loss.numpy() for name, loss in report.losses.items()},
-        in_reference_layout(weights, "grad", by_variable),
-    )
+def record(model: StageModel, *methods: str) -> dict[str, Any]:
+    """Keeps what methods give inside a compiled train step, which so is compiled only once.
+
+    Args:
+      model: whose methods are replaced.
+      *methods: their names.
+
+    Returns:
+      By a method's name its latest result, with variables for tensors; empty before the first step.
+    """
+    kept: dict[str, Any] = {}
+
+    def recorded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            result = method(*arguments)
+            dense = tf.nest.map_structure(tf.convert_to_tensor, result)
+            if name not in kept:  # the first time that the step is traced
+                kept[name] = tf.nest.map_structure(_variable, dense)
+            tf.nest.map_structure(lambda variable, value: variable.assign(value), kept[name], dense)
+            return result
+
+        return call
+
+    for name in methods:
+        setattr(model, name, recorded(name, getattr(model, name)))
+    return kept
 
 
-def train(model: StageModel, batches: list[Batch], jit_compile: bool) -> list[float]:
-    """Makes a step with each batch and returns the losses before them."""
-    model.build_optimizers()
-    step = tf.function(model.train_step, jit_compile=jit_compile)
-    return [float(step(batch).losses["loss"]) for batch in batches]
+def _variable(tensor: tf.Tensor) -> tf.Variable:
+    return tf.Variable(tf.zeros(tensor.shape, tensor.dtype), trainable=False)
+
+
+class Steps:
+    """Train steps of a model, compiled once."""
+
+    def __init__(self, model: StageModel, jit_compile: bool) -> None:
+        """Prepares the model.
+
+        Args:
+          model: compiled, with the weights of a case.
+          jit_compile: whether whole steps run under XLA.
+        """
+        model.build_optimizers()
+        self._model = model
+        self._made = record(model, "loss_and_gradients")
+        self._step = tf.function(model.train_step, jit_compile=jit_compile)
+        variables = list(model.variables)
+        for optimizer in model.optimizers.values():
+            variables += optimizer.variables
+        self._start = [(variable, variable.numpy()) for variable in variables]
+
+    def train(self, batches: list[Batch]) -> list[float]:
+        """Makes a step with each batch and returns the losses before them."""
+        return [float(self._step(batch).losses["loss"]) for batch in batches]
+
+    def losses(self) -> Outputs:
+        """Returns the losses of the last step by name."""
+        report, _ = self._made["loss_and_gradients"]
+        return {name: loss.numpy() for name, loss in report.losses.items()}
+
+    def gradients(self) -> dict[int, np.ndarray]:
+        """Returns the gradients of the last step by the ids of their variables."""
+        _, slopes = self._made["loss_and_gradients"]
+        arrays = [slope.numpy() for slope in slopes]
+        return dict(zip(map(id, self._model.loss_variables), arrays, strict=True))
+
+    def restart(self) -> None:
+        """Undoes every step."""
+        for variable, value in self._start:
+            variable.assign(value)

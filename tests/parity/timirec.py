@@ -16,9 +16,8 @@ from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitLog, SplitOptions
 from data_pipelines.views.view import ExampleOptions
 from tests.parity.reference_layout import (
+    Steps,
     in_reference_layout,
-    losses_and_gradients,
-    train,
     values,
 )
 from tfcdr import losses
@@ -153,12 +152,8 @@ def _replay_training(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     interests, outputs = _extraction(model, case, jit_compile)
     vectors = model.training_items(batch)
     recorded, user = _prediction(model, interests, history)
-    weights = reference.reference_weights(model)
-    step_losses, slopes = losses_and_gradients(model, weights, batch, jit_compile)
     if isinstance(model, FinetuningModel):
         recorded["target_intent"] = model.target_nearness(interests, vectors[:, 0]).numpy()
-        recorded["bpr_loss"] = step_losses["ranking_loss"]
-        recorded["kl_loss"] = step_losses["distillation_loss"]
     else:
         user = model.nearest_interest(interests, vectors[:, 0])
         nearness = tf.linalg.matvec(interests, vectors[:, 0]).numpy()
@@ -169,9 +164,16 @@ def _replay_training(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     outputs |= recorded | {
         "user_vector": user.numpy(),
         "prediction": tf.linalg.matvec(vectors, user).numpy(),
-        "loss": step_losses["loss"],
     }
-    outputs["losses"] = np.array(train(model, [batch] * settings["steps"], jit_compile), np.float32)
+    weights = reference.reference_weights(model)
+    steps = Steps(model, jit_compile)
+    made = steps.train([batch])
+    slopes = in_reference_layout(weights, "grad", steps.gradients())
+    names = {"loss": "loss", "bpr_loss": "ranking_loss", "kl_loss": "distillation_loss"}
+    first = steps.losses()
+    outputs |= {name: first[ours] for name, ours in names.items() if ours in first}
+    made += steps.train([batch] * (settings["steps"] - 1))
+    outputs["losses"] = np.array(made, np.float32)
     after = in_reference_layout(weights, "after", values(model.variables))
     return _outputs(outputs) | slopes | after
 

@@ -1,6 +1,6 @@
 """Reader `rechorus`: a small folder, folders that are wrong, and the real Grocery data."""
 
-import ast
+import json
 
 import numpy as np
 import pytest
@@ -277,7 +277,7 @@ def plain_rows(path):
     rows = []
     for line in path.read_text().splitlines()[1:]:
         user, item, time, *negatives = line.split("\t")
-        rows.append((user, item, int(time), ast.literal_eval(negatives[0]) if negatives else []))
+        rows.append((user, item, int(time), json.loads(negatives[0]) if negatives else []))
     return rows
 
 
