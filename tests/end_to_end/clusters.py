@@ -47,7 +47,8 @@ def wait_and_kill(distribution):
     if len(waits) == 4 and os.environ.get("VICTIM"):
         victim = int(open(os.environ["VICTIM"]).read())
         os.kill(victim, signal.SIGKILL)
-        with contextlib.suppress(FileNotFoundError):
+        # Its parent may take it out of the table of processes, even between open and read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             while open(f"/proc/{victim}/stat").read().rpartition(")")[2].split()[0] != "Z":
                 pass
 
