@@ -19,7 +19,16 @@ from absl import flags
 
 from data_pipelines.prepared import item_titles
 from data_pipelines.prepared.dataset import PreparedData
-from launchers import compilation, config_flags, data_flags, finished_run, program
+from data_pipelines.prepared.reading import Source
+from launchers import (
+    compilation,
+    config_flags,
+    data_flags,
+    finished_run,
+    program,
+    reading_flags,
+    target_runs,
+)
 from tfcdr import row_groups
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
@@ -53,7 +62,8 @@ _PRETRAINED = flags.DEFINE_string(
     "pretrained",
     "",
     "Folder of a run of the same system on the same data: its best epochs stand for all stages but "
-    "the last, which alone is trained.",
+    "the last, which alone is trained. It may be of another target, where targets share what is "
+    "pre-trained.",
 )
 _EXPORT = flags.DEFINE_bool(
     "export",
@@ -108,6 +118,7 @@ _EVALUATION = {
 }
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(reading_flags)
 flags.adopt_module_key_flags(compilation)
 
 
@@ -144,7 +155,7 @@ def main(argv: Sequence[str]) -> None:
         titles = _titles() if distribution.is_chief else {}
         data = _prepare(wish, distribution)
         with data.naming_corrupt_shards():
-            _run(wish, data, distribution)
+            _run(wish, _sources(wish, data), distribution)
         if distribution.is_chief:
             _present(wish, titles)
 
@@ -156,6 +167,7 @@ def _wish() -> _Wish:
     workdir = pathlib.Path(_WORKDIR.value)
     RunFolder(workdir).check_free()
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
+    reading_flags.check(system)
     options = _evaluation_options(system)
     baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
@@ -171,40 +183,76 @@ def _wish() -> _Wish:
 
 
 def _prepare(wish: _Wish, distribution: Distribution) -> PreparedData:
-    """Opens the data set, which it prepares first if it is not there, and says what it holds."""
-    views = wish.system.views(wish.config)
+    """Opens the data set, which it prepares first if it is not there."""
     with distribution.chief_first():
-        data = data_flags.open_or_build(wish.data_dir, views)
-    if wish.baseline_config is not None and not data.metadata["sources"]:
-        raise program.FlagError(
-            f"--compare_no_transfer: {wish.data_dir} has the domain {data.metadata['target']} "
-            "alone, so that nothing is transferred; leave it out."
-        )
-    print(data_flags.describe(data.metadata))
-    for line in data_flags.few_shards(data, views, distribution.num_workers):
+        data = data_flags.open_or_build(wish.data_dir, wish.system.log)
+    for line in data_flags.few_files(data, distribution.num_workers):
         print(line)
     return data
 
 
-def _run(wish: _Wish, data: PreparedData, distribution: Distribution) -> None:
-    """Trains and evaluates, and compares with the run without transfer if that is asked for."""
+def _sources(wish: _Wish, data: PreparedData) -> dict[str, Source]:
+    """Returns what is read for each target, and says what it holds."""
+    sources = reading_flags.sources(data, wish.system, wish.config)
+    for target, source in sources.items():
+        if wish.baseline_config is not None and not source.sources:
+            raise program.FlagError(
+                f"--compare_no_transfer: nothing is read besides the target {target}, so that "
+                "nothing is transferred; leave it out."
+            )
+        print("\n".join(source.summary()))
+    return sources
+
+
+def _run(wish: _Wish, sources: dict[str, Source], distribution: Distribution) -> None:
+    """Trains and evaluates, for each target, and compares with no transfer if that is asked for."""
+    pretrained = target_runs.pretrained(_PRETRAINED.value)
+    if len(sources) == 1:
+        (source,) = sources.values()
+        _run_target(wish, source, wish.workdir, distribution, pretrained)
+        return
     folder = RunFolder(wish.workdir, distribution.is_chief)
-    pretrained = RunFolder(pathlib.Path(_PRETRAINED.value), False) if _PRETRAINED.value else None
-    main_run = _experiment(wish, wish.config, data, folder, distribution, pretrained)
+    settings = _run_config(wish, wish.config, distribution)
+    settings |= {"targets": list(sources), "pretrained": _path(pretrained)}
+    with distribution.chief_first():
+        folder.claim(settings)
+    stages = wish.system.stages(wish.config)
+    metrics = {}
+    for target, source in sources.items():
+        print(f"\ntarget {target}")
+        of_target = target_runs.folder(wish.workdir, target)
+        metrics[target] = _run_target(wish, source, of_target, distribution, pretrained)
+        if pretrained is None and stages[0].shared and len(stages) > 1:
+            pretrained = RunFolder(of_target, False)
+    folder.finish(target_runs.summary(metrics))
+
+
+def _run_target(
+    wish: _Wish,
+    source: Source,
+    workdir: pathlib.Path,
+    distribution: Distribution,
+    pretrained: RunFolder | None,
+) -> dict[str, Any]:
+    """Trains and evaluates for one target, and returns what metrics.json holds."""
+    folder = RunFolder(workdir, distribution.is_chief)
+    main_run = _experiment(wish, wish.config, source, folder, distribution, pretrained)
+    if pretrained is not None:
+        target_runs.say_what_was_read(pretrained, source)
     metrics = _finish(main_run, folder)
     if wish.baseline_config is None:
-        return
-    baseline_folder = RunFolder(wish.workdir / "no_transfer", distribution.is_chief)
-    baseline = _experiment(wish, wish.baseline_config, data, baseline_folder, distribution)
+        return metrics
+    baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
+    baseline = _experiment(wish, wish.baseline_config, source, baseline_folder, distribution)
     print("\nThe same model trained on the target alone:")
     _finish(baseline, baseline_folder)
-    _compare(metrics, main_run, baseline, folder)
+    return {**metrics, **_compare(metrics, main_run, baseline, folder)}
 
 
 def _experiment(
     wish: _Wish,
     config: Any,
-    data: PreparedData,
+    source: Source,
     folder: RunFolder,
     distribution: Distribution,
     pretrained: RunFolder | None = None,
@@ -213,7 +261,7 @@ def _experiment(
     experiment = Experiment(
         system=wish.system,
         config=config,
-        data=data,
+        data=source,
         folder=folder,
         options=wish.options,
         seed=_SEED.value,
@@ -224,8 +272,13 @@ def _experiment(
         pretrained=pretrained,
     )
     experiment.check_data()
-    settings = _run_config(wish, config, data.fingerprint, distribution)
-    settings["pretrained"] = str(pretrained.path.absolute()) if pretrained else ""
+    settings = _run_config(wish, config, distribution)
+    settings |= {
+        "data_fingerprint": source.fingerprint,
+        "shared_fingerprint": source.shared_fingerprint,
+        "reading": source.settings,
+        "pretrained": _path(pretrained),
+    }
     with distribution.chief_first():
         folder.claim(settings)
     return experiment
@@ -236,15 +289,15 @@ def _present(wish: _Wish, titles: dict[str, str]) -> None:
     export = _EXPORT.value and not (wish.workdir / "export").exists()
     if not (_REPORT.value or export):
         return
-    # Not the model that was trained: that one may be spread over processes.
+    # Not the models that were trained: those may be spread over processes.
     finished = finished_run.load(wish.workdir, str(wish.data_dir))
-    if _REPORT.value:
-        names = item_titles.ShownNames(finished.data, titles)
-        sections = finished.experiment.report_sections(finished.model, names)
-        page = report.write(finished.folder, wish.options.monitor, sections)
+    for run_of_target in finished.values() if _REPORT.value else ():
+        names = item_titles.ShownNames(run_of_target.source, titles)
+        sections = run_of_target.experiment.report_sections(run_of_target.model, names)
+        page = report.write(run_of_target.folder, wish.options.monitor, sections)
         print(f"\nreport {page}")
     if export:
-        print(f"\nexported {finished.export()}")
+        print(f"\nexported {finished_run.export(wish.workdir, finished)}")
 
 
 def _titles() -> dict[str, str]:
@@ -309,23 +362,26 @@ def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
 
 def _compare(
     metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
-) -> None:
-    """Says whether the transfer helped, of all test rows and of each group of them."""
+) -> dict[str, Any]:
+    """Says whether the transfer helped, of all test rows and of each group of them.
+
+    Returns:
+      The gains as metrics.json holds them.
+    """
     if "transfer_groups" not in metrics:
         gains = main_run.transfer_gains(baseline)
         entries = {group: gain._asdict() for group, gain in gains.items()}
-        folder.add_to_metrics({"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries})
-    else:
-        stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
-        gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
+        metrics = {"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries}
+        folder.add_to_metrics(metrics)
+    stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
+    gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
     print(f"\n{gains.pop(row_groups.ALL).verdict()}")
     for group, gain in gains.items():
         print(gain.group_line(group))
+    return {name: metrics[name] for name in ("transfer", "transfer_groups")}
 
 
-def _run_config(
-    wish: _Wish, config: Any, fingerprint: str, distribution: Distribution
-) -> dict[str, Any]:
+def _run_config(wish: _Wish, config: Any, distribution: Distribution) -> dict[str, Any]:
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {
@@ -339,10 +395,13 @@ def _run_config(
         "read_losses_every": _READ_LOSSES_EVERY.value,
         "strategy": distribution.name,
         "replicas": distribution.num_replicas,
-        "data_fingerprint": fingerprint,
         "data_dir": str(wish.data_dir.absolute()),
         "versions": {"python": platform.python_version(), **versions},
     }
+
+
+def _path(folder: RunFolder | None) -> str:
+    return str(folder.path.absolute()) if folder else ""
 
 
 def run() -> None:

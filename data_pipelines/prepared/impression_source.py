@@ -43,6 +43,11 @@ class ImpressionSource:
         return fingerprint(self.categorical_columns, self.numerical_columns, self.field_sizes)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Nothing: what is read was decided when the data were converted."""
+        return {}
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Names of the source domains."""
         return tuple(self.prepared.metadata["sources"])

@@ -59,6 +59,13 @@ class InteractionSource:
         return fingerprint(self.prepared.fingerprint, self.roles.sources, self.max_length)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What JSON keeps of the roles and of how examples are cut; see `reading.reopen`."""
+        roles = {"target": self.roles.target, "sources": list(self.roles.sources)}
+        targets = list(self.roles.targets)
+        return {**roles, "targets": targets, "examples": dataclasses.asdict(self.options)}
+
+    @property
     def max_length(self) -> int:
         """T, the number of items in a context."""
         return self.options.max_length
@@ -157,9 +164,13 @@ class InteractionSource:
         return self._readers[key](epoch)
 
     def summary(self) -> list[str]:
-        """Returns the roles and splits as a table for people."""
+        """Returns the roles and splits as a table for people, and what the conversion dropped."""
         sizes = np.diff(self.prepared.items.starts).tolist()
-        return role_census.summary_lines(self.roles, self._counts, sizes)
+        dropped = self.prepared.metadata["dropped"]
+        return [
+            *role_census.summary_lines(self.roles, self._counts, sizes),
+            *(f"dropped: {what}: {count:,}" for what, count in dropped.items()),
+        ]
 
     def trained_too_late(self, pretrained: "InteractionSource") -> tuple[int, int]:
         """Counts what a pre-trained run has read that pre-training for this one would not have.

@@ -38,14 +38,16 @@ class Roles:
 
 
 def roles_of(
-    domains: Sequence[str], targets: Sequence[str], sources: Sequence[str]
+    domains: Sequence[str], targets: Sequence[str], sources: Sequence[str], shared: bool
 ) -> tuple[Roles, ...]:
     """Gives domains their roles.
 
     Args:
       domains: of the data set.
       targets: names, or "all" alone; empty for pre-training on all domains.
-      sources: names; empty for all domains that are no targets.
+      sources: names; empty for all others.
+      shared: whether all targets share what is pre-trained on the sources. If not, each target has
+        a training of its own, and all other domains are its sources, other targets among them.
 
     Returns:
       The roles for each target, in the order in which they were named; for pre-training alone, one
@@ -69,11 +71,13 @@ def roles_of(
         raise DataError(
             f"--sources={','.join(sources)}: {both[0]} is a target; a domain is one or the other."
         )
-    chosen = sources or [name for name in domains if name not in targets]
-    ordered = tuple(name for name in domains if name in chosen)
-    return tuple(
-        Roles(tuple(domains), target, ordered, tuple(targets)) for target in targets or [""]
-    )
+    roles = []
+    for target in targets or [""]:
+        together = tuple(targets) if shared or not target else (target,)
+        chosen = sources or [name for name in domains if name not in together]
+        ordered = tuple(name for name in domains if name in chosen)
+        roles.append(Roles(tuple(domains), target, ordered, together))
+    return tuple(roles)
 
 
 class Assignment(NamedTuple):

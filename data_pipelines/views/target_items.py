@@ -224,7 +224,7 @@ def _evaluation_entries(read: HistoryRead, options: TargetItemOptions) -> Assemb
         del draws  # What evaluation draws must not depend on the epoch or the place in the batch.
         positive = rows["target_item"][:, tf.newaxis]
         seen = first(shared["seen"], rows["seen_start"], rows["seen_end"], width)
-        seen = tf.where(seen == positive, 0, seen)
+        seen = tf.where(seen == positive, tf.zeros_like(seen), seen)
         excluded = seen if read.excludes_seen else tf.zeros_like(seen)
         entries = {"seen_items": excluded, "cold": rows["cold"]}
         if negatives is not None:
