@@ -79,7 +79,7 @@ def tfcdr(plan: Plan) -> Entry:
     Raises:
       ValueError: the configuration has no such stage.
     """
-    stage = plan.stage_to_train()
+    plan.stage_to_train()  # Raises if there is none.
 
     def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
         del peer_python
