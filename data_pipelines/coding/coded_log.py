@@ -82,13 +82,16 @@ class CodedLog:
             columns["negatives"] = item[len(rows) :].astype(np.int64)
             columns["negative_offsets"] = np.concatenate([[0], np.cumsum(counts)])
         item = item[: len(rows)]
+        categories = np.full(len(pairs), "", dtype=object)
+        if "category" in rows:
+            categories = smallest_texts(item, rows["category"], len(pairs))
         return cls(
             domains=tuple(domains),
             comparable_times=comparable_times,
             users=np.asarray(users, dtype=object),
             item_ids=np.asarray(distinct, dtype=object)[pairs // len(domains)],
             item_domains=(pairs % len(domains)).astype(np.int8),
-            categories=_categories(rows, item, len(pairs)),
+            categories=categories,
             user=user[order],
             item=item[order].astype(np.int64),
             times=times[order],
@@ -104,6 +107,11 @@ class CodedLog:
     def offsets(self) -> np.ndarray:
         """int64 [users + 1]; user k has the interactions offsets[k]:offsets[k + 1]."""
         return np.searchsorted(self.user, np.arange(len(self.users) + 1))
+
+    @property
+    def present(self) -> np.ndarray:
+        """int64 [k], the users with interactions, ascending."""
+        return np.flatnonzero(np.diff(self.offsets))
 
     def only(self, kept: np.ndarray) -> "CodedLog":
         """Keeps the interactions where `kept`, bool [n], holds; the lists stay as they are."""
@@ -126,12 +134,20 @@ def _codes(column: pd.Series, names: Sequence[str]) -> np.ndarray:
     return codes.astype(np.int8)
 
 
-def _categories(rows: pd.DataFrame, item: np.ndarray, items: int) -> np.ndarray:
-    """Returns a category for each item, str [items]."""
-    categories = np.full(items, "", dtype=object)
-    if "category" in rows:
-        named = pd.DataFrame({"item": item, "category": rows["category"].to_numpy(dtype=object)})
-        named = named[named["category"] != ""].drop_duplicates()
-        smallest = named.sort_values("category").drop_duplicates("item")
-        categories[smallest["item"]] = smallest["category"]
-    return categories
+def smallest_texts(item: np.ndarray, texts: pd.Series, items: int) -> np.ndarray:
+    """Chooses among several texts for an item: the smallest that is not empty.
+
+    Args:
+      item: int64 [n], which item each text is for.
+      texts: str [n].
+      items: number of items.
+
+    Returns:
+      str [items], "" for items without a text.
+    """
+    smallest = np.full(items, "", dtype=object)
+    named = pd.DataFrame({"item": item, "text": texts.to_numpy(dtype=object)})
+    named = named[named["text"] != ""].drop_duplicates()
+    named = named.sort_values("text").drop_duplicates("item")
+    smallest[named["item"]] = named["text"]
+    return smallest
