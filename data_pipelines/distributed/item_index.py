@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_pipelines.coding.coded_log import smallest_texts
 from data_pipelines.distributed.running import Gather
-from data_pipelines.distributed.work_folder import WorkFolder, pack, unpack
+from data_pipelines.distributed.work_folder import WorkFolder, packed_by, unpack
 
 _KEYS = ["domain", "item_id"]
 _PARTITIONS = 64
@@ -51,8 +51,7 @@ def by_partition(counts: pd.DataFrame) -> Iterator[tuple[int, bytes]]:
     if counts.empty:
         return
     partition = pd.util.hash_array(counts["item_id"].to_numpy(dtype=object)) % _PARTITIONS
-    for number in np.unique(partition):
-        yield int(number), pack(counts[partition == number])
+    yield from packed_by(partition, counts)
 
 
 class SumByItem(beam.PTransform):

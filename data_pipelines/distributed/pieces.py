@@ -26,7 +26,7 @@ from data_pipelines.readers.parquet_tables import plain_rows
 from data_pipelines.readers.text_files import require_file
 
 _RAW = CompressionTypes.UNCOMPRESSED
-_PIECE_BYTES = 16 << 20
+_PIECE_BYTES = 8 << 20
 # A row's place in the whole input: its file's number, and what rises within the file below.
 _FILE_STEP = 1 << 44
 # Stands around a line number that counts from the beginning of a piece of text.

@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from data_pipelines.distributed import pieces
 from data_pipelines.distributed.pieces import Piece, Source
 from data_pipelines.distributed.running import Gather, running
-from data_pipelines.distributed.work_folder import WorkFolder, pack, unpack
+from data_pipelines.distributed.work_folder import WorkFolder, packed_by, unpack
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import check_same_columns, no_interactions, read_bad_lines
@@ -167,11 +167,7 @@ def _by_group(rows: pd.DataFrame, groups: int) -> Iterator[tuple[int, bytes]]:
     if rows.empty:
         return
     group = pd.util.hash_array(rows["user_id"].to_numpy(dtype=object)) % groups
-    order = np.argsort(group, kind="stable")
-    numbers, starts = np.unique(group[order], return_index=True)
-    sorted_rows = _with_places(rows.iloc[order])
-    for number, start, end in zip(numbers, starts, [*starts[1:], len(rows)], strict=True):
-        yield int(number), pack(sorted_rows.iloc[start:end])
+    yield from packed_by(group, _with_places(rows))
 
 
 def _with_places(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,15 +4,18 @@ import json
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
 from data_pipelines import distributed, readers
 from data_pipelines.distributed import coding, pieces, reading
 from data_pipelines.errors import DataError
+from data_pipelines.logs import InteractionLog
 from data_pipelines.parts import REPEATED, TEST, TOO_FEW, TRAIN, VALIDATION
 from data_pipelines.prepared import build, dataset
 from data_pipelines.readers.delimited import CsvOptions
+from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.rechorus import ReChorusOptions
 from data_pipelines.readers.synthetic import SyntheticOptions
 from data_pipelines.splitting import splits
@@ -190,18 +193,28 @@ def test_the_k_core_of_files_without_times(tmp_path, tmp_path_factory):
     assert not beam.metadata["comparable_times"]
 
 
-def test_the_k_core_of_repeated_interactions(tmp_path, csv_log):
-    """Groups that lose all of their users, and users without an interaction left, among them."""
+@pytest.mark.parametrize(
+    "split",
+    [
+        SplitOptions(kind="user", min_user_interactions=3, min_item_interactions=5),
+        SplitOptions(repeats="all", min_user_interactions=4, min_item_interactions=6),
+    ],
+    ids=lambda split: split.repeats,
+)
+def test_users_without_an_interaction_left_get_no_number(tmp_path, csv_log, split):
     lines = log_lines()
     lines += [f"single{user},only{user},toys,{user}" for user in range(5)]
-    split = SplitOptions(kind="user", min_user_interactions=5, min_item_interactions=7)
-    first = both(tmp_path / "first", "csv", csv_log(lines), CsvOptions(), split)
-    lone = [line for line in lines if not line.startswith("u1")]
-    split = SplitOptions(repeats="all", min_user_interactions=8, min_item_interactions=5)
-    every = both(tmp_path / "all", "csv", csv_log(lone), CsvOptions(), split)
-    for beam in (first, every):
-        assert len(beam.users) < 40
-        assert not any(user.startswith("single") for user in beam.users)
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), split)
+    assert len(beam.users) > 20
+    assert not any(user.startswith("single") for user in beam.users)
+
+
+def test_a_group_may_lose_all_of_its_users(tmp_path, csv_log):
+    lines = ["user_id,item_id,domain,timestamp", *(f"stays,i{k},toys,{k}" for k in range(4))]
+    lines += [f"leaver{user},i1,toys,1" for user in range(20)]
+    split = SplitOptions(min_user_interactions=2)
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), split)
+    assert beam.users == ("stays",)
 
 
 def test_a_given_split(tmp_path, csv_log):
@@ -210,35 +223,54 @@ def test_a_given_split(tmp_path, csv_log):
     assert parts_of(beam) == {TRAIN, VALIDATION, TEST, REPEATED}
 
 
-def test_a_given_split_with_negatives_of_two_domains(tmp_path, tmp_path_factory):
-    """Reader `rechorus`; negatives are mostly items of users in other groups, or of nobody."""
+def test_a_given_split_with_negatives(tmp_path, tmp_path_factory):
+    """Reader `rechorus`; a user's negatives are mostly items of users in other groups."""
     rng = random.Random(1)
-    inputs = []
-    for domain, negatives in (("shop", 3), ("club", 2)):
-        folder = tmp_path_factory.mktemp(domain)
-        lines = {"train": ["user_id\titem_id\ttime"]}
-        lines |= {part: ["user_id\titem_id\ttime\tneg_items"] for part in ("dev", "test")}
-        for user in range(40):
-            for time, item in enumerate(rng.sample(range(1, 31), 6)):
-                part = {4: "dev", 5: "test"}.get(time, "train")
-                others = rng.sample([i for i in range(1, 36) if i != item], k=negatives)
-                end = "" if part == "train" else f"\t{others}"
-                lines[part].append(f"{user}\t{item}\t{time}{end}")
-        for part, of_part in lines.items():
-            (folder / f"{part}.csv").write_text("\n".join(of_part) + "\n")
-        inputs.append(f"{domain}={folder}")
+    folder = tmp_path_factory.mktemp("shop")
+    lines = {"train": ["user_id\titem_id\ttime"]}
+    lines |= {part: ["user_id\titem_id\ttime\tneg_items"] for part in ("dev", "test")}
+    for user in range(40):
+        items = rng.sample(range(1, 31), 6)
+        for time, item in enumerate(items):
+            part = {4: "dev", 5: "test"}.get(time, "train")
+            others = rng.choices([i for i in range(1, 31) if i != item], k=3)
+            end = "" if part == "train" else f"\t{others}"
+            lines[part].append(f"{user}\t{item}\t{time}{end}")
+    for part, of_part in lines.items():
+        (folder / f"{part}.csv").write_text("\n".join(of_part) + "\n")
+    beam = both(
+        tmp_path, "rechorus", [f"shop={folder}"], ReChorusOptions(), SplitOptions(kind="given")
+    )
+    assert all(record["negative_counts"] == [0, 0, 0, 0, 3, 3] for record in records(beam))
+
+
+def test_negatives_of_several_domains_that_nobody_took(tmp_path, monkeypatch):
+    """A negative is an item of its interaction's domain; the same id is another item elsewhere."""
+    rng = random.Random(2)
+    rows = []
+    for user in range(30):
+        for domain, number in (("books", 2), ("toys", 3)):
+            for time in range(5):
+                negatives = [f"i{item}" for item in rng.sample(range(40), number)]
+                held_out = time > 2 and user != 7  # All that user 7 did trains.
+                part = ("validation", "test")[time - 3] if held_out else "train"
+                own = "\t".join(negatives) if held_out else ""
+                rows.append((f"u{user}", f"i{rng.randrange(20)}", domain, time, part, own))
+    names = ["user_id", "item_id", "domain", "timestamp", "part", "negatives"]
+    log = InteractionLog(pd.DataFrame(rows, columns=names), ("books", "toys"), True)
+    reader = Reader("drawn", SyntheticOptions, lambda inputs, options: log)
+    monkeypatch.setitem(readers.READERS, reader.name, reader)
     split = SplitOptions(kind="given")
-    beam = both(tmp_path, "rechorus", inputs, ReChorusOptions(), split)
+    beam = both(tmp_path, reader.name, [], SyntheticOptions(), split)
     domain_of = beam.items.domain_of()
     for record in records(beam):
-        counts = np.array(record["negative_counts"])
         domains = domain_of[np.array(record["items"]) - 1]
-        held_out = np.isin(record["parts"], [VALIDATION, TEST])
-        assert counts.tolist() == np.where(held_out, np.array([3, 2])[domains], 0).tolist()
-        of_negatives = domain_of[np.array(record["negatives"]) - 1]
+        counts = np.array(record["negative_counts"])
+        if beam.users[record["user"][0] - 1] != "u7":
+            assert counts.tolist() == np.where(np.repeat(range(5), 2) > 2, domains + 2, 0).tolist()
+        of_negatives = domain_of[np.array(record["negatives"], int) - 1]
         assert of_negatives.tolist() == np.repeat(domains, counts).tolist()
-    nobodys = [item for item in beam.items.ids if int(item) > 30]
-    assert len(nobodys) > 5
+    assert (beam.items.parts.sum(axis=1) == 0).sum() > 10
 
 
 def test_whole_users_of_a_log_that_the_launching_machine_reads(tmp_path):
