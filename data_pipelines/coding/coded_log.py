@@ -21,7 +21,7 @@ class CodedLog:
       comparable_times: as in the log.
       users: str [users], sorted; some may have no interaction left.
       item_ids: str [items], of (domain, item id) pairs.
-      item_domains: int8 [items], index into `domains`.
+      item_domains: int16 [items], index into `domains`.
       categories: str [items], "" for none; where a log's lines differ, the smallest text.
       user: int64 [n], index into `users`, ascending.
       item: int64 [n], index into `item_ids`.
@@ -77,7 +77,7 @@ class CodedLog:
         if "rating" in rows:
             columns["ratings"] = rows["rating"].to_numpy(np.float32)[order]
         if "part" in rows:
-            columns["given_parts"] = _codes(rows["part"], PARTS)[order]
+            columns["given_parts"] = _codes(rows["part"], PARTS)[order].astype(np.int8)
         if "negatives" in rows:
             columns["negatives"] = item[len(rows) :].astype(np.int64)
             columns["negative_offsets"] = np.concatenate([[0], np.cumsum(counts)])
@@ -90,7 +90,7 @@ class CodedLog:
             comparable_times=comparable_times,
             users=np.asarray(users, dtype=object),
             item_ids=np.asarray(distinct, dtype=object)[pairs // len(domains)],
-            item_domains=(pairs % len(domains)).astype(np.int8),
+            item_domains=(pairs % len(domains)).astype(np.int16),
             categories=categories,
             user=user[order],
             item=item[order].astype(np.int64),
@@ -100,7 +100,7 @@ class CodedLog:
 
     @property
     def domain(self) -> np.ndarray:
-        """int8 [n], each interaction's domain."""
+        """int16 [n], each interaction's domain."""
         return self.item_domains[self.item]
 
     @property
@@ -131,7 +131,7 @@ def _codes(column: pd.Series, names: Sequence[str]) -> np.ndarray:
     codes = pd.Categorical(column, categories=list(names)).codes
     if np.any(codes < 0):
         raise ValueError(f"{column.name} must be one of {', '.join(names)}.")
-    return codes.astype(np.int8)
+    return codes
 
 
 def smallest_texts(item: np.ndarray, texts: pd.Series, items: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def number_groups(splitter: GroupSplit, options: PipelineOptions) -> Content:
     items, ids = vocabulary.ranked(
         log.domains,
         rows["item_id"].to_numpy(dtype=object),
-        rows["domain"].to_numpy(np.int8),
+        rows["domain"].to_numpy(np.int16),
         rows["category"].to_numpy(dtype=object),
         rows[list(PARTS)].to_numpy(np.int64),
     )

@@ -176,15 +176,11 @@ def read_piece(piece: Piece, source: Source, domains: Sequence[str]) -> Iterator
     try:
         if source.table.is_parquet:
             rows = _row_group(location, piece.stop, list(source.chosen))
-            yield _block(
-                rows,
-                lambda row: f"{location}, row {piece.start + row + 1}",
-                source,
-                domains,
-                base + piece.start,
-                0,
-                _FirstBadLine(),
-            )
+
+            def locate(row: int) -> str:
+                return f"{location}, row {piece.start + row + 1}"
+
+            yield _block(rows, locate, source, domains, base + start, 0, _FirstBadLine())
             return
         for start, text in _texts(location, piece):
             yield _text_block(text, source, domains, base + start)

@@ -197,7 +197,7 @@ def test_the_k_core_of_files_without_times(tmp_path, tmp_path_factory):
     "split",
     [
         SplitOptions(kind="user", min_user_interactions=3, min_item_interactions=5),
-        SplitOptions(repeats="all", min_user_interactions=4, min_item_interactions=6),
+        SplitOptions(repeats="all", min_user_interactions=3, min_item_interactions=5),
     ],
     ids=lambda split: split.repeats,
 )
@@ -271,6 +271,15 @@ def test_negatives_of_several_domains_that_nobody_took(tmp_path, monkeypatch):
         of_negatives = domain_of[np.array(record["negatives"], int) - 1]
         assert of_negatives.tolist() == np.repeat(domains, counts).tolist()
     assert (beam.items.parts.sum(axis=1) == 0).sum() > 10
+
+
+def test_more_domains_than_a_byte_counts(tmp_path, csv_log):
+    lines = ["user_id,item_id,domain,timestamp"]
+    lines += [f"u{user},i{k % 3},d{k},{k}" for k in range(150) for user in range(2)]
+    split = SplitOptions(kind="last_of_all")
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), split)
+    assert np.bincount(beam.items.domain_of()).tolist() == [1] * 150
+    assert beam.domains[149] == "d149"
 
 
 def test_whole_users_of_a_log_that_the_launching_machine_reads(tmp_path):
