@@ -21,7 +21,7 @@ class CodedLog:
       comparable_times: as in the log.
       users: str [users], sorted; some may have no interaction left.
       item_ids: str [items], of (domain, item id) pairs.
-      item_domains: int8 [items], index into `domains`.
+      item_domains: int16 [items], index into `domains`.
       categories: str [items], "" for none; where a log's lines differ, the smallest text.
       user: int64 [n], index into `users`, ascending.
       item: int64 [n], index into `item_ids`.
@@ -77,18 +77,21 @@ class CodedLog:
         if "rating" in rows:
             columns["ratings"] = rows["rating"].to_numpy(np.float32)[order]
         if "part" in rows:
-            columns["given_parts"] = _codes(rows["part"], PARTS)[order]
+            columns["given_parts"] = _codes(rows["part"], PARTS)[order].astype(np.int8)
         if "negatives" in rows:
             columns["negatives"] = item[len(rows) :].astype(np.int64)
             columns["negative_offsets"] = np.concatenate([[0], np.cumsum(counts)])
         item = item[: len(rows)]
+        categories = np.full(len(pairs), "", dtype=object)
+        if "category" in rows:
+            categories = smallest_texts(item, rows["category"], len(pairs))
         return cls(
             domains=tuple(domains),
             comparable_times=comparable_times,
             users=np.asarray(users, dtype=object),
             item_ids=np.asarray(distinct, dtype=object)[pairs // len(domains)],
-            item_domains=(pairs % len(domains)).astype(np.int8),
-            categories=_categories(rows, item, len(pairs)),
+            item_domains=(pairs % len(domains)).astype(np.int16),
+            categories=categories,
             user=user[order],
             item=item[order].astype(np.int64),
             times=times[order],
@@ -97,13 +100,18 @@ class CodedLog:
 
     @property
     def domain(self) -> np.ndarray:
-        """int8 [n], each interaction's domain."""
+        """int16 [n], each interaction's domain."""
         return self.item_domains[self.item]
 
     @property
     def offsets(self) -> np.ndarray:
         """int64 [users + 1]; user k has the interactions offsets[k]:offsets[k + 1]."""
         return np.searchsorted(self.user, np.arange(len(self.users) + 1))
+
+    @property
+    def present(self) -> np.ndarray:
+        """int64 [k], the users with interactions, ascending."""
+        return np.flatnonzero(np.diff(self.offsets))
 
     def only(self, kept: np.ndarray) -> "CodedLog":
         """Keeps the interactions where `kept`, bool [n], holds; the lists stay as they are."""
@@ -123,15 +131,23 @@ def _codes(column: pd.Series, names: Sequence[str]) -> np.ndarray:
     codes = pd.Categorical(column, categories=list(names)).codes
     if np.any(codes < 0):
         raise ValueError(f"{column.name} must be one of {', '.join(names)}.")
-    return codes.astype(np.int8)
+    return codes
 
 
-def _categories(rows: pd.DataFrame, item: np.ndarray, items: int) -> np.ndarray:
-    """Returns a category for each item, str [items]."""
-    categories = np.full(items, "", dtype=object)
-    if "category" in rows:
-        named = pd.DataFrame({"item": item, "category": rows["category"].to_numpy(dtype=object)})
-        named = named[named["category"] != ""].drop_duplicates()
-        smallest = named.sort_values("category").drop_duplicates("item")
-        categories[smallest["item"]] = smallest["category"]
-    return categories
+def smallest_texts(item: np.ndarray, texts: pd.Series, items: int) -> np.ndarray:
+    """Chooses among several texts for an item: the smallest that is not empty.
+
+    Args:
+      item: int64 [n], which item each text is for.
+      texts: str [n].
+      items: number of items.
+
+    Returns:
+      str [items], "" for items without a text.
+    """
+    smallest = np.full(items, "", dtype=object)
+    named = pd.DataFrame({"item": item, "text": texts.to_numpy(dtype=object)})
+    named = named[named["text"] != ""].drop_duplicates()
+    named = named.sort_values("text").drop_duplicates("item")
+    smallest[named["item"]] = named["text"]
+    return smallest

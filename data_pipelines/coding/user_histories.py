@@ -72,25 +72,19 @@ class UserHistories:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ItemCounts:
-    """How often each item occurs; an item is a (domain, item id) pair.
+    """How often each item of a log occurs.
 
     Attributes:
-      ids: str [items].
-      domains: int8 [items].
-      categories: str [items].
+      used: bool [items], which have any interaction, or are a given negative.
       parts: int64 [items, 3], interactions in each of PARTS.
-      others: int64 [items], interactions that are no labels.
     """
 
-    ids: np.ndarray
-    domains: np.ndarray
-    categories: np.ndarray
+    used: np.ndarray
     parts: np.ndarray
-    others: np.ndarray
 
 
 def item_counts(log: CodedLog, parts: np.ndarray) -> ItemCounts:
-    """Counts the interactions of every item of a log that has any, or is a given negative."""
+    """Counts the interactions of every item of a split log, or of some whole users of it."""
     items, labels = len(log.item_ids), len(PARTS)
     cells = np.bincount(
         log.item * (labels + 1) + np.minimum(parts, labels), minlength=items * (labels + 1)
@@ -99,13 +93,7 @@ def item_counts(log: CodedLog, parts: np.ndarray) -> ItemCounts:
     used = cells.any(axis=1)
     if log.negatives is not None:
         used[log.negatives] = True
-    return ItemCounts(
-        log.item_ids[used],
-        log.item_domains[used],
-        log.categories[used],
-        cells[used, :labels],
-        cells[used, labels],
-    )
+    return ItemCounts(used, cells[:, :labels])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,16 +120,17 @@ def number(log: CodedLog, parts: np.ndarray) -> NumberedLog:
       parts: int8 [n], of its interactions.
     """
     counts = item_counts(log, parts)
+    used = counts.used
     table, ids = vocabulary.ranked(
-        log.domains, counts.ids, counts.domains, counts.categories, counts.parts
+        log.domains,
+        log.item_ids[used],
+        log.item_domains[used],
+        log.categories[used],
+        counts.parts[used],
     )
-    used = np.zeros(len(log.item_ids), bool)
-    used[log.item] = True
-    if log.negatives is not None:
-        used[log.negatives] = True
     numbers = np.zeros(len(log.item_ids), np.int64)
     numbers[used] = ids
-    present = np.flatnonzero(np.diff(log.offsets))
+    present = log.present
     histories = with_ids(log, parts, present, np.arange(1, len(present) + 1), numbers)
     return NumberedLog(histories, tuple(log.users[present].tolist()), table)
 

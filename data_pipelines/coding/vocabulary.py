@@ -46,8 +46,8 @@ class ItemTable:
         return len(self.ids)
 
     def domain_of(self) -> np.ndarray:
-        """Returns int8 [n], each item's domain."""
-        return np.repeat(np.arange(len(self.domains), dtype=np.int8), np.diff(self.starts))
+        """Returns int16 [n], each item's domain."""
+        return np.repeat(np.arange(len(self.domains), dtype=np.int16), np.diff(self.starts))
 
     def save(self, path: Path) -> None:
         """Writes a parquet table with a row for each item, in the order of ids."""
@@ -97,7 +97,7 @@ def ranked(
     Args:
       domains: names.
       ids: str [n], distinct in each domain, in any order.
-      domain_of: int8 [n].
+      domain_of: int16 [n].
       categories: str [n].
       parts: int64 [n, 3].
 
