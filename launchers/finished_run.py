@@ -82,8 +82,9 @@ def export(
 def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
     folder = RunFolder(workdir)
     settings = folder.config()
+    prepared = open_prepared(data_dir or settings["data_dir"])
     try:
-        source = reopen(open_prepared(data_dir or settings["data_dir"]), settings["reading"])
+        source = reopen(prepared, settings["reading"])
         if source.fingerprint != settings["data_fingerprint"]:
             raise RunError(
                 f"{source.prepared.data_dir}: not the data that the run in {folder.path} was "
@@ -107,7 +108,8 @@ def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
         seed=settings["seed"],
         jit_compile=settings["jit_compile"],
     )
-    model = experiment.best_model()
+    with prepared.naming_corrupt_shards():
+        model = experiment.best_model()
     return FinishedRun(folder, system, config, source, experiment, model)
 
 

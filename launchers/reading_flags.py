@@ -31,7 +31,8 @@ _EXAMPLES = config_flags.define("examples", ExampleOptions)
 
 
 def check(system: System) -> None:
-    """Raises FlagError if a flag is given that has no meaning for the system."""
+    """Raises FlagError if a flag has a bad value, or no meaning for the system."""
+    _EXAMPLES()
     if system.log == "interactions":
         return
     several = [name for name, other in SYSTEMS.items() if other.log == "interactions"]

@@ -167,8 +167,8 @@ def _wish() -> _Wish:
     workdir = pathlib.Path(_WORKDIR.value)
     RunFolder(workdir).check_free()
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
-    reading_flags.check(system)
     options = _evaluation_options(system)
+    reading_flags.check(system)
     baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
@@ -214,6 +214,9 @@ def _run(wish: _Wish, sources: dict[str, Source], distribution: Distribution) ->
     folder = RunFolder(wish.workdir, distribution.is_chief)
     settings = _run_config(wish, wish.config, distribution)
     settings |= {"targets": list(sources), "pretrained": _path(pretrained)}
+    for target, source in sources.items():  # All of them, before anything is written.
+        of_target = RunFolder(target_runs.folder(wish.workdir, target), distribution.is_chief)
+        _checked(wish, wish.config, source, of_target, distribution, pretrained)
     with distribution.chief_first():
         folder.claim(settings)
     stages = wish.system.stages(wish.config)
@@ -249,15 +252,15 @@ def _run_target(
     return {**metrics, **_compare(metrics, main_run, baseline, folder)}
 
 
-def _experiment(
+def _checked(
     wish: _Wish,
     config: Any,
     source: Source,
     folder: RunFolder,
     distribution: Distribution,
-    pretrained: RunFolder | None = None,
+    pretrained: RunFolder | None,
 ) -> Experiment:
-    """Checks the data and claims the folder of a run with one configuration."""
+    """Returns a run with one configuration that fits the data; writes nothing."""
     experiment = Experiment(
         system=wish.system,
         config=config,
@@ -272,6 +275,19 @@ def _experiment(
         pretrained=pretrained,
     )
     experiment.check_data()
+    return experiment
+
+
+def _experiment(
+    wish: _Wish,
+    config: Any,
+    source: Source,
+    folder: RunFolder,
+    distribution: Distribution,
+    pretrained: RunFolder | None = None,
+) -> Experiment:
+    """Checks the data and claims the folder of a run with one configuration."""
+    experiment = _checked(wish, config, source, folder, distribution, pretrained)
     settings = _run_config(wish, config, distribution)
     settings |= {
         "data_fingerprint": source.fingerprint,

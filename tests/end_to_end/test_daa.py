@@ -73,7 +73,7 @@ def test_the_export_answers_by_column_names(finished, data_dir):
         named[name] = batch["numerical"][:, place]
     loaded = tf.saved_model.load(str(workdir / "export" / "1"))
     answer = loaded.signatures["serving_default"](**named)
-    model = finished_run.load(workdir).model
+    model = finished_run.load(workdir)[""].model
     expected = model.probabilities(batch["categorical"], batch["numerical"]).numpy()
     np.testing.assert_allclose(answer["click"], expected[:, 0], rtol=1e-5)
     np.testing.assert_allclose(answer["conversion"], expected[:, 1], rtol=1e-5)
@@ -157,7 +157,7 @@ def test_a_source_model_of_another_backbone_is_refused(finished, data_dir, tmp_p
 def test_a_data_set_of_interactions_is_refused(small_data, tmp_path):
     outcome = train(small_data, tmp_path / "run")
     assert outcome.status == 1
-    assert "has no view impression" in outcome.error
+    assert "a data set of interactions, but the system reads impressions" in outcome.error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,13 +60,16 @@ def test_converts_and_summarises_as_a_script(log, tmp_path):
         (["--log=sideways"], 2, "flag --log=sideways"),
         (["--view=next_item"], 2, "Unknown command line flag 'view'"),
         (["--split.target=toys"], 2, "Unknown command line flag 'split.target'"),
-        (["--target=toys"], 2, "Unknown command line flag 'target'"),
         (["--reader=xml"], 2, "flag --reader=xml"),
         (["--data_dir="], 2, "--data_dir is missing"),
         (["--split.kind=time", "--split.cut_times=9,3"], 2, "--split.*: cut_times are 9, 3: give"),
         (["--num_shards=-1"], 2, "flag --num_shards=-1"),
         (["--nonsense=1"], 2, "nonsense"),
-        (["--split.kind=time", "--split.cut_times=9,300"], 1, "300 lies outside the log, whose tim"),
+        (
+            ["--split.kind=time", "--split.cut_times=9,300"],
+            1,
+            "300 lies outside the log, whose tim",
+        ),
         (["--input=nowhere.csv"], 1, "nowhere.csv"),
     ],
 )
@@ -112,7 +115,9 @@ def test_training_prepares_a_missing_data_set_once(log, tmp_path):
     with pytest.raises(DataError, match="a data set of interactions, but the system reads impr"):
         data_flags.open_or_build(folder, "impressions")
     parse(*arguments, "--split.kind=ratio")
-    with pytest.raises(DataError, match=r"--split\.kind=leave_one_out, but the flags now say ratio"):
+    with pytest.raises(
+        DataError, match=r"--split\.kind=leave_one_out, but the flags now say ratio"
+    ):
         data_flags.open_or_build(folder, "interactions")
 
 
@@ -148,7 +153,9 @@ def test_a_data_set_of_other_flags_is_refused(log, tmp_path, argument, error, me
         data_flags.flags.FLAGS.unparse_flags()
 
 
+@flagsaver.flagsaver()
 def test_a_data_set_of_an_older_version_must_be_converted_again(tmp_path):
+    parse()
     (tmp_path / "prepared.json").write_text('{"format_version": 1}')
     with pytest.raises(DataError, match=r"format_version is 1, .*run launchers/convert\.py again"):
         data_flags.open_or_build(tmp_path, "interactions")

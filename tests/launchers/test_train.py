@@ -83,8 +83,10 @@ def train_from_csv(tmp_path):
         (["--system=daa", "--evaluation.ks=5"], "--evaluation.ks has no meaning for --system=daa"),
         (["--evaluation.ks=0"], "--evaluation.*: ks must be positive"),
         (["--evaluation.protocol=sampled", "--evaluation.negatives=0"], "negatives must be at"),
-        (["--system=daa", "--target=a"], "--target has no meaning for --system=daa, whose only tar"),
-        (["--system=daa", "--examples.max_length=9"], "--examples.max_length has no meaning for --"),
+        (
+            ["--system=daa", "--target=a"],
+            "--target has no meaning for --system=daa, whose only tar",
+        ),
         (["--examples.max_length=1"], "--examples.*: max_length must be at least 2"),
         (["--synthetic.users=0"], "--synthetic.*: users is 0: it must be at least 1"),
         (["--split.kind=magic"], "magic"),
@@ -165,7 +167,10 @@ def test_a_bad_file_is_named_with_line_and_field(
         (["--target=toys", "--sources=toys"], "--sources=toys: toys is a target; a domain is one"),
         (["--target="], "view transfer needs a target domain: name it with --target"),
         (["--target=all"], "needs a source domain, but every domain that is read, books, toys, is"),
-        (["--examples.source_validation_share=0"], "split validation of view next_item is empty (n"),
+        (
+            ["--examples.source_validation_share=0"],
+            "split validation of view next_item is empty (n",
+        ),
     ],
 )
 def test_roles_that_do_not_fit_are_refused_before_training(

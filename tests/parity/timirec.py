@@ -316,7 +316,9 @@ def _samples(whole: SplitLog, max_length: int) -> dict[str, dict[tuple[int, int]
         for part in ("train", "validation", "test"):
             batches = data.batches("leave_one_out", part, batch_size=8, seed=0, epoch=0)
             samples[part] = {
-                (int(data.prepared.users[user - 1]), items[target]): [items[i] for i in history if i]
+                (int(data.prepared.users[user - 1]), items[target]): [
+                    items[i] for i in history if i
+                ]
                 for batch in batches.as_numpy_iterator()
                 for user, target, history, weight in zip(
                     *(batch[key] for key in ("user", "target_item", "history", "example_weight")),

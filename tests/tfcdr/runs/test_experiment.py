@@ -32,7 +32,11 @@ def experiment(
     path, *, config=CONFIG, options=OPTIONS, jit_compile=False, seed=0, data=None, pretrained=None
 ):
     folder, data = RunFolder(path), data or MemoryData()
-    settings = {"system": "peterrec", "data_fingerprint": data.fingerprint, "shared_fingerprint": data.shared_fingerprint}
+    settings = {
+        "system": "peterrec",
+        "data_fingerprint": data.fingerprint,
+        "shared_fingerprint": data.shared_fingerprint,
+    }
     folder.claim({**dataclasses.asdict(config), **settings})
     return Experiment(
         system=PeterRec(),
