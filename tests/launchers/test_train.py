@@ -83,10 +83,6 @@ def train_from_csv(tmp_path):
         (["--system=daa", "--evaluation.ks=5"], "--evaluation.ks has no meaning for --system=daa"),
         (["--evaluation.ks=0"], "--evaluation.*: ks must be positive"),
         (["--evaluation.protocol=sampled", "--evaluation.negatives=0"], "negatives must be at"),
-        (
-            ["--system=daa", "--target=a"],
-            "--target has no meaning for --system=daa, whose only tar",
-        ),
         (["--examples.max_length=1"], "--examples.*: max_length must be at least 2"),
         (["--synthetic.users=0"], "--synthetic.*: users is 0: it must be at least 1"),
         (["--split.kind=magic"], "magic"),
@@ -104,6 +100,14 @@ def test_a_bad_flag_is_one_line_and_status_2(train, tmp_path, arguments, message
     assert message in outcome.error
     assert (outcome.status, outcome.out) == (2, "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--target=all", "--sources=a", "--examples.max_length=9"])
+def test_a_system_with_one_target_takes_no_roles(tmp_path, flag):
+    outcome = launching.call("train", "--system=daa", f"--workdir={tmp_path / 'run'}", flag)
+    assert outcome.status == 2
+    assert f"{flag.partition('=')[0]} has no meaning for --system=daa, whose only" in outcome.error
+    assert "peterrec, timirec take any domains" in outcome.error
 
 
 @pytest.mark.parametrize(
