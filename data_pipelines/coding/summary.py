@@ -9,7 +9,7 @@ import pandas as pd
 from data_pipelines.coding.coded_log import CodedLog
 from data_pipelines.coding.vocabulary import ItemTable
 from data_pipelines.logs import PARTS
-from data_pipelines.parts import NUM_PARTS
+from data_pipelines.parts import NUM_PARTS, REPEATED
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +57,7 @@ def summary_lines(items: ItemTable, counts: DomainCounts, dropped: Mapping[str, 
         catalogue = int(np.diff(items.starts)[number])
         parts = counts.parts[number]
         cells = max(1, int(counts.users[number]) * catalogue)
+        distinct = parts.sum() - parts[REPEATED]
         rows.append(
             {
                 "domain": name,
@@ -67,7 +68,7 @@ def summary_lines(items: ItemTable, counts: DomainCounts, dropped: Mapping[str, 
                 **{text: f"{count:,}" for text, count in zip(PARTS, parts, strict=False)},
                 "no labels": f"{parts[len(PARTS) :].sum():,}",
                 "test users": f"{counts.held_out[number, -1]:,}",
-                "sparsity": f"{100 * (1 - parts.sum() / cells):.3f}%",
+                "sparsity": f"{100 * max(0.0, 1 - distinct / cells):.3f}%",
             }
         )
     lines = pd.DataFrame(rows).to_string(index=False).split("\n")

@@ -11,7 +11,7 @@ import pandas as pd
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from data_pipelines.coding import user_histories, vocabulary
-from data_pipelines.coding.summary import DomainCounts, domain_counts, summary_lines
+from data_pipelines.coding.summary import DomainCounts, domain_counts
 from data_pipelines.coding.user_histories import DIGEST_RANGE, UserHistories
 from data_pipelines.distributed.item_index import SumByItem, by_partition, shared_items, summed
 from data_pipelines.distributed.running import Gather, running
@@ -61,7 +61,7 @@ def number_groups(splitter: GroupSplit, options: PipelineOptions) -> Content:
         repeats=split.repeats,
         cut_times=splitter.cut_times,
         dropped=counted.dropped,
-        summary=summary_lines(items, counted.domains, counted.dropped),
+        counts=counted.domains,
     )
 
 

@@ -16,9 +16,10 @@ import tensorflow as tf
 import tqdm
 
 from data_pipelines.coding import user_histories
-from data_pipelines.coding.summary import domain_counts, summary_lines
+from data_pipelines.coding.summary import DomainCounts, domain_counts, summary_lines
 from data_pipelines.coding.vocabulary import ItemTable, write_tokens
 from data_pipelines.errors import DataError
+from data_pipelines.parts import REPEATED, TOO_FEW
 from data_pipelines.prepared.dataset import (
     FORMAT_VERSION,
     ITEMS_FILE,
@@ -85,9 +86,7 @@ def build(
         repeats=split_log.repeats,
         cut_times=split_log.cut_times,
         dropped=split_log.dropped,
-        summary=summary_lines(
-            numbered.items, domain_counts(log, split_log.parts), split_log.dropped
-        ),
+        counts=domain_counts(log, split_log.parts),
     )
 
     def write(kind: RecordKind, folder: Path) -> None:
@@ -119,7 +118,7 @@ class Content:
       repeats: as in `SplitOptions`.
       cut_times: as in `SplitLog`.
       dropped: what -> how many.
-      summary: lines for people.
+      counts: of each domain.
     """
 
     comparable_times: bool
@@ -133,7 +132,7 @@ class Content:
     repeats: str
     cut_times: tuple[int, ...]
     dropped: Mapping[str, int]
-    summary: Sequence[str]
+    counts: DomainCounts
 
 
 def assemble(
@@ -169,7 +168,14 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
     digest = hashlib.sha256(content.digest.to_bytes(32, "little"))
     for column in (content.users, items.ids, items.categories):
         digest.update("\n".join(column).encode())
-    described = [FORMAT_VERSION, items.domains, content.split_kind, content.repeats]
+    described = [
+        FORMAT_VERSION,
+        items.domains,
+        content.comparable_times,
+        content.split_kind,
+        content.repeats,
+        content.cut_times,
+    ]
     digest.update(json.dumps(described).encode())
     digest.update(np.ascontiguousarray(items.starts).astype(np.int64).tobytes())
     return {
@@ -187,7 +193,11 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
         "repeats": content.repeats,
         "cut_times": list(content.cut_times),
         "dropped": dict(content.dropped),
-        "summary": list(content.summary),
+        "no_labels": {
+            name: {"repeated": int(parts[REPEATED]), "too_few": int(parts[TOO_FEW])}
+            for name, parts in zip(items.domains, content.counts.parts, strict=True)
+        },
+        "summary": summary_lines(items, content.counts, content.dropped),
         "options": dict(provenance),
         "records": {"name": kind.name, "version": kind.version, "splits": [SPLIT]},
     }

@@ -21,6 +21,7 @@ from data_pipelines.prepared.dataset import (
 )
 from data_pipelines.prepared.history_records import SPLIT
 from data_pipelines.prepared.role_census import RoleCounts
+from data_pipelines.splitting.split_log import FEWEST
 from data_pipelines.views import VIEWS
 from data_pipelines.views.example_batches import Cut, Cutter, ExampleReader, count_examples
 from data_pipelines.views.example_options import ExampleOptions
@@ -164,13 +165,18 @@ class InteractionSource:
         return self._readers[key](epoch)
 
     def summary(self) -> list[str]:
-        """Returns the roles and splits as a table for people, and what the conversion dropped."""
+        """Returns the roles and splits as a table for people, and what is left out."""
         sizes = np.diff(self.prepared.items.starts).tolist()
-        dropped = self.prepared.metadata["dropped"]
-        return [
-            *role_census.summary_lines(self.roles, self._counts, sizes),
-            *(f"dropped: {what}: {count:,}" for what, count in dropped.items()),
-        ]
+        metadata = self.prepared.metadata
+        lines = role_census.summary_lines(self.roles, self._counts, sizes)
+        no_labels = metadata["no_labels"].get(self.roles.target, {})
+        if any(no_labels.values()):
+            lines.append(
+                f"no labels of {self.roles.target}: {no_labels['repeated']:,} repeated "
+                f"interactions, {no_labels['too_few']:,} of users with fewer than {FEWEST}"
+            )
+        dropped = metadata["dropped"].items()
+        return [*lines, *(f"dropped: {what}: {count:,}" for what, count in dropped)]
 
     def trained_too_late(self, pretrained: "InteractionSource") -> tuple[int, int]:
         """Counts what a pre-trained run has read that pre-training for this one would not have.

@@ -190,6 +190,7 @@ def test_users_with_too_few_interactions_are_no_labels(train_from_csv, tmp_path)
     lonely = "".join(f"lonely{n},t{n},toys,{n},4\n" for n in range(3))
     whole = train_from_csv(HEADER + "".join(ROWS) + lonely, "--examples.source_test_share=0.2")
     assert whole.status == 0, whole.err
+    assert "no labels of toys: 0 repeated interactions, 3 of users with fewer than 3" in whole.out
     rows = [line.split() for line in whole.out.splitlines()]
     # Of the target: users, items and interactions, those of the lonely ones not among them.
     assert ["toys", "(target)", "12", "11", "60"] in [row[:5] for row in rows]
