@@ -45,13 +45,29 @@ def test_leave_one_out_by_hand():
     )
     # Every domain is split by the same rule; u has too few in S, v in T.
     assert parts_of(log) == {
-        "t1": "train", "t2": "train", "t4": "validation", "t3": "test", "s1": "few",
-        "t5": "few", "t6": "few", "s4": "train", "s2": "validation", "s3": "test",
+        "t1": "train",
+        "t2": "train",
+        "t4": "validation",
+        "t3": "test",
+        "s1": "few",
+        "t5": "few",
+        "t6": "few",
+        "s4": "train",
+        "s2": "validation",
+        "s3": "test",
     }
     # Of the whole sequence, v has enough.
     assert parts_of(log, kind="last_of_all") == {
-        "t1": "train", "s1": "train", "t2": "train", "t4": "validation", "t3": "test",
-        "t5": "train", "t6": "train", "s4": "train", "s2": "validation", "s3": "test",
+        "t1": "train",
+        "s1": "train",
+        "t2": "train",
+        "t4": "validation",
+        "t3": "test",
+        "t5": "train",
+        "t6": "train",
+        "s4": "train",
+        "s2": "validation",
+        "s3": "test",
     }
 
 
