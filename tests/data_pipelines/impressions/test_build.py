@@ -225,9 +225,8 @@ def test_fingerprints_follow_rows_and_columns(tmp_path):
         build.build(log, ImpressionSplitOptions("t"), tmp_path / name, field_sizes=sizes)
         return opened(tmp_path / name)
 
-    first, again, longer, wider = (
-        source_of("first"), source_of("again"), source_of("longer", 30), source_of("wider", sizes=(8,))
-    )  # fmt: skip
+    first, again = source_of("first"), source_of("again")
+    longer, wider = source_of("longer", number=30), source_of("wider", sizes=(8,))
     assert first.fingerprint == again.fingerprint
     assert len({first.fingerprint, longer.fingerprint, wider.fingerprint}) == 3
     assert first.shared_fingerprint == longer.shared_fingerprint != wider.shared_fingerprint

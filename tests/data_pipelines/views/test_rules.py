@@ -12,7 +12,7 @@ from data_pipelines.logs import PARTS
 from data_pipelines.prepared import build
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
-from data_pipelines.views import VIEWS, user_records
+from data_pipelines.views import user_records
 from tests.data_pipelines.small_logs import (
     DOMAINS,
     drawn_rows,
@@ -35,10 +35,11 @@ class Case(typing.NamedTuple):
     options: Mapping = types.MappingProxyType({})
     comparable_times: bool = True
     parts: tuple = PARTS
+    users_at_once: int = 64
 
 
 CASES = {
-    "three_domains": Case({}, ["toys"], [], tuple(VIEWS)),
+    "three_domains": Case({}, ["toys"], [], ("next_item", "transfer", "leave_one_out")),
     "two_targets_and_cold_users": Case(
         {},
         ["toys", "books"],
@@ -54,6 +55,7 @@ CASES = {
         ("masked_item", "leave_one_out"),
         {"source_history": "all"},
         parts=("train", "validation"),
+        users_at_once=1,
     ),
     "time": Case(
         {"kind": "time", "cut_times": (18, 25)},
@@ -62,6 +64,7 @@ CASES = {
         ("next_item", "transfer"),
         {"source_validation_share": 0.3},
         parts=("train", "validation"),
+        users_at_once=1,
     ),
     "last_of_all": Case(
         {"kind": "last_of_all", "repeats": "all"},
@@ -70,6 +73,7 @@ CASES = {
         ("leave_one_out",),
         {"cold_share": 0.2},
         parts=("train", "test"),
+        users_at_once=1,
     ),
     "users_without_comparable_times": Case(
         {"kind": "user", "validation_share": 0.2, "test_share": 0.2},
@@ -119,9 +123,9 @@ class Run:
 
 @pytest.fixture(scope="module", params=list(CASES))
 def run(request, tmp_path_factory):
-    """Few users a window, so that batches reach over several."""
+    """Few users a window, so that batches reach over several; or one, who may have nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(user_records, "USERS_AT_ONCE", 64)
+        patch.setattr(user_records, "USERS_AT_ONCE", CASES[request.param].users_at_once)
         yield Run(request.param, tmp_path_factory.mktemp("prepared") / "data")
 
 
