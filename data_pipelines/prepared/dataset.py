@@ -19,6 +19,8 @@ METADATA_FILE = "prepared.json"
 ITEMS_FILE = "items.parquet"
 USERS_FILE = "users.txt"
 FORMAT_VERSION = 2
+# What the metadata of every data set hold.
+_ENTRIES = {"log", "domains", "fingerprint", "records", "summary"}
 # A TFRecord file holds 16 bytes besides each record: its length and two checksums.
 _FRAME_BYTES = 16
 
@@ -48,6 +50,8 @@ def open_prepared(data_dir: str | Path) -> "PreparedData":
             f"{path}: format_version is {version}, this program reads {FORMAT_VERSION}; run "
             "launchers/convert.py again."
         )
+    if not set(metadata) >= _ENTRIES:
+        raise DataError(f"{path}: damaged; run launchers/convert.py again.")
     return PreparedData(data_dir, metadata)
 
 
@@ -81,12 +85,16 @@ class PreparedData:
     @functools.cached_property
     def users(self) -> tuple[str, ...]:
         """Raw user ids; user u is users[u - 1]."""
-        return vocabulary.read_tokens(self.data_dir / USERS_FILE)
+        users = vocabulary.read_tokens(self.data_dir / USERS_FILE)
+        self._check_number(USERS_FILE, "users", len(users))
+        return users
 
     @functools.cached_property
     def items(self) -> ItemTable:
         """The item table of a log of interactions."""
-        return ItemTable.load(self.data_dir / ITEMS_FILE, self.domains)
+        items = ItemTable.load(self.data_dir / ITEMS_FILE, self.domains)
+        self._check_number(ITEMS_FILE, "items", items.size)
+        return items
 
     def files(self, split: str) -> list[str]:
         """Returns the paths of the files of one of `record_splits`.
@@ -126,6 +134,11 @@ class PreparedData:
             if shard is None:  # Another file than ours.
                 raise
             raise DataError(_damaged(shard)) from error
+
+    def _check_number(self, file: str, entry: str, number: int) -> None:
+        """Raises DataError if a file has another number of lines than the metadata say."""
+        if number != self.metadata[entry]:
+            raise DataError(_damaged(str(self.data_dir / file)))
 
     def _corrupt_shard_of(self, split: str) -> str | None:
         info = self._split_info(split)

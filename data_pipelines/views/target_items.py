@@ -203,10 +203,7 @@ def _training_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble
     ) -> dict[str, tf.Tensor]:
         spared = rows["target_item"][:, tf.newaxis]
         if exclude_seen:
-            starts, ends = rows["seen_start"], rows["seen_end"]
-            # A process may have no row of a batch.
-            width = tf.reduce_max(tf.concat([ends - starts, [1]], 0))
-            spared = first(shared["seen"], starts, ends, width)
+            spared = _seen(rows, shared)
         bits = negative_sampling.random_bits(draws.batch_size, options.negatives, draws.seed)
         negatives = negative_sampling.draw_excluding(cumulative, spared, draws.own(bits))
         return {"negative_items": tf.ensure_shape(negatives, [None, options.negatives])}
@@ -223,22 +220,32 @@ def _evaluation_entries(read: HistoryRead, options: TargetItemOptions) -> Assemb
     ) -> dict[str, tf.Tensor]:
         del draws  # What evaluation draws must not depend on the epoch or the place in the batch.
         positive = rows["target_item"][:, tf.newaxis]
-        seen = first(shared["seen"], rows["seen_start"], rows["seen_end"], width)
-        seen = tf.where(seen == positive, tf.zeros_like(seen), seen)
-        excluded = seen if read.excludes_seen else tf.zeros_like(seen)
+        if read.excludes_seen:
+            excluded = first(shared["seen"], rows["seen_start"], rows["seen_end"], width)
+            excluded = tf.where(excluded == positive, tf.zeros_like(excluded), excluded)
+        else:
+            excluded = tf.zeros([tf.size(positive), width], tf.int64)
         entries = {"seen_items": excluded, "cold": rows["cold"]}
         if negatives is not None:
-            drawn = negatives(rows, shared, seen)
+            drawn = negatives(rows, shared)
             entries["candidates"] = tf.concat([positive, drawn], axis=1)
         return entries
 
     return entries
 
 
+def _seen(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns int64 [R, P], all that each row's user has taken, once for each time; P > 0."""
+    starts, ends = rows["seen_start"], rows["seen_end"]
+    # A process may have no row of a batch.
+    width = tf.reduce_max(tf.concat([ends - starts, [1]], 0))
+    return first(shared["seen"], starts, ends, width)
+
+
 def _candidate_negatives(
     read: HistoryRead, number: int
-) -> Callable[[Mapping[str, tf.Tensor], Mapping[str, tf.Tensor], tf.Tensor], tf.Tensor]:
-    """Returns the function from rows, shared tensors and seen items to int64 [R, number]."""
+) -> Callable[[Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]], tf.Tensor]:
+    """Returns the function from rows and shared tensors to int64 [R, number]."""
     items = read.spaces["target"].size
     fewest, most = read.given_negatives
     if most:
@@ -249,10 +256,7 @@ def _candidate_negatives(
                 "give every line of the file its negatives."
             )
 
-        def given(
-            rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], seen: tf.Tensor
-        ) -> tf.Tensor:
-            del seen
+        def given(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
             ends = rows["negative_end"]
             return first(shared["given_negatives"], rows["negative_start"], ends, number)
 
@@ -264,13 +268,11 @@ def _candidate_negatives(
             f"{items - read.most_seen} to draw from; lower --evaluation.negatives."
         )
 
-    def draw(
-        rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], seen: tf.Tensor
-    ) -> tf.Tensor:
-        del shared
+    def draw(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
         example = rows["user"] * 2**32 + rows["target_item"]
         seeds = tf.stack([tf.fill(tf.shape(example), np.int64(read.seed)), example], axis=1)
-        spared = tf.concat([seen, rows["target_item"][:, tf.newaxis]], axis=1)
+        # The user's items, the example's own among them.
+        spared = _seen(rows, shared)
         return negative_sampling.draw_distinct(items, spared, number, seeds)
 
     return draw
