@@ -220,7 +220,7 @@ def _check_same(prepared: PreparedData) -> None:
     _check_found(prepared, found, _source())  # First: another reader has other options.
     kind = _kind(prepared.log)
     _refuse_flags_of_others(kind)
-    _check_found(prepared, kind.recorded(found), _settings(kind))
+    _check_found(prepared, found, _settings(kind))
 
 
 def _check_found(

@@ -3,7 +3,6 @@
 Importing this module defines the groups `--read.*`, `--synthetic.*` and `--split.*`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from data_pipelines import distributed, readers
@@ -35,10 +34,6 @@ class InteractionLogs(LogKind):
     def options(self, reader: str) -> dict[str, Any]:
         """Returns how to read and to split."""
         return {_READ.prefix(reader): _READ(reader), "split": _SPLIT()}
-
-    def recorded(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns them with the reader's defaults where older versions left them empty."""
-        return readers.recorded_options(options)
 
     def build(self, conversion: Conversion) -> dict[str, Any]:
         """Reads the log and converts it by the engine that was asked for."""

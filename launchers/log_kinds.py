@@ -59,10 +59,6 @@ class LogKind(abc.ABC):
           FlagError: a flag has a bad value, or no meaning for the reader.
         """
 
-    def recorded(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns the `options` of a data set's metadata as a conversion would write them today."""
-        return options
-
     @abc.abstractmethod
     def build(self, conversion: Conversion) -> dict[str, Any]:
         """Writes a data set as the flags of the kind and the conversion say.

@@ -18,8 +18,6 @@ import pyarrow as pa
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
 
-PADDING_ID = 0
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ItemTable:
