@@ -30,8 +30,14 @@ def assign(
 
     Raises:
       DataError: the data set says which source interactions are held out, and says several things
-        of a user.
+        of a user; or users are drawn whose parts are decided already.
     """
+    kind = data.metadata["split_kind"]
+    if options.cold_share and kind in ("user", "given"):
+        raise DataError(
+            f"--examples.cold_share has no meaning with --split.kind={kind}, which says itself "
+            "whose interactions are held out: leave it out."
+        )
     users = len(data.users)
     in_domain = np.zeros((users + 1, len(roles.domains)), bool)
     # The least and the greatest part of each user's source interactions, as the log gives it.
@@ -47,7 +53,7 @@ def assign(
         np.maximum.at(greatest, user[chosen], records.parts[chosen])
     ids = np.array(data.users, dtype=object)
     in_source = in_domain[1:][:, is_source].any(axis=1)
-    if data.metadata["split_kind"] == "given" and greatest.any():
+    if kind == "given" and greatest.any():
         mixed = np.flatnonzero(least < greatest)
         if len(mixed):
             raise DataError(

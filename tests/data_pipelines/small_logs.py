@@ -38,7 +38,10 @@ def drawn_rows(seed=0, users=200, items=40):
     for domain, number in zip(DOMAINS, (1200, 500, 300), strict=True):
         taken = rng.integers(items // 2, size=number)
         rows += [("many", f"i{item}", domain) for item in taken]
-    rows = [(*row, int(rng.integers(2000 if row[0] == "many" else 30))) for row in rows]
+    # Some do all that they do at one time.
+    spans = {user: (rng.integers(12), rng.choice([1, 4, 12])) for user, *_ in rows}
+    spans["many"] = 0, 2000
+    rows = [(*row, int(spans[row[0]][0] + rng.integers(spans[row[0]][1]))) for row in rows]
     return [rows[place] for place in rng.permutation(len(rows))]
 
 

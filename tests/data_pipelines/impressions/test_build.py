@@ -156,12 +156,12 @@ def test_early_rows_differ_between_epochs(tmp_path, monkeypatch):
     assert len(data.prepared.files("source_train")) == -(-number // 64)
     assert len(set(as_set(read_rows(data, "train", "source")))) == number
     seen = set()
-    for epoch in range(40):
+    for epoch in range(12):
         batches = data.batches(
             "impression", "train", batch_size=64, seed=0, epoch=epoch, domain="source"
         )
         seen |= set(as_set(next(iter(batches.as_numpy_iterator()))))
-    assert len(seen) > 0.8 * number
+    assert len(seen) > 0.3 * number
 
 
 def test_a_build_repeats(source, tmp_path):

@@ -177,5 +177,7 @@ def test_source_sequences_in_several_given_parts_are_refused(tmp_path):
     source = built(tmp_path / "data", log, ["toys"])
     with pytest.raises(DataError, match="user_id 'u' has source interactions in several parts"):
         source.num_examples("next_item", "train")
+    with pytest.raises(DataError, match=r"cold_share has no meaning with --split\.kind=given"):
+        source_of(tmp_path / "data", ["toys"], cold_share=0.1).num_examples("transfer", "train")
     # One of the domains alone has one part of his.
     assert not source_of(tmp_path / "data", ["toys"], ["films"]).num_examples("next_item", "test")

@@ -107,7 +107,7 @@ def test_time_by_hand():
     assert collections.Counter(shares.values()) == {"train": 14, "validation": 4, "test": 2}
     none = split(log_of(rows), SplitOptions(kind="time", validation_share=0.1, test_share=0.0))
     assert none.cut_times == (9, 10)
-    # No test yet, as both cut-offs are one time.
+    # Nothing validates where both cut-offs are one time.
     assert "validation" not in parts_of(log_of(rows), kind="time", cut_times=(5, 5)).values()
 
 

@@ -39,7 +39,9 @@ class Case(typing.NamedTuple):
 
 
 CASES = {
-    "three_domains": Case({}, ["toys"], [], ("next_item", "transfer", "leave_one_out")),
+    "three_domains": Case(
+        {}, ["toys"], [], ("next_item", "transfer", "leave_one_out"), {"min_history": 0}
+    ),
     "two_targets_and_cold_users": Case(
         {},
         ["toys", "books"],
@@ -58,7 +60,7 @@ CASES = {
         users_at_once=1,
     ),
     "time": Case(
-        {"kind": "time", "cut_times": (18, 25)},
+        {"kind": "time", "cut_times": (8, 14)},
         ["books"],
         [],
         ("next_item", "transfer"),
