@@ -33,7 +33,7 @@ def assign(
         of a user; or users are drawn whose parts are decided already.
     """
     kind = data.metadata["split_kind"]
-    if options.cold_share and kind in ("user", "given"):
+    if options.cold_share and kind in ("user", "given", "time"):
         raise DataError(
             f"--examples.cold_share has no meaning with --split.kind={kind}, which says itself "
             "whose interactions are held out: leave it out."
@@ -199,7 +199,7 @@ def summary_lines(roles: Roles, counts: RoleCounts, domain_sizes: Sequence[int])
                 "interactions": f"{parts.sum():,}",
                 **{text: f"{part:,}" for text, part in zip(PARTS, parts, strict=True)},
                 "users in target": f"{counts.in_target[number]:,}" if roles.target else "-",
-                "sparsity": f"{100 * (1 - parts.sum() / cells):.3f}%",
+                "sparsity": f"{100 * max(0.0, 1 - parts.sum() / cells):.3f}%",
             }
         )
     lines = pd.DataFrame(rows).to_string(index=False).split("\n")

@@ -21,7 +21,7 @@ class ExampleOptions:
         says nothing about what the source tells. Validation and test keep everybody.
       cold_share: the share of the users with source and target interactions of whom all target
         interactions are held out, one half of these users validating, the other testing. They are
-        cold in the target. Splits of kind user and given say themselves whose these are.
+        cold in the target. Splits of kind user, given and time say themselves what is held out.
       source_validation_share: share of users whose source interactions validate pre-training;
         without meaning where the data say it themselves.
       source_test_share: share of users whose source interactions test pre-training; likewise.

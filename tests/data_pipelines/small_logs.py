@@ -101,10 +101,23 @@ def demo_log(users=60, seed=0, **options):
     return split(log_of(rows), SplitOptions(**options))
 
 
+def table_of(split_log):
+    """A split log as a table of texts; `part` is "none" for interactions that are no labels."""
+    log = split_log.log
+    return pd.DataFrame(
+        {
+            "user_id": log.users[log.user],
+            "item_id": log.item_ids[log.item],
+            "domain": np.array(log.domains, object)[log.domain],
+            "part": np.array([*PARTS, "none", "none"], object)[split_log.parts],
+        }
+    )
+
+
 def source_of(folder, targets, sources=(), **options):
     """Opens a data set in the eyes of a run; the first of its targets, if it has several."""
     prepared = dataset.open_prepared(folder)
-    roles = roles_of(prepared.domains, targets, sources)[0]
+    roles = roles_of(prepared.domains, targets, sources, shared=True)[0]
     return InteractionSource(prepared, roles, ExampleOptions(**options))
 
 

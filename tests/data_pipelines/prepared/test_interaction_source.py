@@ -68,7 +68,7 @@ def test_what_another_target_trained_too_late(log, data_dir):
     prepared = dataset.open_prepared(data_dir)
     options = ExampleOptions()
     first, second, both = (
-        roles_of(prepared.domains, targets, ["books"])[0]
+        roles_of(prepared.domains, targets, ["books"], shared=True)[0]
         for targets in (["toys"], ["films"], ["films", "toys"])
     )
     people = {role: plain_rules.people_of(log, role, options) for role in (first, second, both)}
@@ -97,12 +97,13 @@ def test_the_summary_counts_by_hand(tmp_path):
     options = {"source_validation_share": 0.0, "source_test_share": 0.0}
     lines = built(tmp_path / "data", log, ["toys"], **options).summary()
     assert [line.split() for line in lines[1:3]] == [
-        ["books", "2", "1", "3", "3", "0", "0", "1", "-50.000%"],
+        ["books", "2", "1", "3", "3", "0", "0", "1", "0.000%"],
         ["toys", "(target)", "1", "5", "4", "2", "1", "1", "1", "20.000%"],
     ]
     assert lines[3:] == [
         "validation: 1 users, 0 of them cold; 1 interactions with items that do not train",
         "test: 1 users, 0 of them cold; 1 interactions with items that do not train",
+        "no labels of toys: 0 repeated interactions, 2 of users with fewer than 3",
     ]
     pretraining = source_of(tmp_path / "data", []).summary()
     assert len(pretraining) == 3

@@ -94,7 +94,7 @@ def test_bad_options_are_refused(options):
 def shown_names(titles):
     spaces = {"target": ("7", "8:7"), "joint": ("Comedy:7", "Drama:7", "Comedy:9")}
     data = types.SimpleNamespace(
-        metadata={"domains": ["Drama", "Comedy"]},
+        prepared=types.SimpleNamespace(domains=("Drama", "Comedy")),
         user_names=lambda users: [("ann", "bob")[user - 1] for user in users],
         vocabulary=lambda space: types.SimpleNamespace(tokens=spaces[space]),
     )

@@ -85,8 +85,11 @@ def by_groups(log, options, group_of):
 
     counts = [user_histories.item_counts(part.log, part.parts) for part in parts]
     table = pd.concat(
-        pd.DataFrame({"id": one.ids, "domain": one.domains} | dict(enumerate(one.parts.T)))
-        for one in counts
+        pd.DataFrame(
+            {"id": part.log.item_ids, "domain": part.log.item_domains}
+            | dict(enumerate(one.parts.T))
+        )[one.used]
+        for part, one in zip(parts, counts, strict=True)
     )
     table = table.groupby(["id", "domain"], as_index=False).sum()
     columns = (table["id"].to_numpy(object), table["domain"].to_numpy(np.int8))
@@ -148,7 +151,7 @@ def test_the_summary_counts_by_hand():
     lines = summary_lines(items, domain_counts(result.log, result.parts), result.dropped)
     assert [line.split() for line in lines[1:3]] == [
         ["S", "2", "1", "1", "2", "0", "0", "0", "2", "0", "0.000%"],
-        ["T", "2", "1", "4", "6", "2", "1", "1", "2", "1", "25.000%"],
+        ["T", "2", "1", "4", "6", "2", "1", "1", "2", "1", "37.500%"],
     ]
     assert "in others, too" in lines[0] and "no labels" in lines[0]
     assert lines[3:] == [

@@ -6,8 +6,8 @@ from data_pipelines.views.roles import roles_of
 from tests.data_pipelines.small_logs import DOMAINS
 
 
-def named(targets, sources=()):
-    return [(role.target, role.sources) for role in roles_of(DOMAINS, targets, sources)]
+def named(targets, sources=(), shared=True):
+    return [(role.target, role.sources) for role in roles_of(DOMAINS, targets, sources, shared)]
 
 
 def test_roles_are_given_by_name():
@@ -19,9 +19,20 @@ def test_roles_are_given_by_name():
     assert named(["all"]) == [(name, ()) for name in DOMAINS]
     assert named([]) == [("", DOMAINS)]
     assert named([], ["toys"]) == [("", ("toys",))]
-    first, second = roles_of(DOMAINS, ["toys", "books"], [])
+    first, second = roles_of(DOMAINS, ["toys", "books"], [], shared=True)
     assert first.targets == second.targets == ("toys", "books")
     assert second.numbers(["toys", "books"]) == (2, 0)
+
+
+def test_targets_that_share_nothing_are_sources_of_each_other():
+    assert named(["all"], shared=False) == [
+        ("books", ("films", "toys")),
+        ("films", ("books", "toys")),
+        ("toys", ("books", "films")),
+    ]
+    first, second = roles_of(DOMAINS, ["toys", "books"], ["films"], shared=False)
+    assert (first.sources, first.targets) == (("films",), ("toys",))
+    assert (second.sources, second.targets) == (("films",), ("books",))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +49,7 @@ def test_roles_are_given_by_name():
 )
 def test_roles_that_contradict_each_other_are_refused(targets, sources, message):
     with pytest.raises(DataError) as error:
-        roles_of(DOMAINS, targets, sources)
+        roles_of(DOMAINS, targets, sources, shared=True)
     assert message in str(error.value)
 
 
