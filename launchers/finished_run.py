@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from data_pipelines.errors import DataError
 from data_pipelines.prepared.dataset import open_prepared
 from data_pipelines.prepared.reading import Source, reopen
-from launchers import target_runs
+from launchers.target_folders import target_folder
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
@@ -56,7 +56,7 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> dict[str, 
     targets = RunFolder(workdir).config().get("targets")
     if targets is None:
         return {"": _load(workdir, data_dir)}
-    return {target: _load(target_runs.folder(workdir, target), data_dir) for target in targets}
+    return {target: _load(target_folder(workdir, target), data_dir) for target in targets}
 
 
 def export(

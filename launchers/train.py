@@ -7,13 +7,10 @@ and its flags, a data set that --data_dir lacks is prepared first.
 """
 
 import contextlib
-import dataclasses
-import importlib.metadata
 import os
 import pathlib
-import platform
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
@@ -29,16 +26,15 @@ from launchers import (
     reading_flags,
     target_runs,
 )
-from tfcdr import row_groups
+from launchers.target_runs import Wish
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.runs import report
-from tfcdr.runs.experiment import Experiment, enable_determinism
+from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.step_log import READ_LOSSES_EVERY
 from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
-from tfcdr.transfer_gain import TransferGain
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics.")
@@ -122,26 +118,6 @@ flags.adopt_module_key_flags(reading_flags)
 flags.adopt_module_key_flags(compilation)
 
 
-class _Wish(NamedTuple):
-    """What the flags ask for.
-
-    Attributes:
-      system: to train.
-      config: its configuration.
-      options: how it is evaluated.
-      baseline_config: of the run without transfer that it is compared with, or None.
-      workdir: the run's folder.
-      data_dir: the data set's.
-    """
-
-    system: System
-    config: Any
-    options: Any
-    baseline_config: Any
-    workdir: pathlib.Path
-    data_dir: pathlib.Path
-
-
 def main(argv: Sequence[str]) -> None:
     """Runs what the flags describe."""
     del argv
@@ -155,12 +131,12 @@ def main(argv: Sequence[str]) -> None:
         titles = _titles() if distribution.is_chief else {}
         data = _prepare(wish, distribution)
         with data.naming_corrupt_shards():
-            _run(wish, _sources(wish, data), distribution)
+            target_runs.run(wish, _sources(wish, data), distribution)
         if distribution.is_chief:
             _present(wish, titles)
 
 
-def _wish() -> _Wish:
+def _wish() -> Wish:
     """Reads the flags and refuses, before any work, what cannot be done."""
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of the run.")
@@ -179,10 +155,23 @@ def _wish() -> _Wish:
             "leave one of the two out."
         )
     data_dir = data_flags.data_dir(default=workdir / "data")
-    return _Wish(system, config, options, baseline_config, workdir, data_dir)
+    return Wish(
+        system=system,
+        config=config,
+        options=options,
+        baseline_config=baseline_config,
+        workdir=workdir,
+        data_dir=data_dir,
+        pretrained=_PRETRAINED.value,
+        seed=_SEED.value,
+        deterministic=_DETERMINISTIC.value,
+        jit_compile=compilation.jit_compile(system),
+        mixed_precision=_MIXED_PRECISION.value,
+        read_losses_every=_READ_LOSSES_EVERY.value,
+    )
 
 
-def _prepare(wish: _Wish, distribution: Distribution) -> PreparedData:
+def _prepare(wish: Wish, distribution: Distribution) -> PreparedData:
     """Opens the data set, which it prepares first if it is not there."""
     with distribution.chief_first():
         data = data_flags.open_or_build(wish.data_dir, wish.system.log)
@@ -191,7 +180,7 @@ def _prepare(wish: _Wish, distribution: Distribution) -> PreparedData:
     return data
 
 
-def _sources(wish: _Wish, data: PreparedData) -> dict[str, Source]:
+def _sources(wish: Wish, data: PreparedData) -> dict[str, Source]:
     """Returns what is read for each target, and says what it holds."""
     sources = reading_flags.sources(data, wish.system, wish.config)
     for target, source in sources.items():
@@ -204,103 +193,7 @@ def _sources(wish: _Wish, data: PreparedData) -> dict[str, Source]:
     return sources
 
 
-def _run(wish: _Wish, sources: dict[str, Source], distribution: Distribution) -> None:
-    """Trains and evaluates, for each target, and compares with no transfer if that is asked for."""
-    pretrained = target_runs.pretrained(_PRETRAINED.value)
-    if len(sources) == 1:
-        (source,) = sources.values()
-        _run_target(wish, source, wish.workdir, distribution, pretrained)
-        return
-    folder = RunFolder(wish.workdir, distribution.is_chief)
-    settings = _run_config(wish, wish.config, distribution)
-    settings |= {"targets": list(sources), "pretrained": _path(pretrained)}
-    for target, source in sources.items():  # All of them, before anything is written.
-        of_target = RunFolder(target_runs.folder(wish.workdir, target), distribution.is_chief)
-        _checked(wish, wish.config, source, of_target, distribution, pretrained)
-    with distribution.chief_first():
-        folder.claim(settings)
-    stages = wish.system.stages(wish.config)
-    metrics = {}
-    for target, source in sources.items():
-        print(f"\ntarget {target}")
-        of_target = target_runs.folder(wish.workdir, target)
-        metrics[target] = _run_target(wish, source, of_target, distribution, pretrained)
-        if pretrained is None and stages[0].shared and len(stages) > 1:
-            pretrained = RunFolder(of_target, False)
-    folder.finish(target_runs.summary(metrics))
-
-
-def _run_target(
-    wish: _Wish,
-    source: Source,
-    workdir: pathlib.Path,
-    distribution: Distribution,
-    pretrained: RunFolder | None,
-) -> dict[str, Any]:
-    """Trains and evaluates for one target, and returns what metrics.json holds."""
-    folder = RunFolder(workdir, distribution.is_chief)
-    main_run = _experiment(wish, wish.config, source, folder, distribution, pretrained)
-    if pretrained is not None:
-        target_runs.say_what_was_read(pretrained, source)
-    metrics = _finish(main_run, folder)
-    if wish.baseline_config is None:
-        return metrics
-    baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
-    baseline = _experiment(wish, wish.baseline_config, source, baseline_folder, distribution)
-    print("\nThe same model trained on the target alone:")
-    _finish(baseline, baseline_folder)
-    return {**metrics, **_compare(metrics, main_run, baseline, folder)}
-
-
-def _checked(
-    wish: _Wish,
-    config: Any,
-    source: Source,
-    folder: RunFolder,
-    distribution: Distribution,
-    pretrained: RunFolder | None,
-) -> Experiment:
-    """Returns a run with one configuration that fits the data; writes nothing."""
-    experiment = Experiment(
-        system=wish.system,
-        config=config,
-        data=source,
-        folder=folder,
-        options=wish.options,
-        seed=_SEED.value,
-        jit_compile=compilation.jit_compile(wish.system),
-        distribution=distribution,
-        mixed_precision=_MIXED_PRECISION.value,
-        read_losses_every=_READ_LOSSES_EVERY.value,
-        pretrained=pretrained,
-    )
-    experiment.check_data()
-    return experiment
-
-
-def _experiment(
-    wish: _Wish,
-    config: Any,
-    source: Source,
-    folder: RunFolder,
-    distribution: Distribution,
-    pretrained: RunFolder | None = None,
-) -> Experiment:
-    """Checks the data and claims the folder of a run with one configuration."""
-    experiment = _checked(wish, config, source, folder, distribution, pretrained)
-    settings = _run_config(wish, config, distribution)
-    settings |= {
-        "data_fingerprint": source.fingerprint,
-        "shared_fingerprint": source.shared_fingerprint,
-        "reading": source.settings,
-        "pretrained": _path(pretrained),
-    }
-    with distribution.chief_first():
-        folder.claim(settings)
-    return experiment
-
-
-def _present(wish: _Wish, titles: dict[str, str]) -> None:
+def _present(wish: Wish, titles: dict[str, str]) -> None:
     """Draws and exports the finished run, as the flags ask for."""
     export = _EXPORT.value and not (wish.workdir / "export").exists()
     if not (_REPORT.value or export):
@@ -363,61 +256,6 @@ def _only_chief_prints(distribution: Distribution) -> Iterator[None]:
     print(f"worker {distribution.worker} of {distribution.num_workers}: the chief prints the run.")
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-
-
-def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
-    """Runs what is left to run, prints the tables and returns what metrics.json holds."""
-    metrics = folder.metrics()
-    if metrics is not None:
-        print(f"{folder.path}: this run is finished; nothing to do.")
-    else:
-        metrics = experiment.run()
-    experiment.print_tables(metrics)
-    return metrics
-
-
-def _compare(
-    metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
-) -> dict[str, Any]:
-    """Says whether the transfer helped, of all test rows and of each group of them.
-
-    Returns:
-      The gains as metrics.json holds them.
-    """
-    if "transfer_groups" not in metrics:
-        gains = main_run.transfer_gains(baseline)
-        entries = {group: gain._asdict() for group, gain in gains.items()}
-        metrics = {"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries}
-        folder.add_to_metrics(metrics)
-    stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
-    gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
-    print(f"\n{gains.pop(row_groups.ALL).verdict()}")
-    for group, gain in gains.items():
-        print(gain.group_line(group))
-    return {name: metrics[name] for name in ("transfer", "transfer_groups")}
-
-
-def _run_config(wish: _Wish, config: Any, distribution: Distribution) -> dict[str, Any]:
-    packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    return {
-        "system": wish.system.name,
-        "config": dataclasses.asdict(config),
-        "evaluation": dataclasses.asdict(wish.options),
-        "seed": _SEED.value,
-        "deterministic": _DETERMINISTIC.value,
-        "jit_compile": compilation.jit_compile(wish.system),
-        "mixed_precision": _MIXED_PRECISION.value,
-        "read_losses_every": _READ_LOSSES_EVERY.value,
-        "strategy": distribution.name,
-        "replicas": distribution.num_replicas,
-        "data_dir": str(wish.data_dir.absolute()),
-        "versions": {"python": platform.python_version(), **versions},
-    }
-
-
-def _path(folder: RunFolder | None) -> str:
-    return str(folder.path.absolute()) if folder else ""
 
 
 def run() -> None:
