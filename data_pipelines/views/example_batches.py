@@ -96,6 +96,7 @@ class ExampleReader:
         # Traced once, which takes most of a second, rather than in every epoch.
         self._window = tf.function(self._window_of, autograph=False)
         self._piece = tf.function(self._piece_of, autograph=False)
+        self._held_out: tf.data.Dataset | None = None
 
     def __call__(self, epoch: int) -> tf.data.Dataset:
         """Reads one epoch.
@@ -107,6 +108,14 @@ class ExampleReader:
           Batches as in the view's docstring, every dimension static. The last batch is filled up
           with rows of zeros whose `example_weight` is 0.
         """
+        if self._read.for_training:
+            return self._epoch(epoch)
+        # What is held out is the same in every epoch.
+        if self._held_out is None:
+            self._held_out = self._epoch(0)
+        return self._held_out
+
+    def _epoch(self, epoch: int) -> tf.data.Dataset:
         read = self._read
         seed = tf.constant([read.seed, epoch], tf.int64)
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from data_pipelines.prepared import dataset
+from data_pipelines.prepared.impression_source import ImpressionSource
 from launchers import finished_run
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DAA_RUN
@@ -63,7 +64,7 @@ def test_the_report_shows_features_and_losses(finished):
 
 def test_the_export_answers_by_column_names(finished, data_dir):
     workdir, _ = finished
-    data = dataset.open_prepared(data_dir)
+    data = ImpressionSource(dataset.open_prepared(data_dir))
     batch = next(iter(data.batches("impression", "test", batch_size=16, seed=0, domain="target")))
     named = {
         name: tf.cast(batch["categorical"][:, place], tf.int64)
