@@ -11,7 +11,7 @@ from data_pipelines.prepared import dataset
 from data_pipelines.prepared.impression_source import ImpressionSource
 from launchers import finished_run
 from tests.end_to_end import launching
-from tests.end_to_end.launching import SMALL_DAA_RUN
+from tests.end_to_end.launching import SMALL_DAA_RUN, SMALL_IMPRESSIONS
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,19 @@ def test_other_adaptations_take_the_source_model_over(finished, data_dir, tmp_pa
     assert f"source: taken from {workdir}" in outcome.out
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert list(metrics["stages"]) == ["adapt"]
+
+
+def test_a_source_model_fits_another_target_with_the_same_columns(finished, tmp_path):
+    """The domain that was the source is the target here: other data, the same columns."""
+    workdir, _ = finished
+    other = tmp_path / "other"
+    flags = (*SMALL_IMPRESSIONS, "--impression_split.target=source", f"--data_dir={other}")
+    converted = launching.call("convert", "--log=impressions", *flags)
+    assert converted.status == 0, converted.err
+    arguments = (f"--pretrained={workdir}", "--daa.adaptation=fine_tune")
+    outcome = train(other, tmp_path / "run", *arguments)
+    assert outcome.status == 0, outcome.err
+    assert f"source: taken from {workdir}" in outcome.out
 
 
 @pytest.mark.slow
