@@ -1,10 +1,11 @@
 """Converts raw logs, of interactions or of impressions, to TFRecords that models read.
 
-    python launchers/convert.py --reader=csv --input=log.csv --split.target=toys --data_dir=mine
-    python launchers/convert.py --reader=aliexpress --view=impression --impression_split.target=NL \
+    python launchers/convert.py --reader=csv --input=log.csv --data_dir=mine
+    python launchers/convert.py --reader=aliexpress --impression_split.target=NL \
         --input=RU=aliexpress_RU_datasets.zip,NL=aliexpress_NL_datasets.zip --data_dir=theirs
 
-The data set appears under `--data_dir` in one rename, whole or not at all.
+Interactions are converted once for every system, target and length of history. The data set appears
+under `--data_dir` in one rename, whole or not at all.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,11 @@ from absl import flags
 
 from launchers import data_flags, program
 
-_VIEW = flags.DEFINE_list(
-    "view",
-    ["next_item", "transfer"],
-    f"Kinds of training example to write, comma-separated, of: {', '.join(data_flags.VIEW_NAMES)}.",
+_LOG = flags.DEFINE_enum(
+    "log",
+    None,
+    data_flags.LOGS,
+    "What the log is made of, where the reader reads several kinds; interactions by default.",
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces the data set in --data_dir.")
 flags.adopt_module_key_flags(data_flags)
@@ -26,8 +28,8 @@ def main(argv: Sequence[str]) -> None:
     """Runs the conversion that the flags describe."""
     del argv
     folder = data_flags.data_dir()
-    metadata = data_flags.build_data(folder, _VIEW.value, overwrite=_OVERWRITE.value)
-    print(data_flags.describe(metadata))
+    metadata = data_flags.build_data(folder, _LOG.value, overwrite=_OVERWRITE.value)
+    print("\n".join(metadata["summary"]))
     print(f"wrote {folder}")
 
 

@@ -7,7 +7,7 @@ Importing this module defines `--reader`, `--input`, `--raw_dir`, `--data_dir`, 
 import dataclasses
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from launchers import impression_flags, interaction_flags, program
 from launchers.log_kinds import Conversion, LogKind
 
 KINDS: tuple[LogKind, ...] = (interaction_flags.KIND, impression_flags.KIND)
-VIEW_NAMES = tuple(view for kind in KINDS for view in kind.views)
+LOGS = tuple(kind.name for kind in KINDS)
 _READER_NAMES = tuple(sorted({reader for kind in KINDS for reader in kind.readers}))
 
 _READER = flags.DEFINE_enum(
@@ -37,7 +37,7 @@ _RAW_DIR = flags.DEFINE_string(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the prepared data set.")
 _NUM_SHARDS = flags.DEFINE_integer(
-    "num_shards", 0, "Files per view and split; 0 chooses by size.", lower_bound=0
+    "num_shards", 0, "Files of records, of each split; 0 chooses by size.", lower_bound=0
 )
 _ENGINE = flags.DEFINE_enum(
     "engine",
@@ -78,13 +78,13 @@ def data_dir(default: Path | None = None) -> Path:
 
 
 def build_data(
-    folder: Path, views: Sequence[str], *, overwrite: bool = False, progress: bool = True
+    folder: Path, log: str | None = None, *, overwrite: bool = False, progress: bool = True
 ) -> dict[str, Any]:
     """Reads, splits and writes a data set as the flags say.
 
     Args:
       folder: where it goes.
-      views: names of views.
+      log: one of `LOGS`; None for interactions, or for what the reader reads if it reads no such.
       overwrite: replaces a prepared data set that is there.
       progress: shows bars.
 
@@ -97,20 +97,18 @@ def build_data(
     """
     if not reader_given():
         raise program.FlagError(f"--reader is missing: it takes {', '.join(_READER_NAMES)}.")
-    kind = _kind_of(views)
-    _refuse_flags_of_others(kind, views)
-    if _READER.value not in kind.readers:
-        other = next(other for other in KINDS if _READER.value in other.readers)
+    reading = [kind for kind in KINDS if _READER.value in kind.readers]
+    kind = reading[0] if log is None else _kind(log)
+    if kind not in reading:
         raise program.FlagError(
-            f"--reader={_READER.value} reads no {kind.name}: view {','.join(views)} takes "
-            f"{', '.join(kind.readers)}. It reads {other.name}: use "
-            f"--view={' or '.join(other.views)}."
+            f"--reader={_READER.value} reads no {kind.name}, which take "
+            f"{', '.join(kind.readers)}; it reads {reading[0].name}."
         )
+    _refuse_flags_of_others(kind)
     return kind.build(
         Conversion(
             reader=_READER.value,
             inputs=_rooted_inputs(),
-            views=views,
             data_dir=folder,
             engine=_ENGINE.value,
             beam_options=_beam_options(),
@@ -122,57 +120,38 @@ def build_data(
     )
 
 
-def open_or_build(folder: Path, views: Sequence[str], *, progress: bool = True) -> PreparedData:
+def open_or_build(folder: Path, log: str, *, progress: bool = True) -> PreparedData:
     """Opens a data set; prepares it first if it is missing and `--reader` says how.
 
     Args:
       folder: the data set's.
-      views: the views that it needs; one that was prepared before must hold them all.
+      log: one of `LOGS`, what it must be made of.
       progress: shows bars while it prepares.
 
     Raises:
       FlagError: a flag has a bad value.
-      DataError: the data set is missing, damaged, lacks a view, or was prepared with other flags
-        than those on the command line; or its preparation failed.
+      DataError: the data set is missing, damaged, of another kind of log, or was prepared with
+        other flags than those on the command line; or its preparation failed.
     """
     if reader_given() and not folder.exists():
-        build_data(folder, views, progress=progress)
+        build_data(folder, log, progress=progress)
     prepared = open_prepared(folder)
-    for view in views:
-        prepared.num_examples(view, "train")  # Raises if the view is not there.
+    if prepared.log != log:
+        raise DataError(f"{folder}: a data set of {prepared.log}, but the system reads {log}.")
     if reader_given():
         _check_same(prepared)
     return prepared
 
 
-def describe(metadata: Mapping[str, Any]) -> str:
-    """Returns the summary of a prepared data set as text of several lines."""
-    return "\n".join(_kind_of(metadata["views"]).summary(metadata))
+def _kind(log: str) -> LogKind:
+    """Returns the kind of log of a name."""
+    return next(kind for kind in KINDS if kind.name == log)
 
 
-def _kind_of(views: Collection[str]) -> LogKind:
-    """Returns the kind of log that views are cut from.
-
-    Raises:
-      FlagError: there is no view, an unknown one, or they are cut from logs of several kinds.
-    """
-    if not views or not set(views) <= set(VIEW_NAMES):
-        raise program.FlagError(
-            f"--view={','.join(views)}: it takes some of {', '.join(VIEW_NAMES)}."
-        )
-    kinds = [kind for kind in KINDS if not set(views).isdisjoint(kind.views)]
-    if len(kinds) > 1:
-        raise program.FlagError(
-            f"--view={','.join(views)}: {kinds[-1].name} are a data set of their own; name "
-            f"{', '.join(kinds[-1].views)} alone."
-        )
-    return kinds[0]
-
-
-def _refuse_flags_of_others(kind: LogKind, views: Sequence[str]) -> None:
+def _refuse_flags_of_others(kind: LogKind) -> None:
     for other in KINDS:
         if other is not kind:
-            other.refuse_flags(views)
+            other.refuse_flags(kind.name)
 
 
 def _beam_options() -> list[str]:
@@ -195,16 +174,14 @@ def _beam_options() -> list[str]:
     return options
 
 
-def few_shards(data: PreparedData, views: Sequence[str], workers: int) -> list[str]:
-    """Returns a line for each view whose files are fewer than the workers, which is no obstacle."""
-    if workers == 1:
+def few_files(prepared: PreparedData, workers: int) -> list[str]:
+    """Returns a line if the records' files are fewer than the workers, which is no obstacle."""
+    files = min(len(prepared.files(split)) for split in prepared.record_splits)
+    if workers == 1 or files >= workers:
         return []
-    shards = {view: data.num_shards(view, "train") for view in views}
     return [
-        f"view {view}: {number} training files for {workers} workers; each reads them all and "
-        "parses only its own rows, so that this costs little."
-        for view, number in shards.items()
-        if number < workers
+        f"{files} files of records for {workers} workers; each parses them all and makes only its "
+        "own rows, so that this costs little."
     ]
 
 
@@ -241,9 +218,9 @@ def _check_same(prepared: PreparedData) -> None:
     """Raises DataError if the data set was prepared with other flags than today's."""
     found = prepared.metadata["options"]
     _check_found(prepared, found, _source())  # First: another reader has other options.
-    kind = _kind_of(prepared.views)
-    _refuse_flags_of_others(kind, prepared.views)
-    _check_found(prepared, kind.recorded(found), _settings(kind))
+    kind = _kind(prepared.log)
+    _refuse_flags_of_others(kind)
+    _check_found(prepared, found, _settings(kind))
 
 
 def _check_found(

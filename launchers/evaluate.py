@@ -20,10 +20,12 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of a run.")
-    run_to_evaluate = finished_run.load(_WORKDIR.value, _DATA_DIR.value)
-    with run_to_evaluate.data.naming_corrupt_shards():
-        metrics = run_to_evaluate.experiment.evaluate(run_to_evaluate.model)
-    run_to_evaluate.experiment.print_tables(metrics)
+    for target, finished in finished_run.load(_WORKDIR.value, _DATA_DIR.value).items():
+        with finished.source.prepared.naming_corrupt_shards():
+            metrics = finished.experiment.evaluate(finished.model)
+        if target:
+            print(f"\ntarget {target}")
+        finished.experiment.print_tables(metrics)
 
 
 def run() -> None:

@@ -35,15 +35,17 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of a run.")
-    run_to_export = finished_run.load(_WORKDIR.value, _DATA_DIR.value)
-    signatures = run_to_export.system.signatures
+    runs = finished_run.load(_WORKDIR.value, _DATA_DIR.value)
+    system = next(iter(runs.values())).system
+    signatures = system.signatures
     for flag in (_TOP_K, _RETRIEVAL):
         if flag.present and RECOMMEND not in signatures:
             raise program.FlagError(
-                f"--{flag.name} has no meaning for {run_to_export.system.name}, which recommends "
+                f"--{flag.name} has no meaning for {system.name}, which recommends "
                 "nothing; leave it out."
             )
-    version = run_to_export.export(Serving(_TOP_K.value, _RETRIEVAL.value))
+    serving = Serving(_TOP_K.value, _RETRIEVAL.value)
+    version = finished_run.export(_WORKDIR.value, runs, serving)
     recommends = f" (top {_TOP_K.value})" if RECOMMEND in signatures else ""
     plural = "s" if len(signatures) > 1 else ""
     print(f"{version}: signature{plural} {' and '.join(signatures)}{recommends}.")

@@ -1,9 +1,13 @@
 """Opens a run's folder again: its data, its configuration and its best model."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from data_pipelines.errors import DataError
+from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.prepared.reading import Source, reopen
+from launchers.target_folders import target_folder
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
@@ -21,7 +25,7 @@ class FinishedRun(NamedTuple):
       folder: its files.
       system: what was trained.
       config: its configuration.
-      data: the data set that it was trained on.
+      source: the data set as it was read for training.
       experiment: evaluates.
       model: the last stage's model at its best epoch.
     """
@@ -29,55 +33,91 @@ class FinishedRun(NamedTuple):
     folder: RunFolder
     system: System
     config: Any
-    data: PreparedData
+    source: Source
     experiment: Experiment
     model: StageModel
 
-    def export(self, serving: Serving = _SERVING) -> pathlib.Path:
-        """Writes the model's next version to WORKDIR/export; see `System.export`."""
-        export_dir = self.folder.path / "export"
-        return self.system.export(self.config, self.model, self.data, export_dir, serving)
 
-
-def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> FinishedRun:
+def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> dict[str, FinishedRun]:
     """Opens a run.
 
     Args:
       workdir: the run's folder.
       data_dir: the prepared data set, if it has moved since training.
 
+    Returns:
+      The run of each target by its name; that of a single one by "".
+
     Raises:
       RunError: no run, no checkpoint, or other data than the run was trained on.
       DataError: the data set is missing or damaged.
     """
-    folder = RunFolder(pathlib.Path(workdir))
+    workdir = pathlib.Path(workdir)
+    targets = RunFolder(workdir).config().get("targets")
+    if targets is None:
+        return {"": _load(workdir, data_dir)}
+    return {target: _load(target_folder(workdir, target), data_dir) for target in targets}
+
+
+def export(
+    workdir: str | pathlib.Path,
+    runs: Mapping[str, FinishedRun],
+    serving: Serving = _SERVING,
+) -> pathlib.Path:
+    """Writes the models' next version to WORKDIR/export; see `System.export`.
+
+    Args:
+      workdir: the run's folder.
+      runs: as `load` gives them.
+      serving: how the models answer.
+    """
+    export_dir = pathlib.Path(workdir) / "export"
+    first = next(iter(runs.values()))
+    if len(runs) == 1:
+        return first.system.export(first.config, first.model, first.source, export_dir, serving)
+    models = {target: (run.model, run.source) for target, run in runs.items()}
+    return first.system.export_targets(first.config, models, export_dir, serving)
+
+
+def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
+    folder = RunFolder(workdir)
     settings = folder.config()
-    data = open_prepared(data_dir or settings["data_dir"])
-    if data.fingerprint != settings["data_fingerprint"]:
-        raise RunError(
-            f"{data.data_dir}: not the data that the run in {folder.path} was trained on; name "
-            "that with --data_dir."
-        )
+    prepared = open_prepared(data_dir or settings["data_dir"])
     try:
+        source = reopen(prepared, settings["reading"])
+        if source.fingerprint != settings["data_fingerprint"]:
+            raise RunError(
+                f"{source.prepared.data_dir}: not the data that the run in {folder.path} was "
+                "trained on; name that with --data_dir."
+            )
         system = SYSTEMS[settings["system"]]
         config = system.config_class(**_tuples(settings["config"]))
         options = system.evaluation_options(**_tuples(settings["evaluation"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{folder.path}/config.json: settings that this version does not know ({error}); train "
-            "again, or use the version that wrote them."
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise _other_version(folder, error) from error
+    except ValueError as error:
+        if isinstance(error, (DataError, RunError)):
+            raise
+        raise _other_version(folder, error) from error
     experiment = Experiment(
         system=system,
         config=config,
-        data=data,
+        data=source,
         folder=folder,
         options=options,
         seed=settings["seed"],
         jit_compile=settings["jit_compile"],
     )
-    model = experiment.best_model()
-    return FinishedRun(folder, system, config, data, experiment, model)
+    with prepared.naming_corrupt_shards():
+        model = experiment.best_model()
+    return FinishedRun(folder, system, config, source, experiment, model)
+
+
+def _other_version(folder: RunFolder, error: Exception) -> RunError:
+    return RunError(
+        f"{folder.path}/config.json: settings that this version does not know ({error}); train "
+        "again, or use the version that wrote them."
+    )
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

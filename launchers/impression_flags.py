@@ -4,13 +4,11 @@ Importing this module defines the groups `--impression_read.*`, `--synthetic_imp
 `--impression_split.*`.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_pipelines import impressions
 from data_pipelines.impressions import build, synthetic
 from data_pipelines.impressions.options import ImpressionSplitOptions
-from data_pipelines.views.impression import VIEW
 from launchers import config_flags, program
 from launchers.log_kinds import Conversion, LogKind
 
@@ -27,15 +25,13 @@ class ImpressionLogs(LogKind):
     """Rows of shown items with a click and a conversion."""
 
     name = "impressions"
-    views = (VIEW.name,)
     readers = tuple(impressions.READERS)
 
-    def refuse_flags(self, views: Sequence[str]) -> None:
+    def refuse_flags(self, log: str) -> None:
         """Raises FlagError if a flag of this module is given."""
-        del views
         groups = ("impression_read", "synthetic_impressions", "impression_split")
         for flag in config_flags.given_flags(groups):
-            raise program.FlagError(f"--{flag} has no meaning without --view={VIEW.name}.")
+            raise program.FlagError(f"--{flag} has no meaning for a log of {log}.")
 
     def options(self, reader: str) -> dict[str, Any]:
         """Returns how to read and to split."""
@@ -45,8 +41,8 @@ class ImpressionLogs(LogKind):
         """Streams the log into a data set."""
         if conversion.engine != "local":
             raise program.FlagError(
-                f"--engine={conversion.engine} has no meaning for view {VIEW.name}: impressions "
-                "are streamed by this process."
+                f"--engine={conversion.engine} has no meaning for impressions, which are streamed "
+                "by this process."
             )
         read, split = self.options(conversion.reader).values()
         log = impressions.read(conversion.reader, conversion.inputs, read)
@@ -60,10 +56,6 @@ class ImpressionLogs(LogKind):
             provenance=conversion.provenance,
             progress=conversion.progress,
         )
-
-    def summary(self, metadata: Mapping[str, Any]) -> list[str]:
-        """Returns the table of splits, and what was left out."""
-        return metadata["summary"]
 
 
 KIND = ImpressionLogs()

@@ -16,19 +16,17 @@ class Conversion(NamedTuple):
     Attributes:
       reader: a name of the kind's readers.
       inputs: the entries of `--input`, under `--raw_dir`.
-      views: names of views of the kind.
       data_dir: the folder to make.
       engine: what converts, "local" or "beam".
       beam_options: Beam's own options; none for another engine.
       overwrite: replaces a prepared data set that is there.
-      num_shards: files per view and split; 0 chooses by size.
+      num_shards: files of records, of each split; 0 chooses by size.
       provenance: how the log is read and split, for the metadata.
       progress: shows bars.
     """
 
     reader: str
     inputs: Sequence[str]
-    views: Sequence[str]
     data_dir: Path
     engine: str
     beam_options: Sequence[str]
@@ -42,18 +40,16 @@ class LogKind(abc.ABC):
     """A kind of raw log: its readers, its flags, how it becomes a data set.
 
     Attributes:
-      name: what the log is made of, in the plural, for messages.
-      views: names of the views that are cut from it.
+      name: what the log is made of, in the plural.
       readers: names of its readers.
     """
 
     name: str
-    views: tuple[str, ...]
     readers: tuple[str, ...]
 
     @abc.abstractmethod
-    def refuse_flags(self, views: Sequence[str]) -> None:
-        """Raises FlagError if a flag of this kind is given; `views` are those of another kind."""
+    def refuse_flags(self, log: str) -> None:
+        """Raises FlagError if a flag of this kind is given; `log` is the name of another kind."""
 
     @abc.abstractmethod
     def options(self, reader: str) -> dict[str, Any]:
@@ -62,10 +58,6 @@ class LogKind(abc.ABC):
         Raises:
           FlagError: a flag has a bad value, or no meaning for the reader.
         """
-
-    def recorded(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns the `options` of a data set's metadata as a conversion would write them today."""
-        return options
 
     @abc.abstractmethod
     def build(self, conversion: Conversion) -> dict[str, Any]:
@@ -78,7 +70,3 @@ class LogKind(abc.ABC):
           FlagError: a flag has a bad value, or no meaning for the kind.
           DataError: bad input or an unwilling folder; nothing has been written.
         """
-
-    @abc.abstractmethod
-    def summary(self, metadata: Mapping[str, Any]) -> list[str]:
-        """Returns the lines that tell a person what a data set of this kind holds."""

@@ -7,29 +7,34 @@ and its flags, a data set that --data_dir lacks is prepared first.
 """
 
 import contextlib
-import dataclasses
-import importlib.metadata
 import os
 import pathlib
-import platform
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
 from data_pipelines.prepared import item_titles
 from data_pipelines.prepared.dataset import PreparedData
-from launchers import compilation, config_flags, data_flags, finished_run, program
-from tfcdr import row_groups
+from data_pipelines.prepared.reading import Source
+from launchers import (
+    compilation,
+    config_flags,
+    data_flags,
+    finished_run,
+    program,
+    reading_flags,
+    target_runs,
+)
+from launchers.target_runs import Wish
 from tfcdr.distribution import strategies
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.runs import report
-from tfcdr.runs.experiment import Experiment, enable_determinism
+from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.step_log import READ_LOSSES_EVERY
 from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
-from tfcdr.transfer_gain import TransferGain
 
 _SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics.")
@@ -53,7 +58,8 @@ _PRETRAINED = flags.DEFINE_string(
     "pretrained",
     "",
     "Folder of a run of the same system on the same data: its best epochs stand for all stages but "
-    "the last, which alone is trained.",
+    "the last, which alone is trained. It may be of another target, where targets share what is "
+    "pre-trained.",
 )
 _EXPORT = flags.DEFINE_bool(
     "export",
@@ -108,27 +114,8 @@ _EVALUATION = {
 }
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(reading_flags)
 flags.adopt_module_key_flags(compilation)
-
-
-class _Wish(NamedTuple):
-    """What the flags ask for.
-
-    Attributes:
-      system: to train.
-      config: its configuration.
-      options: how it is evaluated.
-      baseline_config: of the run without transfer that it is compared with, or None.
-      workdir: the run's folder.
-      data_dir: the data set's.
-    """
-
-    system: System
-    config: Any
-    options: Any
-    baseline_config: Any
-    workdir: pathlib.Path
-    data_dir: pathlib.Path
 
 
 def main(argv: Sequence[str]) -> None:
@@ -144,12 +131,12 @@ def main(argv: Sequence[str]) -> None:
         titles = _titles() if distribution.is_chief else {}
         data = _prepare(wish, distribution)
         with data.naming_corrupt_shards():
-            _run(wish, data, distribution)
+            target_runs.run(wish, _sources(wish, data), distribution)
         if distribution.is_chief:
             _present(wish, titles)
 
 
-def _wish() -> _Wish:
+def _wish() -> Wish:
     """Reads the flags and refuses, before any work, what cannot be done."""
     if not _WORKDIR.value:
         raise program.FlagError("--workdir is missing: name the folder of the run.")
@@ -157,6 +144,7 @@ def _wish() -> _Wish:
     RunFolder(workdir).check_free()
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
     options = _evaluation_options(system)
+    reading_flags.check(system)
     baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
@@ -167,84 +155,58 @@ def _wish() -> _Wish:
             "leave one of the two out."
         )
     data_dir = data_flags.data_dir(default=workdir / "data")
-    return _Wish(system, config, options, baseline_config, workdir, data_dir)
+    return Wish(
+        system=system,
+        config=config,
+        options=options,
+        baseline_config=baseline_config,
+        workdir=workdir,
+        data_dir=data_dir,
+        pretrained=_PRETRAINED.value,
+        seed=_SEED.value,
+        deterministic=_DETERMINISTIC.value,
+        jit_compile=compilation.jit_compile(system),
+        mixed_precision=_MIXED_PRECISION.value,
+        read_losses_every=_READ_LOSSES_EVERY.value,
+    )
 
 
-def _prepare(wish: _Wish, distribution: Distribution) -> PreparedData:
-    """Opens the data set, which it prepares first if it is not there, and says what it holds."""
-    views = wish.system.views(wish.config)
+def _prepare(wish: Wish, distribution: Distribution) -> PreparedData:
+    """Opens the data set, which it prepares first if it is not there."""
     with distribution.chief_first():
-        data = data_flags.open_or_build(wish.data_dir, views)
-    if wish.baseline_config is not None and not data.metadata["sources"]:
-        raise program.FlagError(
-            f"--compare_no_transfer: {wish.data_dir} has the domain {data.metadata['target']} "
-            "alone, so that nothing is transferred; leave it out."
-        )
-    print(data_flags.describe(data.metadata))
-    for line in data_flags.few_shards(data, views, distribution.num_workers):
+        data = data_flags.open_or_build(wish.data_dir, wish.system.log)
+    for line in data_flags.few_files(data, distribution.num_workers):
         print(line)
     return data
 
 
-def _run(wish: _Wish, data: PreparedData, distribution: Distribution) -> None:
-    """Trains and evaluates, and compares with the run without transfer if that is asked for."""
-    folder = RunFolder(wish.workdir, distribution.is_chief)
-    pretrained = RunFolder(pathlib.Path(_PRETRAINED.value), False) if _PRETRAINED.value else None
-    main_run = _experiment(wish, wish.config, data, folder, distribution, pretrained)
-    metrics = _finish(main_run, folder)
-    if wish.baseline_config is None:
-        return
-    baseline_folder = RunFolder(wish.workdir / "no_transfer", distribution.is_chief)
-    baseline = _experiment(wish, wish.baseline_config, data, baseline_folder, distribution)
-    print("\nThe same model trained on the target alone:")
-    _finish(baseline, baseline_folder)
-    _compare(metrics, main_run, baseline, folder)
+def _sources(wish: Wish, data: PreparedData) -> dict[str, Source]:
+    """Returns what is read for each target, and says what it holds."""
+    sources = reading_flags.sources(data, wish.system, wish.config)
+    for target, source in sources.items():
+        if wish.baseline_config is not None and not source.sources:
+            raise program.FlagError(
+                f"--compare_no_transfer: nothing is read besides the target {target}, so that "
+                "nothing is transferred; leave it out."
+            )
+        print("\n".join(source.summary()))
+    return sources
 
 
-def _experiment(
-    wish: _Wish,
-    config: Any,
-    data: PreparedData,
-    folder: RunFolder,
-    distribution: Distribution,
-    pretrained: RunFolder | None = None,
-) -> Experiment:
-    """Checks the data and claims the folder of a run with one configuration."""
-    experiment = Experiment(
-        system=wish.system,
-        config=config,
-        data=data,
-        folder=folder,
-        options=wish.options,
-        seed=_SEED.value,
-        jit_compile=compilation.jit_compile(wish.system),
-        distribution=distribution,
-        mixed_precision=_MIXED_PRECISION.value,
-        read_losses_every=_READ_LOSSES_EVERY.value,
-        pretrained=pretrained,
-    )
-    experiment.check_data()
-    settings = _run_config(wish, config, data.fingerprint, distribution)
-    settings["pretrained"] = str(pretrained.path.absolute()) if pretrained else ""
-    with distribution.chief_first():
-        folder.claim(settings)
-    return experiment
-
-
-def _present(wish: _Wish, titles: dict[str, str]) -> None:
+def _present(wish: Wish, titles: dict[str, str]) -> None:
     """Draws and exports the finished run, as the flags ask for."""
     export = _EXPORT.value and not (wish.workdir / "export").exists()
     if not (_REPORT.value or export):
         return
-    # Not the model that was trained: that one may be spread over processes.
+    # Not the models that were trained: those may be spread over processes.
     finished = finished_run.load(wish.workdir, str(wish.data_dir))
-    if _REPORT.value:
-        names = item_titles.ShownNames(finished.data, titles)
-        sections = finished.experiment.report_sections(finished.model, names)
-        page = report.write(finished.folder, wish.options.monitor, sections)
+    for run_of_target in finished.values() if _REPORT.value else ():
+        names = item_titles.ShownNames(run_of_target.source, titles)
+        sections = run_of_target.experiment.report_sections(run_of_target.model, names)
+        page = report.write(run_of_target.folder, wish.options.monitor, sections)
         print(f"\nreport {page}")
     if export:
-        print(f"\nexported {finished.export()}")
+        print(f"\nexported {finished_run.export(wish.workdir, finished)}")
 
 
 def _titles() -> dict[str, str]:
@@ -294,55 +256,6 @@ def _only_chief_prints(distribution: Distribution) -> Iterator[None]:
     print(f"worker {distribution.worker} of {distribution.num_workers}: the chief prints the run.")
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-
-
-def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
-    """Runs what is left to run, prints the tables and returns what metrics.json holds."""
-    metrics = folder.metrics()
-    if metrics is not None:
-        print(f"{folder.path}: this run is finished; nothing to do.")
-    else:
-        metrics = experiment.run()
-    experiment.print_tables(metrics)
-    return metrics
-
-
-def _compare(
-    metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
-) -> None:
-    """Says whether the transfer helped, of all test rows and of each group of them."""
-    if "transfer_groups" not in metrics:
-        gains = main_run.transfer_gains(baseline)
-        entries = {group: gain._asdict() for group, gain in gains.items()}
-        folder.add_to_metrics({"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries})
-    else:
-        stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
-        gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
-    print(f"\n{gains.pop(row_groups.ALL).verdict()}")
-    for group, gain in gains.items():
-        print(gain.group_line(group))
-
-
-def _run_config(
-    wish: _Wish, config: Any, fingerprint: str, distribution: Distribution
-) -> dict[str, Any]:
-    packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    return {
-        "system": wish.system.name,
-        "config": dataclasses.asdict(config),
-        "evaluation": dataclasses.asdict(wish.options),
-        "seed": _SEED.value,
-        "deterministic": _DETERMINISTIC.value,
-        "jit_compile": compilation.jit_compile(wish.system),
-        "mixed_precision": _MIXED_PRECISION.value,
-        "read_losses_every": _READ_LOSSES_EVERY.value,
-        "strategy": distribution.name,
-        "replicas": distribution.num_replicas,
-        "data_fingerprint": fingerprint,
-        "data_dir": str(wish.data_dir.absolute()),
-        "versions": {"python": platform.python_version(), **versions},
-    }
 
 
 def run() -> None:

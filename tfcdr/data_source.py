@@ -1,12 +1,11 @@
 """What tfcdr needs of a prepared data set.
 
-`data_pipelines.prepared.dataset.PreparedData` fits; neither package imports the other. The contract
-between them is the batch: a dict of tensors whose entries the view's and the model's docstrings
-state.
+`data_pipelines.prepared.interaction_source.InteractionSource` and its like for impressions fit;
+neither package imports the other. The contract between them is the batch: a dict of tensors whose
+entries the view's and the model's docstrings state.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,9 +15,15 @@ from tfcdr.errors import RunError
 
 
 class Vocabulary(Protocol):
-    """An item space with ids 1..size, then two reserved ids; a table of it has `rows` rows."""
+    """An item space with ids 1..size, then two reserved ids; a table of it has `rows` rows.
+
+    Attributes:
+      counts: int64 [size], training interactions of each item, in no order.
+      tokens: the raw id of each item; id i + 1 stands at i.
+    """
 
     counts: np.ndarray
+    tokens: Sequence[str]
 
     @property
     def size(self) -> int:
@@ -30,11 +35,15 @@ class Vocabulary(Protocol):
 
 
 class DataSource(Protocol):
-    """A prepared data set."""
+    """A prepared data set as a run reads it."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the data does."""
+        """Changes whenever the data does, or what of them is read."""
+
+    @property
+    def shared_fingerprint(self) -> str:
+        """Changes whenever that does which a stage learns about that is `shared` by targets."""
 
     @property
     def max_length(self) -> int:
@@ -42,9 +51,6 @@ class DataSource(Protocol):
 
     def vocabulary(self, space: str) -> Vocabulary:
         """Returns the vocabulary of item space "source", "target" or "joint"."""
-
-    def vocabulary_path(self, space: str) -> Path:
-        """Returns the text file in which line i (from 0) is the token of id i + 1."""
 
     def num_examples(self, view: str, split: str, **options: Any) -> int:
         """Returns the number of examples of a split, read with these options."""
@@ -98,11 +104,6 @@ class ViewRequest(NamedTuple):
     view: str
     options: Mapping[str, Any]
 
-    @property
-    def views(self) -> tuple[str, ...]:
-        """Names of the views that are read."""
-        return (self.view,)
-
     def num_examples(self, data: DataSource, split: str) -> int:
         """Returns the examples of one epoch."""
         return data.num_examples(self.view, split, **self.options)
@@ -153,11 +154,6 @@ class DomainPairs(NamedTuple):
 
     source: ViewRequest
     target: ViewRequest
-
-    @property
-    def views(self) -> tuple[str, ...]:
-        """Names of the views that are read."""
-        return (*self.source.views, *self.target.views)
 
     def num_examples(self, data: DataSource, split: str) -> int:
         """Returns the target's examples of one epoch."""

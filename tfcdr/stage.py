@@ -65,6 +65,8 @@ class Stage:
       epochs: most passes over the training examples.
       patience: epochs without a better validation score after which the stage stops.
       periodic_steps: what comes between train steps; needs a single device.
+      shared: whether it reads nothing of the target, so that all targets of the same sources can
+        start from it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Stage:
     epochs: int
     patience: int
     periodic_steps: tuple[PeriodicStep, ...] = ()
+    shared: bool = False
 
     @property
     def feeds(self) -> list[Feed]:

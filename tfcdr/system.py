@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfcdr.benchmark import Benchmark
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
 from tfcdr.report_section import Names, Section
 from tfcdr.stage import Stage
@@ -37,6 +38,7 @@ class System(abc.ABC):
       evaluation_options: the frozen dataclass that says how held-out examples are scored.
       evaluation_group: the group of flags that it gets, such as "evaluation"; systems with the
         same class share it.
+      log: the kind of log whose data sets it reads, "interactions" or "impressions".
       signatures: of the exported model.
       benchmark: what `launchers/benchmark.py` measures besides its stages.
     """
@@ -45,6 +47,7 @@ class System(abc.ABC):
     config_class: ClassVar[type]
     evaluation_options: ClassVar[type]
     evaluation_group: ClassVar[str]
+    log: ClassVar[str]
     signatures: ClassVar[tuple[str, ...]]
     benchmark: ClassVar[Benchmark] = Benchmark()
 
@@ -67,6 +70,27 @@ class System(abc.ABC):
         "model" minimises the loss; what others move, says `StageModel.optimizer_variables`. The
         run saves and resumes all of them.
         """
+
+    def export_targets(
+        self,
+        config: Any,
+        models: Mapping[str, tuple[StageModel, DataSource]],
+        export_dir: Path,
+        serving: Serving,
+    ) -> Path:
+        """Writes the last stage's models of several targets as one version; see `export`.
+
+        Args:
+          config: the run's.
+          models: by target, the model and what it was trained on.
+          export_dir: the folder that the server watches.
+          serving: how it answers.
+
+        Raises:
+          RunError: see `export`; or the system has one target only.
+        """
+        del config, models, export_dir, serving
+        raise RunError(f"{self.name} has one target only.")
 
     @abc.abstractmethod
     def evaluator(self, data: DataSource, options: Any, distribution: Distribution) -> Evaluator:
@@ -143,11 +167,3 @@ class System(abc.ABC):
     def measurements(self, config: Any, model: StageModel, data: DataSource) -> Mapping[str, float]:
         """Returns what else metrics.json says of a finished run, by name; see `report_sections`."""
         return {}
-
-    def views(self, config: Any) -> tuple[str, ...]:
-        """Names the views that a data set must hold, each once."""
-        requests = []
-        for stage in self.stages(config):
-            feeds = [feed.request for feed in stage.feeds]
-            requests += [stage.training, *feeds, stage.evaluation]
-        return tuple(dict.fromkeys(view for request in requests for view in request.views))

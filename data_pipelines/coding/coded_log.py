@@ -1,7 +1,4 @@
-"""A split log in integers, and what is counted over it: all that needs no knowledge of other users.
-
-Counts of groups of users add up to the counts of the whole log.
-"""
+"""Interactions in integers: what needs no knowledge of users other than those it holds."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,170 +7,147 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.logs import PARTS
-from data_pipelines.splitting.split_log import TRAIN, DomainRoles, SplitLog
-
-NEVER = np.iinfo(np.int64).max
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ItemCounts:
-    """How often each item occurs; an item is a (domain, item id) pair.
-
-    Attributes:
-      item_ids: str [items].
-      domains: int8 [items], index into the log's domains.
-      parts: int64 [items, 3], interactions in each part.
-      trained: int64 [items], training interactions that count for the order of ids: all but the
-        source interactions at or after their user's first held-out target interaction.
-    """
-
-    item_ids: np.ndarray
-    domains: np.ndarray
-    parts: np.ndarray
-    trained: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class UserCounts:
-    """How many users there are of each kind.
-
-    Attributes:
-      by_domain: int64 [domains], users with interactions in the domain.
-      in_target: int64 [domains], how many of them have interactions in the target, too.
-      held_out: int64 [3], users with target interactions in each part.
-      cold: int64 [3], how many of them have no training interaction in the target.
-    """
-
-    by_domain: np.ndarray
-    in_target: np.ndarray
-    held_out: np.ndarray
-    cold: np.ndarray
-
-    def __add__(self, other: "UserCounts") -> "UserCounts":
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return UserCounts(*(a + b for a, b in pairs))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CodedLog:
-    """A split log, or the part of it that belongs to some whole users, in codes.
+    """A log, or all interactions of some of its users, by user, then time, then place in the file.
 
-    A code is a place in a list of this part alone; the ids that the whole data set knows an item
-    and a user by are numbered later (`user_histories`).
+    A code is a place in a list of this log alone; the ids by which a whole data set knows an item
+    and a user are numbered later (`user_histories`).
 
     Attributes:
-      users: str [users], raw ids in the order of the log.
-      offsets: int64 [users + 1]; user k has the interactions offsets[k]:offsets[k + 1].
-      item: int64 [n], index into `item_ids` and `item_domains`.
-      item_ids: str [items].
-      item_domains: int8 [items].
-      domains: int8 [n], index into the log's domains.
-      parts: int8 [n], index into PARTS.
-      timestamps: int64 [n].
-      is_target: bool [n].
-      held_out_from: int64 [users], the time of the user's first target interaction outside
-        training; `NEVER` where there is none or times are not comparable between domains.
-      negatives: int64 [m], index into `negative_ids`: the given negatives of all interactions.
-      negative_offsets: int64 [n + 1]; interaction i has those at
-        negative_offsets[i]:negative_offsets[i + 1].
-      negative_ids: str [k], distinct item ids of the target domain.
+      domains: the log's.
+      comparable_times: as in the log.
+      users: str [users], sorted; some may have no interaction left.
+      item_ids: str [items], of (domain, item id) pairs.
+      item_domains: int16 [items], index into `domains`.
+      categories: str [items], "" for none; where a log's lines differ, the smallest text.
+      user: int64 [n], index into `users`, ascending.
+      item: int64 [n], index into `item_ids`.
+      times: int64 [n].
+      ratings: float32 [n], or None if the log has none.
+      given_parts: int8 [n], index into PARTS, or None if the log brings none.
+      negatives: int64 [m], items that came with the data to rank interactions among, or None.
+      negative_offsets: int64 [n + 1], or None; interaction i has
+        negatives[negative_offsets[i]:negative_offsets[i + 1]].
     """
 
+    domains: tuple[str, ...]
+    comparable_times: bool
     users: np.ndarray
-    offsets: np.ndarray
-    item: np.ndarray
     item_ids: np.ndarray
     item_domains: np.ndarray
-    domains: np.ndarray
-    parts: np.ndarray
-    timestamps: np.ndarray
-    is_target: np.ndarray
-    held_out_from: np.ndarray
-    negatives: np.ndarray
-    negative_offsets: np.ndarray
-    negative_ids: np.ndarray
+    categories: np.ndarray
+    user: np.ndarray
+    item: np.ndarray
+    times: np.ndarray
+    ratings: np.ndarray | None = None
+    given_parts: np.ndarray | None = None
+    negatives: np.ndarray | None = None
+    negative_offsets: np.ndarray | None = None
 
     @classmethod
-    def of(cls, split_log: SplitLog) -> "CodedLog":
-        """Codes a log that is sorted by user and time, as `splits.split` returns it."""
-        rows = split_log.interactions
-        user, users = pd.factorize(rows["user_id"])
-        if np.any(np.diff(user) < 0):
-            raise ValueError("A split log must be sorted by user.")
-        domains = _codes(rows["domain"], split_log.domains)
-        parts = _codes(rows["part"], PARTS)
-        timestamps = rows["timestamp"].to_numpy(dtype=np.int64)
-        is_target = domains == split_log.target_number
-        held_out_from = np.full(len(users), NEVER, dtype=np.int64)
-        if split_log.comparable_times:
-            held_out = is_target & (parts != TRAIN)
-            np.minimum.at(held_out_from, user[held_out], timestamps[held_out])
-        item, item_ids = pd.factorize(rows["item_id"])
-        item, pairs = pd.factorize(item * len(split_log.domains) + domains)
+    def of(cls, rows: pd.DataFrame, domains: Sequence[str], comparable_times: bool) -> "CodedLog":
+        """Codes the interactions of some whole users.
+
+        Args:
+          rows: columns of an `InteractionLog`, in file order.
+          domains: the log's.
+          comparable_times: the log's.
+        """
+        user, users = pd.factorize(rows["user_id"], sort=True)
+        times = rows["timestamp"].to_numpy(dtype=np.int64)
+        order = np.lexsort((times, user))
+        domain = _codes(rows["domain"], domains).astype(np.int64)
+        texts = rows["item_id"]
+        lists = pd.Series([], dtype=object)
+        counts = np.zeros(len(rows), np.int64)
+        if "negatives" in rows:
+            # In the order of the log; a negative is of its interaction's domain.
+            sorted_texts = rows["negatives"].iloc[order].reset_index(drop=True)
+            lists = sorted_texts[(sorted_texts != "").to_numpy()].str.split("\t")
+            counts[lists.index] = lists.str.len()
+            negatives = np.array([item for row in lists for item in row], object)
+            texts = pd.concat([texts.astype(object), pd.Series(negatives, dtype=object)])
+            domain = np.concatenate([domain, np.repeat(domain[order], counts)])
+        text, distinct = pd.factorize(texts)
+        item, pairs = pd.factorize(text * len(domains) + domain)
+        columns: dict[str, np.ndarray] = {}
+        if "rating" in rows:
+            columns["ratings"] = rows["rating"].to_numpy(np.float32)[order]
+        if "part" in rows:
+            columns["given_parts"] = _codes(rows["part"], PARTS)[order].astype(np.int8)
+        if "negatives" in rows:
+            columns["negatives"] = item[len(rows) :].astype(np.int64)
+            columns["negative_offsets"] = np.concatenate([[0], np.cumsum(counts)])
+        item = item[: len(rows)]
+        categories = np.full(len(pairs), "", dtype=object)
+        if "category" in rows:
+            categories = smallest_texts(item, rows["category"], len(pairs))
         return cls(
-            users=users.to_numpy(dtype=object),
-            offsets=np.searchsorted(user, np.arange(len(users) + 1)),
-            item=item,
-            item_ids=item_ids.to_numpy(dtype=object)[pairs // len(split_log.domains)],
-            item_domains=(pairs % len(split_log.domains)).astype(np.int8),
-            domains=domains,
-            parts=parts,
-            timestamps=timestamps,
-            is_target=is_target,
-            held_out_from=held_out_from,
-            **_given_negatives(rows, is_target),
+            domains=tuple(domains),
+            comparable_times=comparable_times,
+            users=np.asarray(users, dtype=object),
+            item_ids=np.asarray(distinct, dtype=object)[pairs // len(domains)],
+            item_domains=(pairs % len(domains)).astype(np.int16),
+            categories=categories,
+            user=user[order],
+            item=item[order].astype(np.int64),
+            times=times[order],
+            **columns,
         )
 
-    def item_counts(self) -> ItemCounts:
-        """Counts the interactions of every item."""
-        items = len(self.item_ids)
-        cells = np.bincount(self.item * len(PARTS) + self.parts, minlength=items * len(PARTS))
-        return ItemCounts(
-            self.item_ids,
-            self.item_domains,
-            cells.reshape(items, len(PARTS)),
-            np.bincount(self.item[self._counted()], minlength=items),
-        )
+    @property
+    def domain(self) -> np.ndarray:
+        """int16 [n], each interaction's domain."""
+        return self.item_domains[self.item]
 
-    def user_counts(self, roles: DomainRoles) -> UserCounts:
-        """Counts the users."""
-        user = np.repeat(np.arange(len(self.users)), np.diff(self.offsets))
-        in_domain = np.zeros((len(self.users), len(roles.domains)), bool)
-        in_domain[user, self.domains] = True
-        in_part = np.zeros((len(self.users), len(PARTS)), bool)
-        in_part[user[self.is_target], self.parts[self.is_target]] = True
-        in_target = in_part.any(axis=1)
-        return UserCounts(
-            in_domain.sum(axis=0),
-            in_domain[in_target].sum(axis=0),
-            in_part.sum(axis=0),
-            in_part[~in_part[:, TRAIN]].sum(axis=0),
-        )
+    @property
+    def offsets(self) -> np.ndarray:
+        """int64 [users + 1]; user k has the interactions offsets[k]:offsets[k + 1]."""
+        return np.searchsorted(self.user, np.arange(len(self.users) + 1))
 
-    def _counted(self) -> np.ndarray:
-        """Bool [n]: the interactions that order the ids of items."""
-        before = self.timestamps < np.repeat(self.held_out_from, np.diff(self.offsets))
-        return (self.parts == TRAIN) & (self.is_target | before)
+    @property
+    def present(self) -> np.ndarray:
+        """int64 [k], the users with interactions, ascending."""
+        return np.flatnonzero(np.diff(self.offsets))
 
-
-def _given_negatives(rows: pd.DataFrame, is_target: np.ndarray) -> dict[str, np.ndarray]:
-    """The last three attributes of `CodedLog`; those of source interactions are left out."""
-    counts = np.zeros(len(rows), np.int64)
-    lists = pd.Series([], dtype=object)
-    if "negatives" in rows:
-        texts = rows["negatives"].reset_index(drop=True)
-        lists = texts[is_target & (texts != "").to_numpy()].str.split("\t")
-        counts[lists.index] = lists.str.len()
-    negatives, ids = pd.factorize(np.array([item for row in lists for item in row], object))
-    return {
-        "negatives": negatives.astype(np.int64),
-        "negative_offsets": np.concatenate([[0], np.cumsum(counts)]),
-        "negative_ids": ids,
-    }
+    def only(self, kept: np.ndarray) -> "CodedLog":
+        """Keeps the interactions where `kept`, bool [n], holds; the lists stay as they are."""
+        if kept.all():
+            return self
+        names = ("user", "item", "times", "ratings", "given_parts")
+        columns = {name: getattr(self, name) for name in names}
+        columns = {name: c if c is None else c[kept] for name, c in columns.items()}
+        if self.negatives is not None:
+            counts = np.diff(self.negative_offsets)
+            columns["negatives"] = self.negatives[np.repeat(kept, counts)]
+            columns["negative_offsets"] = np.concatenate([[0], np.cumsum(counts[kept])])
+        return dataclasses.replace(self, **columns)
 
 
 def _codes(column: pd.Series, names: Sequence[str]) -> np.ndarray:
     codes = pd.Categorical(column, categories=list(names)).codes
     if np.any(codes < 0):
         raise ValueError(f"{column.name} must be one of {', '.join(names)}.")
-    return codes.astype(np.int8)
+    return codes
+
+
+def smallest_texts(item: np.ndarray, texts: pd.Series, items: int) -> np.ndarray:
+    """Chooses among several texts for an item: the smallest that is not empty.
+
+    Args:
+      item: int64 [n], which item each text is for.
+      texts: str [n].
+      items: number of items.
+
+    Returns:
+      str [items], "" for items without a text.
+    """
+    smallest = np.full(items, "", dtype=object)
+    named = pd.DataFrame({"item": item, "text": texts.to_numpy(dtype=object)})
+    named = named[named["text"] != ""].drop_duplicates()
+    named = named.sort_values("text").drop_duplicates("item")
+    smallest[named["item"]] = named["text"]
+    return smallest

@@ -1,53 +1,75 @@
-"""A split log as a table for people: domains, parts, cold users, what was dropped."""
+"""A split log as a table for people: domains, users, parts, what was dropped."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from data_pipelines.coding.coded_log import CodedLog, ItemCounts, UserCounts
+from data_pipelines.coding.coded_log import CodedLog
+from data_pipelines.coding.vocabulary import ItemTable
 from data_pipelines.logs import PARTS
-from data_pipelines.splitting.split_log import TEST, TRAIN, VALIDATION, DomainRoles, SplitLog
+from data_pipelines.parts import NUM_PARTS, REPEATED
 
 
-def summary_table(split_log: SplitLog) -> str:
-    """The split as text: a row for each domain, then the held-out users and what was dropped."""
-    codes = CodedLog.of(split_log)
-    items, users = codes.item_counts(), codes.user_counts(split_log)
-    return "\n".join(summary_lines(split_log, items, users, split_log.dropped))
+@dataclasses.dataclass(frozen=True, eq=False)
+class DomainCounts:
+    """Counts of users and interactions by domain; those of groups of users add up.
+
+    Attributes:
+      users: int64 [domains], users with interactions in the domain.
+      elsewhere: int64 [domains], how many of them have interactions in another one, too.
+      parts: int64 [domains, NUM_PARTS], interactions.
+      held_out: int64 [domains, 3], users with interactions in each of PARTS.
+    """
+
+    users: np.ndarray
+    elsewhere: np.ndarray
+    parts: np.ndarray
+    held_out: np.ndarray
+
+    def __add__(self, other: "DomainCounts") -> "DomainCounts":
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return DomainCounts(*(np.add(a, b) for a, b in pairs))
 
 
-def summary_lines(
-    roles: DomainRoles, items: ItemCounts, users: UserCounts, dropped: Mapping[str, int]
-) -> list[str]:
+def domain_counts(log: CodedLog, parts: np.ndarray) -> DomainCounts:
+    """Counts the interactions and users of a split log, or of some whole users of it."""
+    domains = len(log.domains)
+    domain = log.domain.astype(np.int64)
+    cells = np.bincount(domain * NUM_PARTS + parts, minlength=domains * NUM_PARTS)
+    in_part = np.zeros((len(log.users), domains, NUM_PARTS), bool)
+    in_part[log.user, domain, parts] = True
+    in_domain = in_part.any(axis=2)
+    several = in_domain.sum(axis=1) > 1
+    return DomainCounts(
+        in_domain.sum(axis=0),
+        in_domain[several].sum(axis=0),
+        cells.reshape(domains, NUM_PARTS),
+        in_part[:, :, : len(PARTS)].sum(axis=0),
+    )
+
+
+def summary_lines(items: ItemTable, counts: DomainCounts, dropped: Mapping[str, int]) -> list[str]:
     """The lines of the table, from counts over the whole log."""
     rows = []
-    for number, name in enumerate(roles.domains):
-        of = items.domains == number
-        parts = items.parts[of].sum(axis=0)
-        cells = max(1, int(users.by_domain[number]) * int(of.sum()))
+    for number, name in enumerate(items.domains):
+        catalogue = int(np.diff(items.starts)[number])
+        parts = counts.parts[number]
+        cells = max(1, int(counts.users[number]) * catalogue)
+        distinct = parts.sum() - parts[REPEATED]
         rows.append(
             {
-                "domain": name + (" (target)" if name == roles.target else ""),
-                "users": f"{users.by_domain[number]:,}",
-                "items": f"{of.sum():,}",
+                "domain": name,
+                "users": f"{counts.users[number]:,}",
+                "in others, too": f"{counts.elsewhere[number]:,}",
+                "items": f"{catalogue:,}",
                 "interactions": f"{parts.sum():,}",
-                **{text: f"{count:,}" for text, count in zip(PARTS, parts, strict=True)},
-                "users in target": f"{users.in_target[number]:,}" if roles.target else "-",
-                "sparsity": f"{100 * (1 - parts.sum() / cells):.3f}%",
+                **{text: f"{count:,}" for text, count in zip(PARTS, parts, strict=False)},
+                "no labels": f"{parts[len(PARTS) :].sum():,}",
+                "test users": f"{counts.held_out[number, -1]:,}",
+                "sparsity": f"{100 * max(0.0, 1 - distinct / cells):.3f}%",
             }
         )
     lines = pd.DataFrame(rows).to_string(index=False).split("\n")
-    if roles.target:
-        parts = items.parts[items.domains == roles.target_number]
-        untrained = parts[parts[:, TRAIN] == 0].sum(axis=0)
-        lines += [_held_out_line(number, users, untrained) for number in (VALIDATION, TEST)]
     return lines + [f"dropped: {what}: {count:,}" for what, count in dropped.items()]
-
-
-def _held_out_line(part: int, users: UserCounts, untrained: np.ndarray) -> str:
-    """How many held-out users are cold, and how many held-out items were never trained on."""
-    return (
-        f"{PARTS[part]}: {users.held_out[part]:,} users, {users.cold[part]:,} of them cold; "
-        f"{untrained[part]:,} interactions with items that do not train"
-    )

@@ -1,120 +1,99 @@
-"""A split log as one integer-coded history per user: what every view cuts its examples from."""
+"""A split log as one integer-coded history per user: what a data set's records are made of."""
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
 from data_pipelines.coding import vocabulary
-from data_pipelines.coding.coded_log import CodedLog, ItemCounts
-from data_pipelines.coding.vocabulary import Vocabulary
-from data_pipelines.splitting.split_log import DomainRoles, SplitLog
+from data_pipelines.coding.coded_log import CodedLog
+from data_pipelines.coding.vocabulary import ItemTable
+from data_pipelines.logs import PARTS
 
 # Sums of digests stay below this: the digests are of 256 bits.
 DIGEST_RANGE = 1 << 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class UserHistory:
-    """All interactions of one user, oldest first; the arrays have one entry per interaction.
+class UserHistories:
+    """All interactions of several users, each user's oldest first, held as flat arrays.
 
     Attributes:
-      user: the user's id, from 1.
-      items: int64 [n], ids in the item's own space (source or target).
-      is_target: bool [n], whether the interaction lies in the target domain.
-      domains: int8 [n], index into the log's domains.
-      timestamps: int64 [n]. Comparable between domains only if the log's times are.
-      parts: int8 [n], index into `logs.PARTS`. Source interactions carry the part of the user's
-        source sequence.
-      held_out_from: the time of the user's first target interaction outside training; `NEVER`
-        where there is none or times are not comparable between domains.
-      negatives: int64 [m], target ids that came with the data to rank interactions among.
-      negative_offsets: int64 [n + 1]; interaction i has negatives
-        negative_offsets[i]:negative_offsets[i + 1].
-    """
-
-    user: int
-    items: np.ndarray
-    is_target: np.ndarray
-    domains: np.ndarray
-    timestamps: np.ndarray
-    parts: np.ndarray
-    held_out_from: int
-    negatives: np.ndarray
-    negative_offsets: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class UserHistories(Sequence):
-    """The histories of several users, held as flat arrays and cut without copying.
-
-    Attributes:
-      users: int64 [users], the users' ids.
-      offsets: int64 [users + 1]; the user at index k has entries offsets[k]:offsets[k + 1] of
-        `items`, `is_target`, `domains`, `timestamps`, `parts` (see `UserHistory`).
-      held_out_from: int64 [users].
-      negatives: int64 [m], of all interactions.
-      negative_offsets: int64 [n + 1], where those of each interaction are.
+      users: int64 [users], ids from 1.
+      offsets: int64 [users + 1]; the user at index k has the interactions
+        offsets[k]:offsets[k + 1].
+      items: int64 [n], ids of the data set.
+      times: int64 [n]. Comparable between domains only if the log's are.
+      parts: int8 [n], what each is where its domain is the target; see `parts`.
+      ratings: float32 [n], or None if the log has none.
+      negatives: int64 [m], ids that came with the data to rank interactions among, or None.
+      negative_offsets: int64 [n + 1], or None; interaction i has
+        negatives[negative_offsets[i]:negative_offsets[i + 1]].
     """
 
     users: np.ndarray
     offsets: np.ndarray
     items: np.ndarray
-    is_target: np.ndarray
-    domains: np.ndarray
-    timestamps: np.ndarray
+    times: np.ndarray
     parts: np.ndarray
-    held_out_from: np.ndarray
-    negatives: np.ndarray
-    negative_offsets: np.ndarray
+    ratings: np.ndarray | None = None
+    negatives: np.ndarray | None = None
+    negative_offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.held_out_from)
-
-    def __getitem__(self, index: int) -> UserHistory:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        rows = slice(self.offsets[index], self.offsets[index + 1])
-        places = self.negative_offsets[rows.start : rows.stop + 1]
-        return UserHistory(
-            int(self.users[index]),
-            self.items[rows],
-            self.is_target[rows],
-            self.domains[rows],
-            self.timestamps[rows],
-            self.parts[rows],
-            int(self.held_out_from[index]),
-            self.negatives[places[0] : places[-1]],
-            places - places[0],
-        )
-
-    def __iter__(self) -> Iterator[UserHistory]:
-        return (self[index] for index in range(len(self)))
+        return len(self.users)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns the arrays by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """Returns the arrays that there are, by name."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: values for name, values in found.items() if values is not None}
 
     def digest(self) -> int:
         """Returns the sum of a digest of every user, the same in whatever order users come."""
-        # One array of all fields: a user's bytes are one slice of it.
-        fields = ("items", "is_target", "domains", "timestamps", "parts")
-        table = np.empty(len(self.items), [(name, getattr(self, name).dtype) for name in fields])
-        for name in fields:
+        # One array of all columns: a user's bytes are one slice of it.
+        names = [name for name in ("items", "times", "parts", "ratings") if name in self.arrays()]
+        table = np.empty(len(self.items), [(name, getattr(self, name).dtype) for name in names])
+        for name in names:
             table[name] = getattr(self, name)
         content, width = table.view(np.uint8).data, table.itemsize
-        heads = np.stack([self.users, self.held_out_from], axis=1)
-        first_negative = self.negative_offsets[self.offsets]
         total = 0
-        for index, head in enumerate(heads):
-            start, end = self.offsets[index : index + 2]
-            digest = hashlib.blake2b(head.data, digest_size=32)
+        for index, user in enumerate(self.users.tolist()):
+            start, end = self.offsets[index : index + 2].tolist()
+            digest = hashlib.blake2b(user.to_bytes(8, "little"), digest_size=32)
             digest.update(content[start * width : end * width])
-            digest.update(self.negatives[slice(*first_negative[index : index + 2])].data)
+            if self.negatives is not None:
+                places = self.negative_offsets[start : end + 1]
+                digest.update(np.diff(places).tobytes())
+                digest.update(self.negatives[places[0] : places[-1]].tobytes())
             total += int.from_bytes(digest.digest(), "little")
         return total % DIGEST_RANGE
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ItemCounts:
+    """How often each item of a log occurs.
+
+    Attributes:
+      used: bool [items], which have any interaction, or are a given negative.
+      parts: int64 [items, 3], interactions in each of PARTS.
+    """
+
+    used: np.ndarray
+    parts: np.ndarray
+
+
+def item_counts(log: CodedLog, parts: np.ndarray) -> ItemCounts:
+    """Counts the interactions of every item of a split log, or of some whole users of it."""
+    items, labels = len(log.item_ids), len(PARTS)
+    cells = np.bincount(
+        log.item * (labels + 1) + np.minimum(parts, labels), minlength=items * (labels + 1)
+    )
+    cells = cells.reshape(items, labels + 1)
+    used = cells.any(axis=1)
+    if log.negatives is not None:
+        used[log.negatives] = True
+    return ItemCounts(used, cells[:, :labels])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,91 +103,83 @@ class NumberedLog:
     Attributes:
       histories: one history per user.
       users: raw user ids; user u is users[u - 1].
-      vocabularies: by item space, `source` and `target`; a space without domains is absent.
+      items: the item table.
+      counts: of the items, in the order of `items`.
     """
 
     histories: UserHistories
     users: tuple[str, ...]
-    vocabularies: dict[str, Vocabulary]
+    items: ItemTable
 
 
-def number(split_log: SplitLog) -> NumberedLog:
+def number(log: CodedLog, parts: np.ndarray) -> NumberedLog:
     """Numbers the users and items of a split log.
 
-    Item counts, which order the ids, are taken over training interactions alone. A source
-    interaction at or after its user's first held-out target interaction is not one of them.
-
     Args:
-      split_log: sorted by user and time, as `splits.split` returns it.
+      log: all of it; users without an interaction left get no number.
+      parts: int8 [n], of its interactions.
     """
-    codes = CodedLog.of(split_log)
-    vocabularies, ids = number_items(split_log, codes.item_counts())
-    targets = np.flatnonzero(codes.item_domains == split_log.target_number)
-    rows = pd.Index(codes.item_ids[targets]).get_indexer(codes.negative_ids)
-    negatives = ids[targets[rows]]
-    histories = with_ids(codes, np.arange(1, len(codes.users) + 1), ids, negatives)
-    return NumberedLog(histories, tuple(codes.users.tolist()), vocabularies)
+    counts = item_counts(log, parts)
+    used = counts.used
+    table, ids = vocabulary.ranked(
+        log.domains,
+        log.item_ids[used],
+        log.item_domains[used],
+        log.categories[used],
+        counts.parts[used],
+    )
+    numbers = np.zeros(len(log.item_ids), np.int64)
+    numbers[used] = ids
+    present = log.present
+    histories = with_ids(log, parts, present, np.arange(1, len(present) + 1), numbers)
+    return NumberedLog(histories, tuple(log.users[present].tolist()), table)
 
 
 def with_ids(
-    codes: CodedLog, users: np.ndarray, items: np.ndarray, negatives: np.ndarray
+    log: CodedLog, parts: np.ndarray, present: np.ndarray, users: np.ndarray, items: np.ndarray
 ) -> UserHistories:
     """Puts ids in the place of codes.
 
     Args:
-      codes: all interactions of some users.
-      users: int64 [users], the id of each.
-      items: int64 [items], the id of each of `codes.item_ids`.
-      negatives: int64 [k], the id of each of `codes.negative_ids`.
+      log: all interactions of some users.
+      parts: int8 [n].
+      present: int64 [k], the users that have any, ascending.
+      users: int64 [k], the id of each of these.
+      items: int64 [items], the id of each of `log.item_ids`.
     """
     return UserHistories(
         users,
-        codes.offsets,
-        items[codes.item],
-        codes.is_target,
-        codes.domains,
-        codes.timestamps,
-        codes.parts,
-        codes.held_out_from,
-        negatives[codes.negatives],
-        codes.negative_offsets,
+        np.append(log.offsets[present], len(log.item)),
+        items[log.item],
+        log.times,
+        parts,
+        log.ratings,
+        None if log.negatives is None else items[log.negatives],
+        log.negative_offsets,
     )
 
 
-def number_items(
-    roles: DomainRoles, counts: ItemCounts
-) -> tuple[dict[str, Vocabulary], np.ndarray]:
-    """Numbers the items of each space, the whole log being counted.
-
-    Returns:
-      The vocabularies by space; and int64 [items], the id of each counted item.
-    """
-    ids = np.zeros(len(counts.item_ids), np.int64)
-    vocabularies = {}
-    for space, members, tokens in item_tokens(roles, counts.item_ids, counts.domains):
-        vocabularies[space], ids[members] = vocabulary.ranked(tokens, counts.trained[members])
-    return vocabularies, ids
-
-
-def item_tokens(
-    roles: DomainRoles, item_ids: np.ndarray, domains: np.ndarray
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Names items as the vocabularies do.
-
-    Args:
-      roles: the log's domains.
-      item_ids: str [items].
-      domains: int8 [items].
-
-    Yields:
-      For each space with items: its name; bool [items], which items lie in it; their tokens.
-    """
-    is_target = domains == roles.target_number
-    for space, members in (("source", ~is_target), ("target", is_target)):
-        if not members.any():
-            continue
-        tokens = item_ids[members]
-        if space == "source" and len(roles.sources) > 1:
-            prefixes = np.array([f"{name}:" for name in roles.domains], dtype=object)
-            tokens = prefixes[domains[members]] + tokens
-        yield space, members, tokens
+def records(histories: UserHistories) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yields (key, record) for each user; `prepared.records` says what a record holds."""
+    firsts = histories.offsets[:-1]
+    gaps = np.diff(histories.times, prepend=0)
+    gaps[firsts] = histories.times[firsts]
+    counts = None if histories.negatives is None else np.diff(histories.negative_offsets)
+    parts = histories.parts.astype(np.int64)
+    ends = zip(
+        histories.users.tolist(), firsts.tolist(), histories.offsets[1:].tolist(), strict=True
+    )
+    for user, start, end in ends:
+        record = {
+            "user": user,
+            "items": histories.items[start:end],
+            "gaps": gaps[start:end],
+            "parts": parts[start:end],
+        }
+        if histories.ratings is not None:
+            record["ratings"] = histories.ratings[start:end]
+        if counts is not None:
+            places = histories.negative_offsets[[start, end]]
+            record["negatives"] = histories.negatives[slice(*places)]
+            record["negative_counts"] = counts[start:end]
+        yield str(user), record

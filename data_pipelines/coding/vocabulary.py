@@ -1,46 +1,136 @@
-"""Raw item ids as integers from 1, saved as text beside the records.
+"""Raw item ids as integers from 1: the items of a whole data set, and those that a model knows.
 
-An *item space* is the set of items that one model input knows: `source` (all source domains
-together) and `target`. In each, id 0 is padding, ids 1..n are the items by falling count of
-training interactions, and two more ids are reserved for tokens that are no items.
-
-A model that reads and ranks items of one table uses a third space, `joint`: the target's ids as
-they are, then the source's.
+A data set has one list of items, in which each domain is a contiguous range. A model reads *item
+spaces*, each made of the ranges of some domains, one behind the other: `source` (all sources of the
+run), `target`, and `joint` (the target's items, then the sources'). In a space, id 0 is padding,
+ids 1..n are the items, and two more ids are reserved for tokens that are no items.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from data_pipelines.errors import DataError
-
-PADDING_ID = 0
+from data_pipelines.logs import PARTS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Vocabulary:
-    """The tokens of one item space; the token at index i has id i + 1.
+class ItemTable:
+    """The items of a data set; the item at index i has id i + 1.
 
     Attributes:
-      tokens: raw ids, most frequent first, ties in the order of the tokens. In a space of several
-        domains a token is `domain:item_id`, otherwise it is the item id.
-      counts: int64 [n], how many training interactions each token has (0 for items that occur
-        only in validation or test); non-increasing, but in space `joint`.
+      domains: names; each domain's items are contiguous, in this order.
+      ids: str [n], raw item ids; in each domain by falling count of training interactions, ties by
+        id.
+      starts: int64 [domains + 1]; domain d has the items at index starts[d]:starts[d + 1].
+      categories: str [n], "" for none.
+      parts: int64 [n, 3], interactions in each part where the item's domain is the target.
     """
 
-    tokens: tuple[str, ...]
-    counts: np.ndarray
-
-    def __post_init__(self) -> None:
-        if len(self.tokens) != len(self.counts):
-            raise ValueError(f"{len(self.tokens)} tokens but {len(self.counts)} counts.")
+    domains: tuple[str, ...]
+    ids: np.ndarray
+    starts: np.ndarray
+    categories: np.ndarray
+    parts: np.ndarray
 
     @property
     def size(self) -> int:
         """Number of items n; their ids are 1..n."""
-        return len(self.tokens)
+        return len(self.ids)
+
+    def domain_of(self) -> np.ndarray:
+        """Returns int16 [n], each item's domain."""
+        return np.repeat(np.arange(len(self.domains), dtype=np.int16), np.diff(self.starts))
+
+    def save(self, path: Path) -> None:
+        """Writes a parquet table with a row for each item, in the order of ids."""
+        names = np.array(self.domains, dtype=object)
+        columns = {
+            "item_id": self.ids,
+            "domain": names[self.domain_of()],
+            "category": self.categories,
+            **dict(zip(PARTS, self.parts.T, strict=True)),
+        }
+        pd.DataFrame(columns).to_parquet(path, index=False)
+
+    @classmethod
+    def load(cls, path: Path, domains: Sequence[str]) -> "ItemTable":
+        """Reads what `save` wrote.
+
+        Raises:
+          DataError: the file is missing or not such a table.
+        """
+        try:
+            table = pd.read_parquet(path)
+            domain = pd.Categorical(table["domain"], categories=list(domains)).codes
+            if (domain < 0).any() or (np.diff(domain) < 0).any():
+                raise ValueError("its domains are not those of the data set, in order")
+            return cls(
+                domains=tuple(domains),
+                ids=table["item_id"].to_numpy(dtype=object),
+                starts=np.searchsorted(domain, np.arange(len(domains) + 1)),
+                categories=table["category"].to_numpy(dtype=object),
+                parts=table[list(PARTS)].to_numpy(np.int64),
+            )
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: the file is missing; convert the data again.") from error
+        except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
+            raise DataError(f"{path}: damaged ({error}); convert the data again.") from error
+
+
+def ranked(
+    domains: Sequence[str],
+    ids: np.ndarray,
+    domain_of: np.ndarray,
+    categories: np.ndarray,
+    parts: np.ndarray,
+) -> tuple[ItemTable, np.ndarray]:
+    """Numbers items from 1: by domain, then by falling count of training interactions, then by id.
+
+    Args:
+      domains: names.
+      ids: str [n], distinct in each domain, in any order.
+      domain_of: int16 [n].
+      categories: str [n].
+      parts: int64 [n, 3].
+
+    Returns:
+      The table, and int64 [n], the id of each item as it was given.
+    """
+    by_id = np.argsort(ids, kind="stable")
+    order = by_id[np.lexsort((-parts[by_id, 0], domain_of[by_id]))]
+    numbers = np.empty(len(ids), np.int64)
+    numbers[order] = np.arange(1, len(ids) + 1)
+    starts = np.searchsorted(domain_of[order], np.arange(len(domains) + 1))
+    return ItemTable(tuple(domains), ids[order], starts, categories[order], parts[order]), numbers
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ItemSpace:
+    """The items that one input of a model knows; the token at index i has id i + 1.
+
+    Attributes:
+      items: of the data set.
+      chosen: numbers of the domains whose items these are, in the order of their ids.
+      prefixed: whether a token is `domain:item_id` rather than the item id alone.
+      counts: int64 [n], how many training interactions of the run each item has (0 for items that
+        occur only in validation or test, or too late).
+    """
+
+    items: ItemTable
+    chosen: tuple[int, ...]
+    prefixed: bool
+    counts: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of items n; their ids are 1..n."""
+        return sum(int(np.diff(self.items.starts)[domain]) for domain in self.chosen)
 
     @property
     def cls_id(self) -> int:
@@ -57,75 +147,48 @@ class Vocabulary:
         """Rows of an embedding table that holds padding, the items, CLS and MASK."""
         return self.size + 3
 
-    def save(self, directory: Path, space: str) -> None:
-        """Writes `<space>.txt` (a token per line; line i from 0 is id i + 1) and its counts."""
-        write_tokens(directory / f"{space}.txt", self.tokens)
-        write_tokens(
-            directory / f"{space}.counts.txt", [str(count) for count in self.counts.tolist()]
-        )
+    @functools.cached_property
+    def indices(self) -> np.ndarray:
+        """int64 [n], each item's index in the data set."""
+        starts = self.items.starts
+        ranges = [np.arange(starts[domain], starts[domain + 1]) for domain in self.chosen]
+        return np.concatenate(ranges) if ranges else np.zeros(0, np.int64)
 
-    @classmethod
-    def load(cls, directory: Path, space: str) -> "Vocabulary":
-        """Reads what `save` wrote.
+    @functools.cached_property
+    def tokens(self) -> tuple[str, ...]:
+        """Raw ids."""
+        ids = self.items.ids[self.indices]
+        if self.prefixed:
+            prefixes = np.array([f"{name}:" for name in self.items.domains], dtype=object)
+            ids = prefixes[self.items.domain_of()[self.indices]] + ids
+        return tuple(ids.tolist())
 
-        Raises:
-          DataError: a file is missing or the two do not fit together.
+    def shifts(self) -> np.ndarray:
+        """Returns int64 [domains], what to add to a data set's ids for those of this space.
+
+        Domains outside it get 0.
         """
-        tokens = read_tokens(directory / f"{space}.txt")
-        path = directory / f"{space}.counts.txt"
-        try:
-            counts = np.array(read_tokens(path), dtype=np.int64)
-            return cls(tokens, counts)
-        except ValueError as error:
-            raise DataError(f"{path}: not the counts of {space}.txt ({error}).") from error
-
-
-def ranked(tokens: Sequence[str] | np.ndarray, counts: np.ndarray) -> tuple[Vocabulary, np.ndarray]:
-    """Orders tokens by falling count (ties by token) and numbers them from 1.
-
-    Args:
-      tokens: n distinct raw ids in any order.
-      counts: int64 [n], training interactions of each.
-
-    Returns:
-      The vocabulary, and int64 [n], the id of each token as it was given.
-    """
-    tokens = np.asarray(tokens, dtype=object)
-    by_token = np.argsort(tokens, kind="stable")
-    order = by_token[np.argsort(-counts[by_token], kind="stable")]
-    ids = np.empty(len(tokens), dtype=np.int64)
-    ids[order] = np.arange(1, len(tokens) + 1)
-    return Vocabulary(tuple(tokens[order].tolist()), counts[order].astype(np.int64)), ids
-
-
-def joint(
-    target: Vocabulary, source: Vocabulary | None, target_domain: str, sources: Sequence[str]
-) -> Vocabulary:
-    """Puts the target's items before the source's; `source` item s has id target.size + s.
-
-    Tokens are item ids if there is one domain, else `domain:item_id`. Counts fall within each of
-    the two groups only.
-    """
-    if source is None:
-        return target
-    # A space of several domains has their names in its tokens already.
-    prefix = f"{sources[0]}:" if len(sources) == 1 else ""
-    tokens = [f"{target_domain}:{token}" for token in target.tokens]
-    tokens += [prefix + token for token in source.tokens]
-    return Vocabulary(tuple(tokens), np.concatenate([target.counts, source.counts]))
+        shifts = np.zeros(len(self.items.domains), np.int64)
+        start = 0
+        for domain in self.chosen:
+            shifts[domain] = start - self.items.starts[domain]
+            start += int(np.diff(self.items.starts)[domain])
+        return shifts
 
 
 def read_tokens(path: Path) -> tuple[str, ...]:
     """Reads a file of one token per line.
 
     Raises:
-      DataError: the file is missing.
+      DataError: the file is missing or no text.
     """
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             text = file.read()
     except FileNotFoundError as error:
         raise DataError(f"{path}: the file is missing; convert the data again.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: damaged ({error}); convert the data again.") from error
     # Not splitlines(): an id may hold characters, such as a form feed, that it takes for line ends.
     return tuple(text.split("\n")[:-1])
 

@@ -4,10 +4,11 @@ The steps, each a pipeline that reads what the one before left in the work folde
 
 1. read: pieces of the files -> interactions, grouped by user (`reading`);
 2. the k-core, if asked for: a pipeline per round, until no item is too rare (`splitting`);
-3. the census of users, from which the launching machine draws the held-out ones (`splitting`);
-4. counts of items and users, from which it makes the vocabularies (`coding`);
+3. the census of users and times, from which the launching machine draws the users to hold out and
+   finds the cut-off times (`splitting`);
+4. counts of items and users, from which it numbers both (`coding`);
 5. histories in integers (`coding`);
-6. for each view, examples, shuffled and written by TensorFlow Datasets (here).
+6. a record for each user, shuffled and written by TensorFlow Datasets (here).
 """
 
 import contextlib
@@ -28,23 +29,17 @@ from etils import epath
 
 from data_pipelines import readers
 from data_pipelines.distributed import reading, running
-from data_pipelines.distributed.coding import load_histories, number_groups
+from data_pipelines.distributed.coding import group_records, number_groups
 from data_pipelines.distributed.reading import GroupedLog
 from data_pipelines.distributed.splitting import each_group, prepare_split
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.errors import DataError
 from data_pipelines.prepared import build
-from data_pipelines.prepared.records import (
-    ExampleCounts,
-    RecordBuilder,
-    keyed_examples,
-    require_training,
-    view_metadata,
-)
+from data_pipelines.prepared.history_records import SPLIT
+from data_pipelines.prepared.records import RecordBuilder, RecordKind
 from data_pipelines.readers import delimited
 from data_pipelines.splitting import splits
-from data_pipelines.splitting.split_log import DomainRoles, SplitOptions
-from data_pipelines.views.view import ExampleOptions, View
+from data_pipelines.splitting.split_log import SplitOptions
 
 
 def convert(
@@ -52,9 +47,7 @@ def convert(
     inputs: Sequence[str],
     read: Any,
     split: SplitOptions,
-    views: Sequence[str],
     data_dir: str | Path,
-    examples: ExampleOptions,
     *,
     beam_options: Sequence[str] = (),
     overwrite: bool = False,
@@ -70,13 +63,11 @@ def convert(
       inputs: as `readers.read` takes them; for `csv` also URLs that Beam can open.
       read: the reader's options.
       split: `--split.*`.
-      views: names from `views.VIEWS`.
       data_dir: the folder to make, on the launching machine. Without Beam's `--temp_location` all
         workers must reach the folder that holds it.
-      examples: `--examples.*`.
       beam_options: Beam's pipeline options, such as `--runner=FlinkRunner`.
       overwrite: replaces a prepared data set that is there.
-      num_shards: 0 chooses by the number of examples.
+      num_shards: files (at most one a user); 0 chooses by the number of users.
       provenance: kept in the metadata.
       progress: names each step on stderr.
 
@@ -92,29 +83,23 @@ def convert(
     with _work_folder(Path(data_dir), options) as work:
         report("reading")
         log = _grouped(reader, inputs, read, work, options)
-        splits.check(log.domains, log.columns, split)
-        roles = DomainRoles(log.domains, split.target, log.comparable_times)
-        chosen = build.checked_views(views, roles, examples)
+        splits.check(log.comparable_times, log.columns, split)
         report("splitting")
-        splitter = prepare_split(log, roles, split, work, options)
+        splitter = prepare_split(log, split, work, options)
         report("numbering users and items")
-        content, filled = number_groups(splitter, chosen, examples, options)
-        for view in chosen:
-            require_training(view, filled[view.name])
+        content = number_groups(splitter, options)
 
-        def write(view: View, folder: Path) -> dict[str, Any]:
-            report(f"writing {view.name}")
-            parts = filled[view.name]
-            transforms = {part: _Examples(view, part, examples, log.groups, work) for part in parts}
+        def write(kind: RecordKind, folder: Path) -> None:
+            report(f"writing {kind.name}")
+            records = each_group(log.groups) | beam.FlatMap(group_records, work)
             elsewhere = _temp_location(options) is not None
             root = epath.Path(work.path) / "records" if elsewhere else epath.Path(folder.resolve())
             with running.reporting(options):
-                RecordBuilder(view, transforms, root).write(num_shards, beam_options=options)
+                RecordBuilder(kind, {SPLIT: records}, root).write(num_shards, beam_options=options)
             if elsewhere:
-                _fetch(root / view.name, folder / view.name)
-            return view_metadata(view, {part: _total(view, part, work) for part in parts})
+                _fetch(root / kind.name, folder / kind.name)
 
-        return build.assemble(content, chosen, data_dir, examples, provenance or {}, write)
+        return build.assemble(content, data_dir, provenance or {}, write)
 
 
 class _Steps:
@@ -165,50 +150,6 @@ def _work_folder(data_dir: Path, options: PipelineOptions) -> Iterator[WorkFolde
                 FileSystems.delete([f"{path}/" if "://" in path else path])
         else:
             shutil.rmtree(path, ignore_errors=True)
-
-
-class _Examples(beam.PTransform):
-    """Cuts one part of one view: (key, example), and the counts in the work folder."""
-
-    def __init__(
-        self,
-        view: View,
-        part: str,
-        options: ExampleOptions,
-        groups: Sequence[int],
-        work: WorkFolder,
-    ) -> None:
-        super().__init__()
-        self._view = view
-        self._part = part
-        self._options = options
-        self._groups = groups
-        self._work = work
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        view, part, options, work = self._view, self._part, self._options, self._work
-
-        def cut(group: int) -> Iterator[Any]:
-            counts = ExampleCounts.of_none(view)
-            yield from keyed_examples(view, load_histories(work, group), part, options, counts)
-            yield beam.pvalue.TaggedOutput("counts", vars(counts))
-
-        outputs = each_group(pipeline, self._groups) | beam.FlatMap(cut).with_outputs(
-            "counts", main="examples"
-        )
-        _ = outputs.counts | running.Gather(work, _counts_name(view, part))
-        return outputs.examples
-
-
-def _counts_name(view: View, part: str) -> str:
-    return f"examples-{view.name}-{part}"
-
-
-def _total(view: View, part: str, work: WorkFolder) -> ExampleCounts:
-    total = ExampleCounts.of_none(view)
-    for counts in work.load_json(_counts_name(view, part)):
-        total.merge(ExampleCounts(**counts))
-    return total
 
 
 def _fetch(source: epath.Path, target: Path) -> None:

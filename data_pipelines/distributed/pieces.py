@@ -26,7 +26,7 @@ from data_pipelines.readers.parquet_tables import plain_rows
 from data_pipelines.readers.text_files import require_file
 
 _RAW = CompressionTypes.UNCOMPRESSED
-_PIECE_BYTES = 16 << 20
+_PIECE_BYTES = 8 << 20
 # A row's place in the whole input: its file's number, and what rises within the file below.
 _FILE_STEP = 1 << 44
 # Stands around a line number that counts from the beginning of a piece of text.
@@ -176,15 +176,11 @@ def read_piece(piece: Piece, source: Source, domains: Sequence[str]) -> Iterator
     try:
         if source.table.is_parquet:
             rows = _row_group(location, piece.stop, list(source.chosen))
-            yield _block(
-                rows,
-                lambda row: f"{location}, row {piece.start + row + 1}",
-                source,
-                domains,
-                base + piece.start,
-                0,
-                _FirstBadLine(),
-            )
+
+            def locate(row: int) -> str:
+                return f"{location}, row {piece.start + row + 1}"
+
+            yield _block(rows, locate, source, domains, base + start, 0, _FirstBadLine())
             return
         for start, text in _texts(location, piece):
             yield _text_block(text, source, domains, base + start)

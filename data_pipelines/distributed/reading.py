@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from data_pipelines.distributed import pieces
 from data_pipelines.distributed.pieces import Piece, Source
 from data_pipelines.distributed.running import Gather, running
-from data_pipelines.distributed.work_folder import WorkFolder, pack, unpack
+from data_pipelines.distributed.work_folder import WorkFolder, packed_by, unpack
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import check_same_columns, no_interactions, read_bad_lines
@@ -29,7 +29,6 @@ from data_pipelines.readers.delimited import CsvOptions, domain_names, table_for
 _BYTES_PER_GROUP = 16 << 20
 _FEWEST_GROUPS = 8
 _ROWS_PER_PIECE = 1 << 19
-_COLUMNS = ("user_id", "item_id", "domain", "timestamp", "part", "negatives", "place")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,7 +122,7 @@ def group_log(log: InteractionLog, work: WorkFolder, options: PipelineOptions) -
     groups = _number_of_groups(int(rows["item_id"].size) * 32)
     starts = range(0, len(rows), _ROWS_PER_PIECE)
     for number, start in enumerate(starts):
-        work.save_rows(f"log-{number}", _compact(rows.iloc[start : start + _ROWS_PER_PIECE]))
+        work.save_rows(f"log-{number}", _with_places(rows.iloc[start : start + _ROWS_PER_PIECE]))
 
     def read_piece(number: int) -> Iterator[tuple[int, bytes]]:
         rows = work.load_rows(f"log-{number}")
@@ -168,17 +167,12 @@ def _by_group(rows: pd.DataFrame, groups: int) -> Iterator[tuple[int, bytes]]:
     if rows.empty:
         return
     group = pd.util.hash_array(rows["user_id"].to_numpy(dtype=object)) % groups
-    order = np.argsort(group, kind="stable")
-    numbers, starts = np.unique(group[order], return_index=True)
-    sorted_rows = _compact(rows.iloc[order])
-    for number, start, end in zip(numbers, starts, [*starts[1:], len(rows)], strict=True):
-        yield int(number), pack(sorted_rows.iloc[start:end])
+    yield from packed_by(group, _with_places(rows))
 
 
-def _compact(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns that examples are made of, and the rows' index as `place`."""
-    rows = rows.rename_axis("place").reset_index()
-    return rows[[name for name in _COLUMNS if name in rows]]
+def _with_places(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their index as a column `place`."""
+    return rows.rename_axis("place").reset_index()
 
 
 def _write_groups(tables: beam.PCollection, work: WorkFolder) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from data_pipelines.distributed.item_table import SumByItem, by_partition, shared_items, summed
+from data_pipelines.coding.coded_log import CodedLog
+from data_pipelines.distributed.item_index import SumByItem, by_partition, shared_items, summed
 from data_pipelines.distributed.reading import GroupedLog
-from data_pipelines.distributed.running import Gather, running
+from data_pipelines.distributed.running import running
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.splitting import splits
-from data_pipelines.splitting.split_log import DomainRoles, SplitLog, SplitOptions
-from data_pipelines.splitting.splits import Candidates
-from data_pipelines.splitting.user_draws import Census, Drawn, draw
+from data_pipelines.splitting.split_log import SplitLog, SplitOptions
+from data_pipelines.splitting.splits import Candidates, Census, Plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,78 +26,67 @@ class GroupSplit:
     Attributes:
       work: holds the groups and what was drawn.
       log: the interactions.
-      roles: the log's domains.
       options: how to split.
       rare: the table of items that are too rare; empty for none.
+      cut_times: as in `Plan`.
     """
 
     work: WorkFolder
     log: GroupedLog
-    roles: DomainRoles
     options: SplitOptions
     rare: str = ""
+    cut_times: tuple[int, ...] = ()
 
     def candidates(self, group: int) -> Candidates:
         """What is left of a group's interactions without rare items and users."""
         rows = self.log.load_group(self.work, group)
-        log = splits.candidates(rows, self.roles, self.options)
-        rare = np.zeros(len(log.table.item_rows), bool)
+        log = CodedLog.of(rows, self.log.domains, self.log.comparable_times)
+        rare = np.zeros(len(log.item_ids), bool)
         if self.rare:
-            first = log.table.item_rows
-            _, table = shared_items(self.work, self.rare)
-            item_ids = rows["item_id"].to_numpy(dtype=object)[first]
-            rare = table.rows(item_ids, log.table.domain[first]) >= 0
-        return splits.without_rare(log, rare, self.options)
+            _, index = shared_items(self.work, self.rare)
+            rare = index.rows(log.item_ids, log.item_domains) >= 0
+        return splits.without_rare(splits.candidates(log, self.options), rare, self.options)
 
     def split(self, group: int) -> SplitLog:
-        """The group's part of the split log, when the users have been drawn."""
-        arrays = self.work.load_arrays(f"drawn-{group}")
-        drawn = Drawn(arrays["target"], arrays.get("source"))
-        return splits.assign(self.candidates(group), drawn, self.options)
+        """The group's part of the split log, when all is planned."""
+        users = self.work.load_arrays(f"planned-{group}")["users"]
+        return splits.assign(self.candidates(group), Plan(users, self.cut_times), self.options)
 
 
 def prepare_split(
-    log: GroupedLog,
-    roles: DomainRoles,
-    split: SplitOptions,
-    work: WorkFolder,
-    options: PipelineOptions,
+    log: GroupedLog, split: SplitOptions, work: WorkFolder, options: PipelineOptions
 ) -> GroupSplit:
-    """Finds the k-core and draws users, over all groups."""
-    splitter = _core(GroupSplit(work, log, roles, split), options)
+    """Finds the k-core and plans the split, over all groups.
 
-    def count_users(group: int) -> bool:
+    Raises:
+      DataError: the cut-off times lie outside the log.
+    """
+    splitter = _core(GroupSplit(work, log, split), options)
+
+    def count_users(group: int) -> None:
         census = splits.census(splitter.candidates(group), split)
-        names = ("user_ids", "in_source", "in_target")
-        columns = {name: getattr(census, name) for name in names}
-        work.save_rows(f"census-{group}", pd.DataFrame(columns))
-        return census.sources_given
+        arrays = census._asdict()
+        work.save_rows(f"census-users-{group}", pd.DataFrame({"user_id": arrays.pop("user_ids")}))
+        work.save_arrays(f"census-{group}", **arrays)
 
     with running(options) as pipeline:
-        _ = each_group(pipeline, log.groups) | beam.Map(count_users) | Gather(work, "given")
-    tables = [work.load_rows(f"census-{group}") for group in log.groups]
-    everybody = pd.concat(tables, ignore_index=True)
-    drawn = draw(
-        Census(
-            everybody["user_ids"].to_numpy(dtype=object),
-            everybody["in_source"].to_numpy(bool),
-            everybody["in_target"].to_numpy(bool),
-            any(work.load_json("given")),
-        ),
-        split,
-    )
-    start = 0
-    for group, table in zip(log.groups, tables, strict=True):
-        own = slice(start, start + len(table))
-        arrays = {} if drawn.source is None else {"source": drawn.source[own]}
-        work.save_arrays(f"drawn-{group}", target=drawn.target[own], **arrays)
-        start += len(table)
-    return splitter
+        _ = pipeline | each_group(log.groups) | beam.Map(count_users)
+    censuses = [_load_census(work, group) for group in log.groups]
+    decided = splits.plan(splits.join_censuses(censuses), split)
+    ends = np.cumsum([len(census.user_ids) for census in censuses])
+    for group, users in zip(log.groups, np.split(decided.users, ends[:-1]), strict=True):
+        work.save_arrays(f"planned-{group}", users=users)
+    return dataclasses.replace(splitter, cut_times=decided.cut_times)
 
 
-def each_group(pipeline: beam.Pipeline, groups: Sequence[int]) -> beam.PCollection:
+def each_group(groups: Sequence[int]) -> beam.PTransform:
     """The numbers of the groups, spread over the workers."""
-    return pipeline | beam.Create(groups) | beam.Reshuffle()
+    return beam.Create(groups) | beam.Reshuffle()
+
+
+def _load_census(work: WorkFolder, group: int) -> Census:
+    user_ids = work.load_rows(f"census-users-{group}")["user_id"].to_numpy(dtype=object)
+    return Census(user_ids, **work.load_arrays(f"census-{group}"))
 
 
 def _core(splitter: GroupSplit, options: PipelineOptions) -> GroupSplit:
@@ -111,7 +100,8 @@ def _core(splitter: GroupSplit, options: PipelineOptions) -> GroupSplit:
         name = f"core-{len(rare)}"
         with running(options) as pipeline:
             _ = (
-                each_group(pipeline, splitter.log.groups)
+                pipeline
+                | each_group(splitter.log.groups)
                 | beam.FlatMap(_count_items, splitter)
                 | SumByItem(work, name, _Rare(least))
             )
@@ -134,14 +124,12 @@ class _Rare:
 
 
 def _count_items(group: int, splitter: GroupSplit) -> Iterator[tuple[int, Any]]:
-    log = splitter.candidates(group)
-    table = log.table
-    counts = np.bincount(table.item[log.kept], minlength=len(table.item_rows))
+    found = splitter.candidates(group)
+    counts = splits.item_counts(found)
     left = counts > 0  # An item that has none left anywhere is no longer found to be rare.
-    first = table.item_rows[left]
     columns = {
-        "item_id": log.rows["item_id"].to_numpy(dtype=object)[first],
-        "domain": table.domain[first],
+        "item_id": found.log.item_ids[left],
+        "domain": found.log.item_domains[left],
         "interactions": counts[left],
     }
     yield from by_partition(pd.DataFrame(columns))

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,31 @@ class WorkFolder:
 
 def pack(rows: pd.DataFrame) -> bytes:
     """A table as bytes, without its index; for files and between workers."""
-    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
+    return _packed(_table(rows))
+
+
+def packed_by(number: np.ndarray, rows: pd.DataFrame) -> Iterator[tuple[int, bytes]]:
+    """Cuts a table into one for each number.
+
+    Args:
+      number: int [rows], whose table each row goes to.
+      rows: not empty.
+
+    Yields:
+      (number, packed rows in their order), for the numbers that occur.
+    """
+    order = np.argsort(number, kind="stable")
+    numbers, starts = np.unique(number[order], return_index=True)
+    table = _table(rows.iloc[order])
+    for own, start, end in zip(numbers, starts, [*starts[1:], len(rows)], strict=True):
+        yield int(own), _packed(table.slice(start, end - start))
+
+
+def _table(rows: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
+
+
+def _packed(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(sink, table.schema, options=options) as writer:

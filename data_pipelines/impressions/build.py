@@ -17,9 +17,10 @@ from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.logs import PARTS
 from data_pipelines.prepared.build import check_destination, whole_or_nothing
 from data_pipelines.prepared.dataset import FORMAT_VERSION, METADATA_FILE
+from data_pipelines.prepared.impression_records import KIND, blocks, stored_split
 from data_pipelines.prepared.records import RecordBuilder
 from data_pipelines.views.block_batches import ROWS_PER_BLOCK
-from data_pipelines.views.impression import ROLES, VIEW, Batching
+from data_pipelines.views.impression import ROLES
 
 # Rows that are put into random order at once before they are packed into blocks; TFDS then
 # shuffles the blocks, and a training epoch the rows of many blocks.
@@ -72,20 +73,20 @@ def build(
                 role = "target" if chunk.domain == split.target else "source"
                 for part, rows in draws.parts(chunk):
                     if len(rows):
-                        name = VIEW.stored_split(part, Batching(role))
+                        name = stored_split(role, part)
                         if name not in spools:
                             spools[name] = _Spool(scratch / f"{name}.rows", log.columns)
                         spools[name].add(rows)
                 bar.update(len(chunk.rows))
         _check_target(tuple(domains), split.target)
-        if not any(f"{role}_train" in spools for role in ROLES):
+        if not any(stored_split(role, "train") in spools for role in ROLES):
             raise DataError("the input leaves no row to train on: check --input.")
-        order = [f"{role}_{part}" for role in ROLES for part in PARTS]
+        order = [stored_split(role, part) for role in ROLES for part in PARTS]
         filled = {name: spools[name] for name in order if name in spools}
         examples = {
             name: spool.records(split.seed, progress and name) for name, spool in filled.items()
         }
-        RecordBuilder(VIEW, examples, unfinished).write(num_shards)
+        RecordBuilder(KIND, examples, unfinished).write(num_shards)
         sizes = field_sizes or _sizes(filled)
         metadata = _describe(log, split, tuple(domains), filled, sizes)
         metadata["dropped"] = dict(log.left_out + draws.left_out)
@@ -130,13 +131,7 @@ class _Spool:
 
     def counts(self) -> dict[str, Any]:
         """The split's entry of the metadata."""
-        return {
-            "examples": self.rows,
-            "clicks": self.clicks,
-            "conversions": self.conversions,
-            "longest": {},
-            "empty": {},
-        }
+        return {"rows": self.rows, "clicks": self.clicks, "conversions": self.conversions}
 
     def records(self, seed: int, title: str | bool) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yields (key, block) with a bar under a title, and removes the file."""
@@ -146,7 +141,7 @@ class _Spool:
             for start in range(0, self.rows, _SHUFFLED_ROWS):
                 offset = start * self._row_type.itemsize
                 rows = np.fromfile(self._path, self._row_type, _SHUFFLED_ROWS, offset=offset)
-                for block in VIEW.blocks(rows[rng.permutation(len(rows))]):
+                for block in blocks(rows[rng.permutation(len(rows))]):
                     yield str(key), block
                     key += 1
                 bar.update(len(rows))
@@ -177,38 +172,29 @@ def _describe(
     described = [FORMAT_VERSION, domains, split.target, split.seed, log.columns, sizes, digests]
     return {
         "format_version": FORMAT_VERSION,
+        "log": "impressions",
         "fingerprint": hashlib.sha256(json.dumps(described).encode()).hexdigest(),
         "domains": list(domains),
         "sources": [name for name in domains if name != split.target],
         "target": split.target,
-        "comparable_times": False,
-        "users": 0,
-        "interactions": 0,
-        "spaces": {},
-        "views": {
-            VIEW.name: {
-                "version": VIEW.version,
-                "categorical": list(log.columns.categorical),
-                "numerical": list(log.columns.numerical),
-                "field_sizes": list(sizes),
-                "splits": {name: spool.counts() for name, spool in spools.items()},
-            }
-        },
+        "categorical": list(log.columns.categorical),
+        "numerical": list(log.columns.numerical),
+        "field_sizes": list(sizes),
+        "splits": {name: spool.counts() for name, spool in spools.items()},
+        "records": {"name": KIND.name, "version": KIND.version, "splits": list(spools)},
     }
 
 
 def _summary(metadata: Mapping[str, Any]) -> list[str]:
     """A line for each split, and what was dropped."""
-    view = metadata["views"][VIEW.name]
     lines = [f"{'impressions':<20}{'rows':>14}{'clicks':>12}{'conversions':>14}"]
-    for name, counts in view["splits"].items():
+    for name, counts in metadata["splits"].items():
         lines.append(
-            f"{name:<20}{counts['examples']:>14,}{counts['clicks']:>12,}"
-            f"{counts['conversions']:>14,}"
+            f"{name:<20}{counts['rows']:>14,}{counts['clicks']:>12,}{counts['conversions']:>14,}"
         )
     lines.append(
-        f"{len(view['categorical'])} categorical columns of {sum(view['field_sizes']):,} values, "
-        f"{len(view['numerical'])} numerical columns"
+        f"{len(metadata['categorical'])} categorical columns of "
+        f"{sum(metadata['field_sizes']):,} values, {len(metadata['numerical'])} numerical columns"
     )
     dropped: Counter[str] = Counter(metadata["dropped"])
     lines += [f"left out: {reason}: {count:,}" for reason, count in dropped.items()]

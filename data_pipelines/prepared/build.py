@@ -1,4 +1,4 @@
-"""A split log as sharded TFRecords, vocabularies and metadata, whole or not at all."""
+"""A split log as sharded TFRecords, item table and metadata, whole or not at all."""
 
 import contextlib
 import dataclasses
@@ -11,17 +11,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+import tqdm
 
-from data_pipelines.coding import user_histories, vocabulary
-from data_pipelines.coding.summary import summary_table
-from data_pipelines.coding.vocabulary import Vocabulary, write_tokens
+from data_pipelines.coding import user_histories
+from data_pipelines.coding.summary import DomainCounts, domain_counts, summary_lines
+from data_pipelines.coding.vocabulary import ItemTable, write_tokens
 from data_pipelines.errors import DataError
-from data_pipelines.prepared.dataset import FORMAT_VERSION, METADATA_FILE, VOCABULARY_FOLDER
-from data_pipelines.prepared.records import write_view
-from data_pipelines.splitting.split_log import DomainRoles, SplitLog
-from data_pipelines.views import VIEWS
-from data_pipelines.views.view import ExampleOptions, View
+from data_pipelines.parts import REPEATED, TOO_FEW
+from data_pipelines.prepared.dataset import (
+    FORMAT_VERSION,
+    ITEMS_FILE,
+    METADATA_FILE,
+    USERS_FILE,
+)
+from data_pipelines.prepared.history_records import SPLIT, history_records
+from data_pipelines.prepared.records import RecordBuilder, RecordKind
+from data_pipelines.splitting.split_log import SplitLog
 
 
 def check_destination(data_dir: str | Path, overwrite: bool) -> None:
@@ -38,28 +45,9 @@ def check_destination(data_dir: str | Path, overwrite: bool) -> None:
         raise DataError(f"{data_dir}: exists; use --overwrite to replace it.")
 
 
-def checked_views(
-    names: Sequence[str], roles: DomainRoles, options: ExampleOptions
-) -> tuple[View, ...]:
-    """The views of these names, each once.
-
-    Raises:
-      DataError: a view is unknown or cannot be cut from a log with these domains.
-    """
-    if not names:
-        raise DataError(f"no view is named; --view takes some of {', '.join(VIEWS)}.")
-    for name in names:
-        if name not in VIEWS:
-            raise DataError(f"unknown view {name!r}; --view takes some of {', '.join(VIEWS)}.")
-        VIEWS[name].check(roles, options)
-    return tuple(VIEWS[name] for name in dict.fromkeys(names))
-
-
 def build(
     split_log: SplitLog,
-    views: Sequence[str],
     data_dir: str | Path,
-    options: ExampleOptions,
     *,
     overwrite: bool = False,
     num_shards: int = 0,
@@ -70,39 +58,48 @@ def build(
 
     Args:
       split_log: the interactions and their parts.
-      views: names from `views.VIEWS`.
       data_dir: the folder to make.
-      options: how examples are cut.
       overwrite: replaces a prepared data set that is there. Any other folder is never touched.
-      num_shards: files per view and split (at most one per example); 0 chooses by the number of
-        examples.
+      num_shards: files (at most one a user); 0 chooses by the number of users.
       provenance: how the log was read and split; kept in the metadata, under `options`.
-      progress: shows a bar per view and split.
+      progress: shows a bar.
 
     Returns:
       The metadata, as in `prepared.json`.
 
     Raises:
-      DataError: the folder may not be written, a view is unknown or cannot be cut from this log,
-        or has no training example.
+      DataError: the folder may not be written.
     """
     check_destination(data_dir, overwrite)
-    chosen = checked_views(views, split_log, options)
-    numbered = user_histories.number(split_log)
+    log = split_log.log
+    numbered = user_histories.number(log, split_log.parts)
+    histories = numbered.histories
     content = Content(
-        roles=split_log,
+        comparable_times=log.comparable_times,
         users=numbered.users,
-        vocabularies=numbered.vocabularies,
-        interactions=len(numbered.histories.items),
-        digest=numbered.histories.digest(),
+        items=numbered.items,
+        interactions=len(histories.items),
+        ratings=histories.ratings is not None,
+        negatives=histories.negatives is not None,
+        digest=histories.digest(),
+        split_kind=split_log.kind,
+        repeats=split_log.repeats,
+        cut_times=split_log.cut_times,
         dropped=split_log.dropped,
-        summary=summary_table(split_log).splitlines(),
+        counts=domain_counts(log, split_log.parts),
     )
 
-    def write(view: View, folder: Path) -> dict[str, Any]:
-        return write_view(view, numbered.histories, folder, options, num_shards, progress)
+    def write(kind: RecordKind, folder: Path) -> None:
+        records = tqdm.tqdm(
+            user_histories.records(histories),
+            desc=kind.name,
+            unit=" users",
+            total=len(histories),
+            disable=not progress,
+        )
+        RecordBuilder(kind, {SPLIT: records}, folder).write(num_shards)
 
-    return assemble(content, chosen, data_dir, options, provenance or {}, write)
+    return assemble(content, data_dir, provenance or {}, write)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,89 +107,99 @@ class Content:
     """What is known about the interactions of a data set, whichever engine prepares it.
 
     Attributes:
-      roles: its domains.
+      comparable_times: as in the log.
       users: raw user ids; user u is users[u - 1].
-      vocabularies: by item space.
+      items: the item table.
       interactions: how many the split log has.
+      ratings: whether it has ratings.
+      negatives: whether it brings negatives to rank among.
       digest: `UserHistories.digest` of all users.
+      split_kind: `SplitOptions.kind`.
+      repeats: as in `SplitOptions`.
+      cut_times: as in `SplitLog`.
       dropped: what -> how many.
-      summary: lines for people.
+      counts: of each domain.
     """
 
-    roles: DomainRoles
+    comparable_times: bool
     users: Sequence[str]
-    vocabularies: Mapping[str, Vocabulary]
+    items: ItemTable
     interactions: int
+    ratings: bool
+    negatives: bool
     digest: int
+    split_kind: str
+    repeats: str
+    cut_times: tuple[int, ...]
     dropped: Mapping[str, int]
-    summary: Sequence[str]
+    counts: DomainCounts
 
 
 def assemble(
     content: Content,
-    views: Sequence[View],
     data_dir: str | Path,
-    options: ExampleOptions,
     provenance: Mapping[str, Any],
-    write: Callable[[View, Path], dict[str, Any]],
+    write: Callable[[RecordKind, Path], None],
 ) -> dict[str, Any]:
-    """Puts vocabularies, records and metadata into a folder that appears in one rename.
+    """Puts items, users, records and metadata into a folder that appears in one rename.
 
     Args:
       content: what is known about the interactions.
-      views: which to write.
       data_dir: the folder to make; a data set that is there is replaced.
-      options: how examples are cut.
       provenance: how the log was read and split.
-      write: writes one view's records into a folder and returns its entry of the metadata.
+      write: writes the records into a folder.
 
     Returns:
       The metadata, as in `prepared.json`.
     """
-    vocabularies = dict(content.vocabularies)
-    if any(view.joint_space for view in views):
-        roles = content.roles
-        vocabularies["joint"] = vocabulary.joint(
-            vocabularies["target"], vocabularies.get("source"), roles.target, roles.sources
-        )
-    metadata = _describe(content, options, provenance)
-    metadata["spaces"].update({space: words.size for space, words in vocabularies.items()})
+    kind = history_records(content.ratings, content.negatives)
+    metadata = _describe(content, kind, provenance)
     with whole_or_nothing(Path(data_dir)) as unfinished:
-        directory = unfinished / VOCABULARY_FOLDER
-        for space, words in vocabularies.items():
-            words.save(directory, space)
-        write_tokens(directory / "users.txt", content.users)
-        for view in views:
-            metadata["views"][view.name] = write(view, unfinished)
+        content.items.save(unfinished / ITEMS_FILE)
+        write_tokens(unfinished / USERS_FILE, content.users)
+        write(kind, unfinished)
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (unfinished / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
     return metadata
 
 
-def _describe(
-    content: Content, options: ExampleOptions, provenance: Mapping[str, Any]
-) -> dict[str, Any]:
-    roles, vocabularies = content.roles, content.vocabularies
+def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    items = content.items
     digest = hashlib.sha256(content.digest.to_bytes(32, "little"))
-    for tokens in (content.users, *(v.tokens for v in vocabularies.values())):
-        digest.update("\n".join(tokens).encode())
-    examples = dataclasses.asdict(options)
-    described = [FORMAT_VERSION, roles.domains, roles.target, examples]
+    for column in (content.users, items.ids, items.categories):
+        digest.update("\n".join(column).encode())
+    described = [
+        FORMAT_VERSION,
+        items.domains,
+        content.comparable_times,
+        content.split_kind,
+        content.repeats,
+        content.cut_times,
+    ]
     digest.update(json.dumps(described).encode())
+    digest.update(np.ascontiguousarray(items.starts).astype(np.int64).tobytes())
     return {
         "format_version": FORMAT_VERSION,
+        "log": "interactions",
         "fingerprint": digest.hexdigest(),
-        "domains": list(roles.domains),
-        "sources": list(roles.sources),
-        "target": roles.target,
-        "comparable_times": roles.comparable_times,
+        "domains": list(items.domains),
+        "comparable_times": content.comparable_times,
         "users": len(content.users),
+        "items": items.size,
         "interactions": content.interactions,
+        "ratings": content.ratings,
+        "negatives": content.negatives,
+        "split_kind": content.split_kind,
+        "repeats": content.repeats,
+        "cut_times": list(content.cut_times),
         "dropped": dict(content.dropped),
-        "summary": list(content.summary),
-        "spaces": {},
-        "options": {"examples": examples, **provenance},
-        "views": {},
+        "no_labels": {
+            name: {"repeated": int(parts[REPEATED]), "too_few": int(parts[TOO_FEW])}
+            for name, parts in zip(items.domains, content.counts.parts, strict=True)
+        },
+        "summary": summary_lines(items, content.counts, content.dropped),
+        "options": dict(provenance),
+        "records": {"name": kind.name, "version": kind.version, "splits": [SPLIT]},
     }
 
 

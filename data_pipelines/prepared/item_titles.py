@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines
-from data_pipelines.prepared.dataset import PreparedData
+from data_pipelines.prepared.reading import Source
 from data_pipelines.readers.csv_text import read_columns
 from data_pipelines.readers.text_files import read_lines, require_file, split_columns
 
@@ -98,15 +98,15 @@ class ShownNames:
     followed by the domain.
     """
 
-    def __init__(self, data: PreparedData, titles: Mapping[str, str]) -> None:
-        """Takes the data set and raw item id -> text; a key may also be `domain:item_id`."""
-        self._data = data
+    def __init__(self, source: Source, titles: Mapping[str, str]) -> None:
+        """Takes what was read and raw item id -> text; a key may also be `domain:item_id`."""
+        self._source = source
         self._titles = titles
-        self._domains = frozenset(data.metadata["domains"])
+        self._domains = frozenset(source.prepared.domains)
 
     def item(self, space: str, item: int) -> str:
         """Returns an item's text, or its raw id if it has none."""
-        token = self._data.vocabulary(space).tokens[item - 1]
+        token = self._source.vocabulary(space).tokens[item - 1]
         if token in self._titles:
             return self._titles[token]
         domain, _, raw = token.partition(":")
@@ -116,7 +116,7 @@ class ShownNames:
 
     def user(self, user: int) -> str:
         """Returns a user's raw id."""
-        return self._data.user_names([user])[0]
+        return self._source.user_names([user])[0]
 
 
 def _columns_in(text: str) -> list[str]:

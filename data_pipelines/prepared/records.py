@@ -1,147 +1,43 @@
-"""One view's examples as sharded TFRecords, written through TensorFlow Datasets."""
+"""Sharded TFRecords of one kind, written through TensorFlow Datasets."""
 
 import contextlib
 import dataclasses
 import io
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
-import tqdm
 from absl import logging
 from etils import epath
 from tensorflow_datasets.core.utils import shard_utils
-
-from data_pipelines.coding.user_histories import UserHistory
-from data_pipelines.errors import DataError
-from data_pipelines.logs import PARTS
-from data_pipelines.views.view import Example, ExampleOptions, StoredView, View
 
 # Apache Beam sorts a shard in the memory of one worker.
 _MAX_SHARD_BYTES = 1 << 28
 
 
-@dataclasses.dataclass
-class ExampleCounts:
-    """What is counted over the examples of a view and part.
+@dataclasses.dataclass(frozen=True)
+class RecordKind:
+    """What records hold and how they are spread over files.
 
     Attributes:
-      examples: their number.
-      longest: for each sequence feature, its greatest length.
-      empty: for each sequence feature, how many examples have it empty.
+      name: of the folder.
+      version: goes up when records of the old kind can no longer be read.
+      features: of a record, by name.
+      records_per_shard: a file has at least as many where its split has.
+      most_shards: a split has more files only to keep them small.
     """
 
-    examples: int
-    longest: dict[str, int]
-    empty: dict[str, int]
-
-    @classmethod
-    def of_none(cls, view: View) -> "ExampleCounts":
-        """The counts over no example."""
-        return cls(0, dict.fromkeys(view.sequences, 0), dict.fromkeys(view.sequences, 0))
-
-    def add(self, example: Example) -> None:
-        """Counts one more example."""
-        self.examples += 1
-        for name, longest in self.longest.items():
-            length = len(example[name])
-            if length > longest:
-                self.longest[name] = length
-            elif not length:
-                self.empty[name] += 1
-
-    def merge(self, other: "ExampleCounts") -> None:
-        """Adds the counts over other examples."""
-        self.examples += other.examples
-        for name in self.longest:
-            self.longest[name] = max(self.longest[name], other.longest[name])
-            self.empty[name] += other.empty[name]
-
-
-def keyed_examples(
-    view: View,
-    histories: Iterable[UserHistory],
-    part: str,
-    options: ExampleOptions,
-    counts: ExampleCounts,
-) -> Iterator[tuple[str, Example]]:
-    """Yields (key, example), counting; a hash of the key decides the place on disk."""
-    number = PARTS.index(part)
-    for history in histories:
-        for index, example in enumerate(view.examples(history, number, options)):
-            counts.add(example)
-            yield f"{history.user}-{index}", example
-
-
-def has_examples(
-    view: View, histories: Iterable[UserHistory], part: str, options: ExampleOptions
-) -> bool:
-    """Whether there is any example; stops at the first."""
-    number = PARTS.index(part)
-    return any(True for history in histories for _ in view.examples(history, number, options))
-
-
-def require_training(view: View, parts: Iterable[str]) -> None:
-    """Raises DataError unless the view has training examples."""
-    if "train" not in parts:
-        raise DataError(f"view {view.name} has no training example: check the --split.* flags.")
-
-
-def write_view(
-    view: View,
-    histories: Iterable[UserHistory],
-    root: Path,
-    options: ExampleOptions,
-    num_shards: int,
-    progress: bool,
-) -> dict[str, Any]:
-    """Writes the records of one view in this process.
-
-    Args:
-      view: cuts the examples.
-      histories: of all users; read several times.
-      root: the folder to write to.
-      options: how examples are cut.
-      num_shards: 0 chooses by the number of examples.
-      progress: shows a bar per split.
-
-    Returns:
-      The view's entry of the metadata.
-    """
-    # TFDS refuses a split without examples, so that such a split is left out.
-    filled = [part for part in PARTS if has_examples(view, histories, part, options)]
-    require_training(view, filled)
-    counts = {part: ExampleCounts.of_none(view) for part in filled}
-    splits = {
-        part: keyed_examples(
-            view,
-            _with_bar(histories, f"{view.name} {part}", progress),
-            part,
-            options,
-            counts[part],
-        )
-        for part in filled
-    }
-    RecordBuilder(view, splits, root).write(num_shards)
-    return view_metadata(view, counts)
-
-
-def _with_bar(
-    histories: Iterable[UserHistory], title: str, progress: bool
-) -> Iterator[UserHistory]:
-    """Iterates with a bar that appears when the iteration starts."""
-    yield from tqdm.tqdm(histories, desc=title, unit=" users", disable=not progress)
-
-
-def view_metadata(view: View, counts: Mapping[str, ExampleCounts]) -> dict[str, Any]:
-    """A view's entry of the metadata."""
-    splits = {part: dataclasses.asdict(count) for part, count in counts.items()}
-    return {"version": view.version, "splits": splits}
+    name: str
+    version: str
+    features: Mapping[str, tf.TensorSpec]
+    # Several shards let files be interleaved and workers share them; tiny shards only cost time.
+    records_per_shard: int = 4096
+    most_shards: int = 16
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes one view's splits; what it writes, `tfds.builder_from_directory` reads."""
+    """Writes the splits of one kind; what it writes, `tfds.builder_from_directory` reads."""
 
     # TFDS would find these by itself through importlib_resources, which it needs but does not
     # install on the Python versions that tfcdr supports.
@@ -149,23 +45,23 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     pkg_dir_path = epath.Path(__file__).parent
 
     def __init__(
-        self, view: StoredView, splits: Mapping[str, Any], data_dir: epath.PathLike
+        self, kind: RecordKind, splits: Mapping[str, Any], data_dir: epath.PathLike
     ) -> None:
-        """Remembers the splits: iterables of (key, example), or Beam transforms that make them."""
-        self.name = view.name
-        self.VERSION = tfds.core.Version(view.version)
-        self._view = view
+        """Remembers the splits: iterables of (key, record), or Beam transforms that make them."""
+        self.name = kind.name
+        self.VERSION = tfds.core.Version(kind.version)
+        self._kind = kind
         self._splits = splits
         self._root = epath.Path(data_dir)
         super().__init__(data_dir=data_dir)
 
     def write(self, num_shards: int, **download_config: Any) -> None:
         """Writes all splits; further arguments go to `tfds.download.DownloadConfig`."""
-        view = self._view
+        kind = self._kind
         shards = _ShardConfig(
             num_shards=num_shards or None,
-            records_per_shard=view.records_per_shard,
-            most_shards=view.most_shards,
+            records_per_shard=kind.records_per_shard,
+            most_shards=kind.most_shards,
         )
         config = _DownloadConfig(shards=shards, try_download_gcs=False, **download_config)
         with _quiet_tfds():
@@ -177,11 +73,11 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         # `Tensor` encodes ten times faster than the equivalent `Scalar` and `Sequence`.
         features = {
             name: tfds.features.Tensor(shape=tuple(spec.shape), dtype=spec.dtype.as_numpy_dtype)
-            for name, spec in self._view.features.items()
+            for name, spec in self._kind.features.items()
         }
         return tfds.core.DatasetInfo(
             builder=self,
-            description=f"Examples of view {self._view.name}.",
+            description=f"Records of kind {self._kind.name}.",
             features=tfds.features.FeaturesDict(features),
         )
 
@@ -209,10 +105,10 @@ def _quiet_tfds() -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class _ShardConfig(shard_utils.ShardConfig):
-    """Chooses the number of shards by the number and size of examples; never an empty shard.
+    """Chooses the number of shards by the number and size of records; never an empty shard.
 
     Attributes:
-      records_per_shard, most_shards: the view's.
+      records_per_shard, most_shards: the kind's.
     """
 
     records_per_shard: int = 1

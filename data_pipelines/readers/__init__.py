@@ -3,8 +3,7 @@
 A new format is one module with its options and a `READER`, and one line in `READERS`.
 """
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
@@ -44,25 +43,4 @@ def read(reader: str, inputs: Sequence[str] = (), options: Any = None) -> Intera
     return READERS[reader](inputs, options)
 
 
-def recorded_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what the metadata of a data set say of its making, as they say it today.
-
-    Data sets used to hold the options of all readers, `read` beside `synthetic`. Where an
-    interaction's domain stands, the names of the domains and the padding could be empty there for
-    the reader's own default, which the reader's options now name.
-
-    Args:
-      options: the entry `options` of the metadata, of this version or of an older one.
-    """
-    reader = READERS.get(options.get("reader", ""))
-    if reader is None or not {"read", "synthetic"} <= options.keys():
-        return dict(options)
-    defaults = dataclasses.asdict(reader.options())
-    read = dict(options["read"])
-    for name in ("domain_by", "domains", "padding"):
-        if name in defaults:
-            read[name] = read[name] or defaults[name]
-    return {**options, "read": read}
-
-
-__all__ = ["READERS", "read", "recorded_options"]
+__all__ = ["READERS", "read"]

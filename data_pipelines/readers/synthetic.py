@@ -15,7 +15,7 @@ How a log is drawn:
    learn the meaning of the source items from them alone.
 5. A share of the users has no target event at all, as in real life: they help pre-training and are
    whom an exported model meets. To measure cold users, let the split hold out all target events
-   of others (`--split.cold_share`).
+   of others (`--examples.cold_share`).
 6. The noise domain's events are drawn by popularity alone, whatever the user's interests.
 
 Only uniform draws of PCG64, divisions and sums are used, so that a seed gives the same log on

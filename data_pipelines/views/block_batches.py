@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from data_pipelines.views.record_batches import (
-    SHUFFLE_BLOCK,
+from data_pipelines.views.record_order import (
     SHUFFLE_PURPOSE,
     epoch_order,
     fold,
@@ -17,10 +16,10 @@ from data_pipelines.views.split_read import SplitRead
 # Rows of a record: few enough that a window of the shuffle holds blocks from everywhere, enough
 # that a record's own cost does not count.
 ROWS_PER_BLOCK = 64
-# Blocks of a file: as many as the window of the shuffle. A file is a random sample of the rows, as
-# records lie in random order, and files are read one after the other, in another order each epoch.
-# So those who stop early, since another split is shorter, see other rows in each epoch.
-BLOCKS_PER_FILE = SHUFFLE_BLOCK // ROWS_PER_BLOCK
+# Blocks of a file: the window of the shuffle, 65,536 rows. A file is a random sample of the rows,
+# as records lie in random order, and files are read one after the other, in another order each
+# epoch. So those who stop early, since another split is shorter, see other rows in each epoch.
+BLOCKS_PER_FILE = 1024
 
 
 def block_batches(
@@ -30,7 +29,7 @@ def block_batches(
     features: Mapping[str, tf.TensorSpec],
     rows_of: Callable[[Mapping[str, tf.RaggedTensor]], dict[str, tf.Tensor]],
 ) -> tf.data.Dataset:
-    """Reads one epoch; see `record_batches`, which this is for records of many rows.
+    """Reads one epoch; see `example_batches`, which this is for records of many rows.
 
     Args:
       files: the split's TFRecord files, in their order.
@@ -73,8 +72,7 @@ def block_batches(
     windows = tf.data.TFRecordDataset(epoch_order(files, split, epoch)).batch(BLOCKS_PER_FILE)
     rows = windows.enumerate().map(parsed, tf.data.AUTOTUNE)
     if split.for_training:
-        steps = -(-split.examples // split.batch_size)
-        rows = rows.repeat().rebatch(split.batch_size).take(steps)
+        rows = rows.repeat().rebatch(split.batch_size).take(split.steps)
     else:
         rows = rows.rebatch(split.batch_size)
     return in_order(rows.map(filled, tf.data.AUTOTUNE))

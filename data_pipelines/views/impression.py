@@ -17,15 +17,14 @@ validation and test; training fills it up with rows again |
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 
-from data_pipelines.views.block_batches import BLOCKS_PER_FILE, ROWS_PER_BLOCK, block_batches
+from data_pipelines.views.block_batches import block_batches
 from data_pipelines.views.split_read import SplitRead
-from data_pipelines.views.view import Example, StoredView
 
+NAME = "impression"
 ROLES = ("source", "target")
 
 
@@ -44,51 +43,33 @@ class Batching:
             raise ValueError(f"domain must be one of source, target. Received: {self.domain!r}.")
 
 
-class Impression(StoredView):
-    """Packs and batches impressions; see the module's docstring."""
-
-    name = "impression"
-    batching = Batching
-    records_per_shard = BLOCKS_PER_FILE
-    most_shards = 1024
-
-    @property
-    def features(self) -> Mapping[str, tf.TensorSpec]:
-        """The features of a block."""
-        whole = dict.fromkeys(("categorical", "click", "conversion"), tf.int64)
-        dtypes = {**whole, "numerical": tf.float32}
-        return {name: tf.TensorSpec([None], dtype) for name, dtype in dtypes.items()}
-
-    def stored_split(self, split: str, batching: Batching) -> str:
-        """A split on disk is of one role."""
-        return f"{batching.domain}_{split}"
-
-    def blocks(self, rows: np.ndarray) -> Iterator[Example]:
-        """Packs rows (`impressions.log.Columns.row_type`) into records, in their order."""
-        for start in range(0, len(rows), ROWS_PER_BLOCK):
-            block = rows[start : start + ROWS_PER_BLOCK]
-            yield {
-                name: block[name].astype(spec.dtype.as_numpy_dtype).reshape(-1)
-                for name, spec in self.features.items()
-            }
-
-    def batches(
-        self, files: Sequence[str], split: SplitRead, batching: Batching, epoch: int
-    ) -> tf.data.Dataset:
-        """Reads one epoch; see `block_batches`."""
-        del batching  # It has chosen the files.
-        fields, numbers = split.columns
-
-        def rows_of(blocks: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
-            values = {name: ragged.flat_values for name, ragged in blocks.items()}
-            return {
-                "categorical": tf.reshape(tf.cast(values["categorical"], tf.int32), [-1, fields]),
-                "numerical": tf.reshape(values["numerical"], [-1, numbers]),
-                "click": tf.cast(values["click"], tf.float32),
-                "conversion": tf.cast(values["conversion"], tf.float32),
-            }
-
-        return block_batches(files, split, epoch, self.features, rows_of)
+def features() -> Mapping[str, tf.TensorSpec]:
+    """Returns the features of a block."""
+    whole = dict.fromkeys(("categorical", "click", "conversion"), tf.int64)
+    dtypes = {**whole, "numerical": tf.float32}
+    return {name: tf.TensorSpec([None], dtype) for name, dtype in dtypes.items()}
 
 
-VIEW = Impression()
+def impression_batches(
+    files: Sequence[str], read: SplitRead, epoch: int, fields: int, numbers: int
+) -> tf.data.Dataset:
+    """Reads one epoch; see `block_batches`.
+
+    Args:
+      files: of one role and part.
+      read: what is known about the split.
+      epoch: from 0.
+      fields: F, the number of categorical columns.
+      numbers: M, the number of numerical columns.
+    """
+
+    def rows_of(blocks: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+        values = {name: ragged.flat_values for name, ragged in blocks.items()}
+        return {
+            "categorical": tf.reshape(tf.cast(values["categorical"], tf.int32), [-1, fields]),
+            "numerical": tf.reshape(values["numerical"], [-1, numbers]),
+            "click": tf.cast(values["click"], tf.float32),
+            "conversion": tf.cast(values["conversion"], tf.float32),
+        }
+
+    return block_batches(files, read, epoch, features(), rows_of)

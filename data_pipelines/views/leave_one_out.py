@@ -1,13 +1,10 @@
 """View `leave_one_out`: a user's latest items, of all domains or the target's alone, and the next.
 
-Record (one per target interaction with a history, in the split of that interaction, whatever kind
-of split it is): `user`, `history`, `history_is_target` (0 or 1 for each item of it), `target_item`,
-`seen_items` and `cold` as in `transfer`, and `negatives`, which came with the data. `history` holds
-the items before that interaction, oldest first, in the order of the log; of the source domains
-those with a smaller time, or with `source_history=all` every one, before the target's; of the
-target's own none of a later part, which a split that came with the data may put earlier: training
-never reads what is held out. It keeps the latest T of all items and the latest T of the target's,
-so that a reader can choose.
+An example for each target interaction with a history, in the split of that interaction, whatever
+kind of split it is. `history` holds the items before that interaction, oldest first, in the order
+of the log; of the source domains those with a smaller time, or with `source_history=all` every one,
+before the target's; of the target's own none of a later part, which a split that came with the data
+may put earlier: training never reads what is held out.
 
 Batch:
 
@@ -23,23 +20,21 @@ and the entries of `target_items`.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 
-from data_pipelines.coding.user_histories import UserHistory
-from data_pipelines.splitting.split_log import DomainRoles
-from data_pipelines.views.padding import left_pad
-from data_pipelines.views.split_read import Assemble, SplitRead
+from data_pipelines.views.example_batches import Assemble, Cut, Draws
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.padding import gather_or_zero, latest
+from data_pipelines.views.roles import RoleRecords, Roles, places_of
 from data_pipelines.views.target_items import (
+    Labels,
     TargetItemOptions,
-    TargetItems,
     check_target,
     target_item_entries,
 )
-from data_pipelines.views.view import Example, ExampleOptions, View
+from data_pipelines.views.view import HistoryRead, View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,68 +60,100 @@ class LeaveOneOut(View):
     """Cuts and batches pairs of history and next target item; see the module's docstring."""
 
     name = "leave_one_out"
-    scalars = ("user", "target_item", "cold")
-    sequences = ("history", "history_is_target", "seen_items", "negatives")
-    joint_space = True
     batching = Batching
 
-    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
+    def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
         """Raises DataError if there is no target, or times cannot be compared between domains."""
-        check_target(self.name, roles, options)
+        check_target(self.name, roles, comparable_times, options)
 
-    def examples(
-        self, history: UserHistory, part: int, options: ExampleOptions
-    ) -> Iterator[Example]:
-        """Cuts one example per target interaction of the part that has a history."""
-        targets = TargetItems(history, part)
-        of_target = np.flatnonzero(history.is_target)
-        of_sources = np.flatnonzero(~history.is_target)
-        readable = of_target[history.parts[of_target] <= part]
-        length = options.max_length
-        ends = zip(
-            targets.source_ends(options).tolist(),
-            np.searchsorted(readable, of_target[targets.chosen]).tolist(),
-            strict=True,
+    def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
+        """Cuts an example for each target interaction of the split that has a history.
+
+        Its history is `older`[older_start:older_end], then `own`[own_recent:own_end]: what may be
+        read before the label's time, and the target's items of that very time that come before it.
+        With `source_history=all`, it is all the sources' and then all the target's. `own_start` is
+        where the target's own items begin.
+        """
+        labels = Labels(records, read)
+        readable = tf.logical_or(records.is_source, records.parts <= read.part)
+        read_places = places_of(readable)
+        ids = tf.gather(read.ids("joint", records), read_places)
+        row, times, is_target = (
+            tf.gather(column, read_places)
+            for column in (records.row, records.times, records.is_target)
         )
-        for index, (source_end, end) in zip(targets.chosen.tolist(), ends, strict=True):
-            sources = of_sources[max(0, source_end - length) : source_end]
-            own = readable[max(0, end - length) : end]
-            places = np.concatenate([sources, own])
-            if not len(places):
-                continue
-            if options.source_history == "before_target":
-                places = np.sort(places)
-            # The latest of all: sources older than these are of no use to any reader.
-            recent = np.arange(len(places)) >= len(places) - length
-            places = places[recent | history.is_target[places]]
-            place = of_target[index]
-            yield {
-                "history": history.items[places],
-                "history_is_target": history.is_target[places].astype(np.int64),
-                "negatives": history.negatives[slice(*history.negative_offsets[place : place + 2])],
-                **targets.features(index),
-            }
+        number = tf.size(ids, tf.int64)
+        rows = tf.size(records.user, tf.int64)
+        lengths = tf.math.unsorted_segment_sum(tf.ones_like(row), row, rows)
+        user_start = tf.gather(tf.cumsum(lengths, exclusive=True), labels.row)
+        place = tf.gather(tf.cumsum(tf.cast(readable, tf.int64), exclusive=True), labels.places)
+        # The number of the target's items before each place.
+        own_before = tf.concat([[0], tf.cumsum(tf.cast(is_target, tf.int64))], 0)
+        own = tf.gather(ids, places_of(is_target))
+        own_start = tf.gather(own_before, user_start)
+        if read.options.source_history == "all":
+            older = tf.gather(ids, places_of(tf.logical_not(is_target)))
+            user_end = user_start + tf.gather(lengths, labels.row)
+            older_start = user_start - own_start
+            older_end = user_end - tf.gather(own_before, user_end)
+            own_recent = own_start
+        else:
+            older = ids
+            # Where each run of interactions of one user and time begins.
+            same = tf.logical_and(row[1:] == row[:-1], times[1:] == times[:-1])
+            begins = tf.concat([tf.ones([tf.minimum(number, 1)], tf.bool), ~same], 0)
+            run = tf.cumsum(tf.cast(begins, tf.int64)) - 1
+            older_start = user_start
+            older_end = tf.gather(places_of(begins), tf.gather(run, place))
+            own_recent = tf.gather(own_before, older_end)
+        examples, shared = labels.features()
+        examples |= {
+            "older_start": older_start,
+            "older_end": older_end,
+            "own_start": own_start,
+            "own_recent": own_recent,
+            "own_end": tf.gather(own_before, place),
+        }
+        items = older_end - older_start + examples["own_end"] - own_recent
+        examples = {
+            name: tf.gather(column, places_of(items > 0)) for name, column in examples.items()
+        }
+        return Cut(examples, {**shared, "older": older, "own": own})
 
-    def assembler(self, split: SplitRead, batching: Batching) -> Assemble:
+    def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that pads the histories and draws the negatives."""
-        num_targets = split.vocabularies["target"].size
-        entries = target_item_entries(split, batching)
+        entries = target_item_entries(read, batching)
+        length = read.options.max_length
 
-        def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            items, is_target = records["history"], records["history_is_target"]
+        def assemble(
+            rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
+        ) -> dict[str, tf.Tensor]:
+            # In space `joint` the target's items have their ids of space `target`.
             if batching.history_domains == "target":
-                items = tf.ragged.boolean_mask(items, is_target > 0)
+                history = latest(shared["own"], rows["own_start"], rows["own_end"], length)
             else:
-                items += (1 - is_target) * num_targets
-            history = left_pad(items, split.max_length)
+                history = _latest_of_all(rows, shared, length)
             return {
                 "history": history,
                 # A history without padding ends with an item.
                 "example_weight": tf.cast(history[:, -1] > 0, tf.float32),
-                **entries(records, seed),
+                **entries(rows, shared, draws),
             }
 
         return assemble
+
+
+def _latest_of_all(
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], length: int
+) -> tf.Tensor:
+    """Keeps the last items of older and own ones, right-aligned behind zeros: int64 [R, T]."""
+    from_end = tf.range(length, 0, -1, dtype=tf.int64)
+    recent = (rows["own_end"] - rows["own_recent"])[:, tf.newaxis]
+    own_places = rows["own_end"][:, tf.newaxis] - from_end
+    own = gather_or_zero(shared["own"], own_places, from_end <= recent)
+    older_places = rows["older_end"][:, tf.newaxis] - (from_end - recent)
+    is_older = tf.logical_and(from_end > recent, older_places >= rows["older_start"][:, tf.newaxis])
+    return own + gather_or_zero(shared["older"], older_places, is_older)
 
 
 VIEW = LeaveOneOut()

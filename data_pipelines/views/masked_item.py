@@ -1,7 +1,7 @@
 """View `masked_item`: windows of source sequences, some items of which are hidden when read.
 
-Record: `user`, `items` (2..T source ids, oldest first). Windows do not overlap; a remainder of a
-single item is left out, as it would have no context.
+A window holds 2..T source items of a user. Windows do not overlap; a remainder of a single item is
+left out, as it would have no context.
 
 Batch:
 
@@ -21,17 +21,17 @@ validation and test only the last item is hidden, by MASK.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.coding.user_histories import UserHistory
-from data_pipelines.splitting.split_log import DomainRoles
-from data_pipelines.views.next_item import check_has_source, pretraining_items
-from data_pipelines.views.padding import left_pad
-from data_pipelines.views.split_read import Assemble, SplitRead
-from data_pipelines.views.view import Example, ExampleOptions, View, windows
+from data_pipelines.views.example_batches import Assemble, Cut, Draws
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.padding import latest
+from data_pipelines.views.roles import RoleRecords, Roles
+from data_pipelines.views.source_windows import check_has_source, cut_windows
+from data_pipelines.views.view import HistoryRead, View
 
 _SHARE_MASK_TOKEN = 0.8
 _SHARE_KEPT = 0.1
@@ -60,51 +60,44 @@ class MaskedItem(View):
     """Cuts windows and hides items in them; see the module's docstring."""
 
     name = "masked_item"
-    scalars = ("user",)
-    sequences = ("items",)
     batching = Batching
 
-    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
-        """Raises DataError if the log has no source domain."""
-        del options
+    def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
+        """Raises DataError if there is no source."""
+        del comparable_times, options
         check_has_source(self.name, roles)
 
-    def examples(
-        self, history: UserHistory, part: int, options: ExampleOptions
-    ) -> Iterator[Example]:
+    def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts windows of at most T items that do not overlap."""
-        items = pretraining_items(history, part)
-        for window in windows(items, options.max_length, overlap=0):
-            yield {"user": history.user, "items": window}
+        return cut_windows(records, read, read.options.max_length)
 
-    def assembler(self, split: SplitRead, batching: Batching) -> Assemble:
+    def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that hides items: at random in training, else the last one."""
-        width = split.max_length
+        width = read.options.max_length
         slots = min(batching.max_masked, max(1, int(batching.mask_share * width + 0.5)))
-        vocabulary = split.vocabularies["source"]
-        mask_id, size = vocabulary.mask_id, vocabulary.size
+        space = read.spaces["source"]
+        mask_id, size = space.mask_id, space.size
 
-        def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            items = left_pad(records["items"], width)
-            lengths = tf.minimum(records["items"].row_lengths(), width)
-            if split.for_training:
-                scores = _uniform([split.batch_size, width], seed, 0)
-                positions = _choose(split.own(scores), lengths, slots, batching.mask_share)
+        def assemble(
+            rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
+        ) -> dict[str, tf.Tensor]:
+            seed, batch_size = draws.seed, draws.batch_size
+            items = latest(shared["sequence"], rows["start"], rows["end"], width)
+            lengths = rows["end"] - rows["start"]
+            if read.for_training:
+                scores = _uniform([batch_size, width], seed, 0)
+                positions = _choose(draws.own(scores), lengths, slots, batching.mask_share)
             else:
-                last = tf.where(lengths > 0, width - 1, width)
-                positions = tf.pad(
-                    tf.cast(last, tf.int32)[:, tf.newaxis],
-                    [[0, 0], [0, slots - 1]],
-                    constant_values=width,
-                )
+                last = tf.fill([tf.size(lengths), 1], width - 1)
+                positions = tf.pad(last, [[0, 0], [0, slots - 1]], constant_values=width)
             # Column `width` is a bin for the unused positions.
             binned = tf.pad(items, [[0, 0], [0, 1]])
             labels = tf.gather(binned, positions, batch_dims=1)
             hidden = tf.fill(tf.shape(labels), tf.constant(mask_id, tf.int64))
-            if split.for_training:
-                shape = [split.batch_size, slots]
-                kind = split.own(_uniform(shape, seed, 1))
-                random_items = split.own(
+            if read.for_training:
+                shape = [batch_size, slots]
+                kind = draws.own(_uniform(shape, seed, 1))
+                random_items = draws.own(
                     _uniform(shape, seed, 2, minval=1, maxval=size + 1, dtype=tf.int64)
                 )
                 hidden = _sometimes_visible(kind, hidden, labels, random_items)

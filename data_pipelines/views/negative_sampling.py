@@ -28,14 +28,15 @@ def popularity_weights(counts: np.ndarray) -> np.ndarray:
 def lambdafm_weights(counts: np.ndarray, rho: float) -> np.ndarray:
     """Returns int64 [n], LambdaFM's rank-based weights: p(r) ~ exp(-(r + 1) / (rho * N)).
 
-    r = 0, 1, ... is the rank by falling frequency, which is the order of the ids, and N = n + 1
-    counts the padding id too, as in PeterRec's release.
+    r = 0, 1, ... is the rank by falling frequency, ties by id, and N = n + 1 counts the padding id
+    too, as in PeterRec's release.
 
     Args:
-      counts: int64 [n]; only its length matters, because ids are already in rank order.
+      counts: int64 [n], training interactions.
       rho: the smaller, the more popular the negatives; above 0.
     """
-    ranks = np.arange(len(counts))
+    ranks = np.empty(len(counts), np.int64)
+    ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
     weights = np.exp(-ranks / (rho * (len(counts) + 1)))
     return np.maximum(1, np.rint(weights * _LAMBDAFM_SCALE)).astype(np.int64)
 

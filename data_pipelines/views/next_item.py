@@ -1,7 +1,7 @@
 """View `next_item`: windows of source sequences, for causal pre-training.
 
-Record: `user`, `items` (2..T+1 source ids, oldest first). Windows overlap by one item, so that
-every item of a sequence but its first is the label of exactly one position.
+A window holds 2..T+1 source items of a user. Windows overlap by one item, so that every item of a
+sequence but its first is the label of exactly one position.
 
 Batch (every split):
 
@@ -13,18 +13,16 @@ Batch (every split):
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 
-from data_pipelines.coding.user_histories import UserHistory
-from data_pipelines.errors import DataError
-from data_pipelines.splitting.split_log import DomainRoles
-from data_pipelines.views.padding import left_pad
-from data_pipelines.views.split_read import Assemble, SplitRead
-from data_pipelines.views.view import Example, ExampleOptions, View, windows
+from data_pipelines.views.example_batches import Assemble, Cut, Draws
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.padding import latest
+from data_pipelines.views.roles import RoleRecords, Roles
+from data_pipelines.views.source_windows import check_has_source, cut_windows
+from data_pipelines.views.view import HistoryRead, View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,56 +34,29 @@ class NextItem(View):
     """Cuts and batches windows for next-item prediction; see the module's docstring."""
 
     name = "next_item"
-    scalars = ("user",)
-    sequences = ("items",)
     batching = Batching
 
-    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
-        """Raises DataError if the log has no source domain."""
-        del options
+    def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
+        """Raises DataError if there is no source."""
+        del comparable_times, options
         check_has_source(self.name, roles)
 
-    def examples(
-        self, history: UserHistory, part: int, options: ExampleOptions
-    ) -> Iterator[Example]:
+    def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts windows of at most T+1 items, overlapping by one."""
-        items = pretraining_items(history, part)
-        for window in windows(items, options.max_length + 1, overlap=1):
-            yield {"user": history.user, "items": window}
+        return cut_windows(records, read, read.options.max_length + 1)
 
-    def assembler(self, split: SplitRead, batching: Batching) -> Assemble:
+    def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that left-pads the windows."""
         del batching
+        width = read.options.max_length + 1
 
-        def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            del seed
-            return {"items": left_pad(records["items"], split.max_length + 1)}
+        def assemble(
+            rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
+        ) -> dict[str, tf.Tensor]:
+            del draws
+            return {"items": latest(shared["sequence"], rows["start"], rows["end"], width)}
 
         return assemble
-
-
-def check_has_source(view: str, roles: DomainRoles) -> None:
-    """Raises DataError if the log has no source domain."""
-    if not roles.sources:
-        raise DataError(
-            f"view {view} needs a source domain, but the only domain, {roles.target}, is the "
-            "target: name more domains or leave --split.target empty."
-        )
-
-
-def pretraining_items(history: UserHistory, part: int) -> np.ndarray:
-    """Returns the source items that pre-training may see, oldest first; int64 [n].
-
-    Source interactions at or after the user's first held-out target interaction are left out: they
-    would tell the model what happened after the moment at which it is tested.
-
-    Args:
-      history: one user.
-      part: the result is empty unless the user's source sequence is in this part.
-    """
-    return history.items[
-        ~history.is_target & (history.parts == part) & (history.timestamps < history.held_out_from)
-    ]
 
 
 VIEW = NextItem()

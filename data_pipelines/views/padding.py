@@ -1,29 +1,33 @@
-"""Ragged rows as dense ones, without a Python function in the input pipeline."""
+"""Stretches of flat values as dense rows, without a Python function in the input pipeline."""
 
 import tensorflow as tf
 
 
-def left_pad(rows: tf.RaggedTensor, width: int) -> tf.Tensor:
-    """Keeps each row's last `width` values, right-aligned behind zeros.
+def latest(values: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, width: int) -> tf.Tensor:
+    """Keeps the last `width` values of each stretch, right-aligned behind zeros.
 
     Args:
-      rows: int64 [B, (n)].
+      values: int64 [n].
+      starts: int64 [R]; row r is values[starts[r]:ends[r]].
+      ends: int64 [R].
       width: W.
 
     Returns:
-      int64 [B, W].
+      int64 [R, W].
     """
-    ends = rows.row_limits()[:, tf.newaxis]
-    places = ends - width + tf.range(width, dtype=tf.int64)
-    return _gather_or_zero(rows.values, places, places >= rows.row_starts()[:, tf.newaxis])
+    places = ends[:, tf.newaxis] - width + tf.range(width, dtype=tf.int64)
+    return gather_or_zero(values, places, places >= starts[:, tf.newaxis])
 
 
-def right_pad(rows: tf.RaggedTensor, width: int | tf.Tensor) -> tf.Tensor:
-    """Keeps each row's first `width` values, left-aligned before zeros. Returns int64 [B, W]."""
-    places = rows.row_starts()[:, tf.newaxis] + tf.range(width, dtype=tf.int64)
-    return _gather_or_zero(rows.values, places, places < rows.row_limits()[:, tf.newaxis])
+def first(
+    values: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, width: int | tf.Tensor
+) -> tf.Tensor:
+    """Keeps the first `width` values of each stretch, left-aligned before zeros: int64 [R, W]."""
+    places = starts[:, tf.newaxis] + tf.range(width, dtype=tf.int64)
+    return gather_or_zero(values, places, places < ends[:, tf.newaxis])
 
 
-def _gather_or_zero(values: tf.Tensor, places: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+def gather_or_zero(values: tf.Tensor, places: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """Gathers values at places of any shape, 0 where none is `present`."""
     with_zero = tf.concat([tf.zeros([1], values.dtype), values], axis=0)
     return tf.gather(with_zero, tf.where(present, places + 1, tf.zeros_like(places)))

@@ -4,7 +4,9 @@
 | --- | --- | --- | --- |
 | `target_item` | [B] | int32 | target id |
 | training: `negative_items` | [B, N] | int32 | target ids drawn anew in each epoch |
-| else: `seen_items` | [B, P] | int32 | padded with 0 at the end; P is fixed for the split |
+| else: `seen_items` | [B, P] | int32 | target ids that are no candidates, in any order among \
+zeros: the user's items of every part but `target_item`; P is fixed for the split. With \
+`repeats=all` an item may come again, and there is none |
 | else: `cold` | [B] | int32 | 0 or 1 |
 | else, if candidates > 0: `candidates` | [B, 1+n] | int32 | the target item, then the first n \
 negatives that came with the data (views with `negatives` in their records), or n distinct items \
@@ -13,18 +15,18 @@ that the user never took; the same in every epoch, whatever the batch size |
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.coding.user_histories import UserHistory
 from data_pipelines.errors import DataError
-from data_pipelines.splitting.split_log import TRAIN, DomainRoles
+from data_pipelines.parts import TRAIN
 from data_pipelines.views import negative_sampling
-from data_pipelines.views.padding import right_pad
-from data_pipelines.views.split_read import Assemble, SplitRead
-from data_pipelines.views.view import ExampleOptions
+from data_pipelines.views.example_batches import Assemble, Draws
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.padding import first
+from data_pipelines.views.roles import RoleRecords, Roles, places_of
+from data_pipelines.views.view import HistoryRead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,83 +68,126 @@ class TargetItemOptions:
             raise ValueError(f"lambdafm_rho must be above 0. Received: {self.lambdafm_rho}.")
 
 
-class TargetItems:
-    """One user's target items of one part, of each of which a record tells.
+class Labels:
+    """The target interactions of a split of some users, of each of which an example tells.
 
     Attributes:
-      items: int64 [n], the user's target items of all parts, oldest first.
-      chosen: int64 [k], which of them are of the part.
+      places: int64 [k], which of the records' interactions they are.
+      row: int64 [k], their users' rows.
+      items: int64 [n], target ids of the records' interactions; what it gives for source ones, has
+        no meaning.
     """
 
-    def __init__(self, history: UserHistory, part: int) -> None:
-        """Collects the items of `part`."""
-        self.items = history.items[history.is_target]
-        parts = history.parts[history.is_target]
-        self.chosen = np.flatnonzero(parts == part)
-        self._history = history
-        trained = np.unique(self.items[parts == TRAIN])
-        self._training = part == TRAIN
-        self._seen = trained if self._training else np.unique(self.items)
-        self._cold = int(not len(trained))
+    def __init__(self, records: RoleRecords, read: HistoryRead) -> None:
+        """Finds them."""
+        chosen = tf.logical_and(records.is_target, records.parts == read.part)
+        self.places = places_of(chosen)
+        self.row = tf.gather(records.row, self.places)
+        self.items = read.ids("target", records)
+        self._records = records
+        self._read = read
 
-    def source_ends(self, options: ExampleOptions) -> np.ndarray:
-        """Returns, for each chosen item, how many source items precede it; int64 [k]."""
-        history = self._history
-        if options.source_history == "all":
-            return np.full(len(self.chosen), np.count_nonzero(~history.is_target))
-        times = history.timestamps[history.is_target][self.chosen]
-        return np.searchsorted(history.timestamps[~history.is_target], times, side="left")
+    def source_ends(self, times: tf.Tensor) -> tf.Tensor:
+        """Returns, for each label, how many of all users' source interactions come before it.
 
-    def features(self, index: int) -> dict[str, Any]:
-        """Returns what a record says of the target item `items[index]`.
+        Those of the users in the rows before count, too. With `source_history=all` it is how many
+        the rows up to the label's own have.
 
-        `seen_items` are distinct target ids that are never negatives: in training records the items
-        of all the user's training interactions, in validation and test records the user's items of
-        every part without this record's own. `cold` is 1 if the user has no training interaction
-        in the target.
+        Args:
+          times: int64 [s], of the source interactions of all users.
         """
-        item = int(self.items[index])
-        seen = self._seen if self._training else self._seen[self._seen != item]
-        return {
-            "user": self._history.user,
-            "target_item": item,
-            "seen_items": seen,
-            "cold": self._cold,
+        records, rows = self._records, tf.size(self._records.user, tf.int64)
+        is_source = tf.cast(records.is_source, tf.int64)
+        up_to_row = tf.cumsum(tf.math.unsorted_segment_sum(is_source, records.row, rows))
+        if self._read.options.source_history == "all":
+            return tf.gather(up_to_row, self.row)
+        # Interactions lie in the order of time: those before the label's place are earlier, or of
+        # the same time, which is not before it.
+        before = tf.gather(tf.cumsum(is_source, exclusive=True), self.places)
+        return before - self._ties(before, tf.gather(records.times, self.places), times)
+
+    def _ties(self, before: tf.Tensor, label_times: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
+        """Counts the source interactions just before each label that have its very time."""
+        records = self._records
+        source_row = tf.gather(records.row, places_of(records.is_source))
+        # Where each run of source interactions of one user and time begins.
+        same = tf.logical_and(source_row[1:] == source_row[:-1], times[1:] == times[:-1])
+        number = tf.size(times, tf.int64)
+        begins = tf.concat([tf.ones([tf.minimum(number, 1)], tf.bool), tf.logical_not(same)], 0)
+        starts = places_of(begins)
+        run = tf.cumsum(tf.cast(begins, tf.int64)) - 1
+        last = tf.maximum(before - 1, 0)
+        # An empty list of source interactions has no ties, but must be gathered from.
+        filled = [tf.concat([column, [0]], 0) for column in (source_row, times, starts, run)]
+        tied = before > 0
+        tied = tf.logical_and(tied, tf.gather(filled[0], last) == self.row)
+        tied = tf.logical_and(tied, tf.gather(filled[1], last) == label_times)
+        first_tied = tf.gather(filled[2], tf.gather(filled[3], last))
+        return tf.where(tied, before - first_tied, 0)
+
+    def features(self) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns what examples say of their labels, and what they share: see `Cut`."""
+        records, read = self._records, self._read
+        rows = tf.size(records.user, tf.int64)
+        trains = tf.logical_and(records.is_target, records.parts == TRAIN)
+        trained = tf.math.unsorted_segment_sum(tf.cast(trains, tf.int64), records.row, rows)
+        known = trains if read.for_training else records.is_target
+        counts = tf.math.unsorted_segment_sum(tf.cast(known, tf.int64), records.row, rows)
+        ends = tf.cumsum(counts)
+        examples = {
+            "user": tf.gather(records.user, self.row),
+            "target_item": tf.gather(self.items, self.places),
+            "cold": tf.gather(tf.cast(trained == 0, tf.int64), self.row),
+            "seen_start": tf.gather(ends - counts, self.row),
+            "seen_end": tf.gather(ends, self.row),
+            "negative_start": tf.gather(records.negative_starts, self.places),
+            "negative_end": tf.gather(records.negative_ends, self.places),
+        }
+        shift = tf.constant(read.spaces["target"].shifts())[self._target_domain()]
+        negatives = records.negatives + shift
+        return examples, {
+            "seen": tf.gather(self.items, places_of(known)),
+            "given_negatives": negatives,
         }
 
+    def _target_domain(self) -> int:
+        (domain,) = self._read.spaces["target"].chosen
+        return domain
 
-def check_target(view: str, roles: DomainRoles, options: ExampleOptions) -> None:
-    """Raises DataError if the log has no target, or times that cannot be compared but should."""
+
+def check_target(view: str, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
+    """Raises DataError if there is no target, or times that cannot be compared but should."""
     if not roles.target:
-        raise DataError(f"view {view} needs a target domain: name it with --split.target.")
+        raise DataError(f"view {view} needs a target domain: name it with --target.")
     compared = roles.sources and options.source_history == "before_target"
-    if compared and not roles.comparable_times:
+    if compared and not comparable_times:
         raise DataError(
             "--examples.source_history=before_target compares times between domains, but these "
             "logs have no such times: use --examples.source_history=all."
         )
 
 
-def target_item_entries(split: SplitRead, options: TargetItemOptions) -> Assemble:
-    """Returns the function that makes these entries from the features of `TargetItems`.
+def target_item_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble:
+    """Returns the function that makes these entries from what `Labels.features` tells.
 
     Raises:
       DataError: the catalogue is too small for the negatives or candidates, or the negatives that
         came with the data are too few.
     """
-    draw = _training_entries if split.for_training else _evaluation_entries
-    entries = draw(split, options)
+    entries = (_training_entries if read.for_training else _evaluation_entries)(read, options)
 
-    def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"target_item": records["target_item"], **entries(records, seed)}
+    def assemble(
+        rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
+    ) -> dict[str, tf.Tensor]:
+        return {"target_item": rows["target_item"], **entries(rows, shared, draws)}
 
     return assemble
 
 
-def _training_entries(split: SplitRead, options: TargetItemOptions) -> Assemble:
-    target = split.vocabularies["target"]
+def _training_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble:
+    target = read.spaces["target"]
     exclude_seen = options.negatives_exclude == "seen"
-    excluded = split.longest["seen_items"] if exclude_seen else 1
+    excluded = read.most_seen if exclude_seen else 1
     if target.size <= excluded:
         raise DataError(
             f"a training example excludes {excluded} of the {target.size} target items, so that it "
@@ -153,62 +198,81 @@ def _training_entries(split: SplitRead, options: TargetItemOptions) -> Assemble:
     weights = negative_sampling.SAMPLERS[options.sampler](target.counts, *extra)
     cumulative = tf.constant(np.cumsum(weights))
 
-    def entries(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def entries(
+        rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
+    ) -> dict[str, tf.Tensor]:
+        spared = rows["target_item"][:, tf.newaxis]
         if exclude_seen:
-            seen = records["seen_items"]
-            # All rows of this process may be ones that only fill the batch up.
-            spared = right_pad(seen, tf.maximum(seen.bounding_shape(axis=1), 1))
-        else:
-            spared = records["target_item"][:, tf.newaxis]
-        bits = split.own(negative_sampling.random_bits(split.batch_size, options.negatives, seed))
-        negatives = negative_sampling.draw_excluding(cumulative, spared, bits)
-        return {"negative_items": tf.ensure_shape(negatives, [split.num_rows, options.negatives])}
+            spared = _seen(rows, shared)
+        bits = negative_sampling.random_bits(draws.batch_size, options.negatives, draws.seed)
+        negatives = negative_sampling.draw_excluding(cumulative, spared, draws.own(bits))
+        return {"negative_items": tf.ensure_shape(negatives, [None, options.negatives])}
 
     return entries
 
 
-def _evaluation_entries(split: SplitRead, options: TargetItemOptions) -> Assemble:
-    longest = split.longest["seen_items"]
-    negatives = _candidate_negatives(split, options.candidates) if options.candidates else None
+def _evaluation_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble:
+    width = max(1, read.most_seen)
+    negatives = _candidate_negatives(read, options.candidates) if options.candidates else None
 
-    def entries(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        del seed  # What evaluation draws must not depend on the epoch or the place in the batch.
-        seen = right_pad(records["seen_items"], max(1, longest))
-        entries = {"seen_items": seen, "cold": records["cold"]}
+    def entries(
+        rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
+    ) -> dict[str, tf.Tensor]:
+        del draws  # What evaluation draws must not depend on the epoch or the place in the batch.
+        positive = rows["target_item"][:, tf.newaxis]
+        if read.excludes_seen:
+            excluded = first(shared["seen"], rows["seen_start"], rows["seen_end"], width)
+            excluded = tf.where(excluded == positive, tf.zeros_like(excluded), excluded)
+        else:
+            excluded = tf.zeros([tf.size(positive), width], tf.int64)
+        entries = {"seen_items": excluded, "cold": rows["cold"]}
         if negatives is not None:
-            positive = records["target_item"][:, tf.newaxis]
-            entries["candidates"] = tf.concat([positive, negatives(records, seen)], axis=1)
+            drawn = negatives(rows, shared)
+            entries["candidates"] = tf.concat([positive, drawn], axis=1)
         return entries
 
     return entries
 
 
+def _seen(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns int64 [R, P], all that each row's user has taken, once for each time; P > 0."""
+    starts, ends = rows["seen_start"], rows["seen_end"]
+    # A process may have no row of a batch.
+    width = tf.reduce_max(tf.concat([ends - starts, [1]], 0))
+    return first(shared["seen"], starts, ends, width)
+
+
 def _candidate_negatives(
-    split: SplitRead, number: int
-) -> Callable[[Mapping[str, Any], tf.Tensor], tf.Tensor]:
-    """Returns the function from records and their padded seen items to int64 [B, number]."""
-    items = split.vocabularies["target"].size
-    longest = split.longest["seen_items"]
-    given = split.longest.get("negatives", 0)
-    if given:
-        if number > given or split.empty["negatives"]:
+    read: HistoryRead, number: int
+) -> Callable[[Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]], tf.Tensor]:
+    """Returns the function from rows and shared tensors to int64 [R, number]."""
+    items = read.spaces["target"].size
+    fewest, most = read.given_negatives
+    if most:
+        if number > fewest:
             raise DataError(
-                f"split {split.split} brings {given} negatives of its own for each interaction, "
-                f"and for {split.empty['negatives']} of them none, but --evaluation.negatives asks "
-                f"for {number}: lower it, or give every line of the file its negatives."
+                f"split {read.split} brings {most} negatives of its own for an interaction, "
+                f"{fewest} for some, but --evaluation.negatives asks for {number}: lower it, or "
+                "give every line of the file its negatives."
             )
-        return lambda records, seen: right_pad(records["negatives"], number)
-    if number > items - longest - 1:
+
+        def given(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
+            ends = rows["negative_end"]
+            return first(shared["given_negatives"], rows["negative_start"], ends, number)
+
+        return given
+    if number > items - read.most_seen:
         raise DataError(
-            f"candidates={number} is too many: in split {split.split} a user has "
-            f"taken {longest + 1} of the {items} target items, which leaves "
-            f"{items - longest - 1} to draw from; lower --evaluation.negatives."
+            f"candidates={number} is too many: in split {read.split} a user has taken "
+            f"{read.most_seen} of the {items} target items, which leaves "
+            f"{items - read.most_seen} to draw from; lower --evaluation.negatives."
         )
 
-    def draw(records: Mapping[str, Any], seen: tf.Tensor) -> tf.Tensor:
-        example = records["user"] * 2**32 + records["target_item"]
-        seeds = tf.stack([tf.fill([split.num_rows], np.int64(split.seed)), example], axis=1)
-        spared = tf.concat([seen, records["target_item"][:, tf.newaxis]], axis=1)
+    def draw(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        example = rows["user"] * 2**32 + rows["target_item"]
+        seeds = tf.stack([tf.fill(tf.shape(example), np.int64(read.seed)), example], axis=1)
+        # The user's items, the example's own among them.
+        spared = _seen(rows, shared)
         return negative_sampling.draw_distinct(items, spared, number, seeds)
 
     return draw

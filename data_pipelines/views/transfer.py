@@ -1,12 +1,8 @@
 """View `transfer`: a user's source history and one item that the user took in the target domain.
 
-Record (one per target interaction, in the split of that interaction, but no training record with
-fewer than `min_history` source items): `user`, `source_history` (at most T source ids, oldest
-first), `target_item`, `seen_items` and `cold`. With `source_history=before_target` the history
-holds only what happened strictly before that target interaction. `seen_items` are distinct target
-ids that are never negatives: in training records the items of all the user's training interactions,
-in validation and test records the user's items of every part without this record's own. `cold` is 1
-if the user has no training interaction in the target.
+An example for each target interaction of the split, but of training ones none with fewer than
+`min_history` source items. With `source_history=before_target` the history holds only what happened
+strictly before that target interaction.
 
 Batch:
 
@@ -21,23 +17,22 @@ and the entries of `target_items`.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import tensorflow as tf
 
-from data_pipelines.coding.user_histories import UserHistory
-from data_pipelines.splitting.split_log import TRAIN, DomainRoles
-from data_pipelines.views.next_item import check_has_source
-from data_pipelines.views.padding import left_pad
-from data_pipelines.views.split_read import Assemble, SplitRead
+from data_pipelines.views.example_batches import Assemble, Cut, Draws
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.padding import latest
+from data_pipelines.views.roles import RoleRecords, Roles, places_of
+from data_pipelines.views.source_windows import check_has_source
 from data_pipelines.views.target_items import (
+    Labels,
     TargetItemOptions,
-    TargetItems,
     check_target,
     target_item_entries,
 )
-from data_pipelines.views.view import Example, ExampleOptions, View
+from data_pipelines.views.view import HistoryRead, View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,40 +56,47 @@ class Transfer(View):
     """Cuts and batches pairs of source history and target item; see the module's docstring."""
 
     name = "transfer"
-    scalars = ("user", "target_item", "cold")
-    sequences = ("source_history", "seen_items")
     batching = Batching
 
-    def check(self, roles: DomainRoles, options: ExampleOptions) -> None:
+    def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
         """Raises DataError if a domain is missing or times cannot be compared."""
-        check_target(self.name, roles, options)
+        check_target(self.name, roles, comparable_times, options)
         check_has_source(self.name, roles)
 
-    def examples(
-        self, history: UserHistory, part: int, options: ExampleOptions
-    ) -> Iterator[Example]:
-        """Cuts one example per target interaction of the part; see `ExampleOptions`."""
-        targets = TargetItems(history, part)
-        sources = history.items[~history.is_target]
-        ends = targets.source_ends(options)
-        for index, end in zip(targets.chosen.tolist(), ends.tolist(), strict=True):
-            if part == TRAIN and end < options.min_history:
-                continue
-            recent = sources[max(0, end - options.max_length) : end]
-            yield {"source_history": recent, **targets.features(index)}
+    def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
+        """Cuts an example for each target interaction of the split."""
+        labels = Labels(records, read)
+        is_source = records.is_source
+        source_places = places_of(is_source)
+        sources = tf.gather(read.ids("source", records), source_places)
+        ends = labels.source_ends(tf.gather(records.times, source_places))
+        before = tf.cumsum(tf.cast(is_source, tf.int64), exclusive=True)
+        # Where the sources of each user begin among all sources.
+        starts = tf.gather(
+            tf.concat([before, [tf.size(sources, tf.int64)]], 0), records.splits[:-1]
+        )
+        examples, shared = labels.features()
+        examples |= {"start": tf.gather(starts, labels.row), "end": ends}
+        if read.for_training:
+            enough = places_of(ends - examples["start"] >= read.options.min_history)
+            examples = {name: tf.gather(column, enough) for name, column in examples.items()}
+        return Cut(examples, {**shared, "sources": sources})
 
-    def assembler(self, split: SplitRead, batching: Batching) -> Assemble:
+    def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that frames the contexts and draws the negatives."""
-        cls_id = split.vocabularies["source"].cls_id
-        entries = target_item_entries(split, batching)
+        cls_id = read.spaces["source"].cls_id
+        entries = target_item_entries(read, batching)
+        length = read.options.max_length
 
-        def assemble(records: Mapping[str, Any], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            history = left_pad(records["source_history"], split.max_length)
-            cls = tf.fill([split.num_rows, 1], tf.constant(cls_id, tf.int64))
+        def assemble(
+            rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
+        ) -> dict[str, tf.Tensor]:
+            history = latest(shared["sources"], rows["start"], rows["end"], length)
+            cls = tf.fill([tf.shape(history)[0], 1], tf.constant(cls_id, tf.int64))
             before = [cls] if batching.cls == "both" else []
             return {
                 "context": tf.concat([*before, history, cls], axis=1),
-                **entries(records, seed),
+                **entries(rows, shared, draws),
             }
 
         return assemble

@@ -79,18 +79,19 @@ def tfcdr(plan: Plan) -> Entry:
     Raises:
       ValueError: the configuration has no such stage.
     """
-    stage = plan.stage_to_train()
+    plan.stage_to_train()  # Raises if there is none.
 
     def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
         del peer_python
-        sizes, views = plan.sizes, sorted(set(stage.training.views))
-        data_dir = folder / "-".join(map(str, (*views, *dataclasses.astuple(sizes))))
-        generated.generator(views).prepare(data_dir, sizes, views)
+        log, sizes = SYSTEMS[plan.system].log, plan.sizes
+        data_dir = folder / "-".join(map(str, (log, *dataclasses.astuple(sizes))))
+        source = generated.GENERATORS[log].prepare(data_dir, sizes)
         settings = {
             "system": plan.system,
             "stage": plan.stage,
             "config": dataclasses.asdict(plan.config),
             "data_dir": str(data_dir),
+            "reading": source.settings,
             "jit_compile": plan.jit_compile,
         }
         return [sys.executable, "-m", "launchers.benchmarking.training"], settings, {}
@@ -154,7 +155,7 @@ def _parse_peer(ours: Plan, name: str, settings: dict[str, str]) -> Entry:
 
     def start(folder: Path, peer_python: str) -> tuple[list[str], Mapping, Mapping]:
         del folder
-        sizes = generated.generator(stage.training.views).input_sizes(ours.sizes)
+        sizes = generated.GENERATORS[SYSTEMS[ours.system].log].input_sizes(ours.sizes)
         told = peer.invoke(stage, ours.config, sizes, chosen)
         return _command(peer, peer_python), told.settings, told.environment
 

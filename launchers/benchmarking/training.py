@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.prepared.reading import reopen
 from launchers.benchmarking import generated, step_phases
 from launchers.benchmarking.matrix_products import count_flops
 from launchers.benchmarking.peers.child_process import Workload, serve
@@ -32,7 +33,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
 
     Args:
       settings: "system", "stage", "config" (fields of the system's configuration), "data_dir",
-        "jit_compile".
+        "reading" (how it is read), "jit_compile".
     """
     system = SYSTEMS[settings["system"]]
     config = system.config_class(
@@ -41,7 +42,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             for name, value in settings["config"].items()
         }
     )
-    data = open_prepared(settings["data_dir"])
+    data = reopen(open_prepared(settings["data_dir"]), settings["reading"])
     (stage,) = (stage for stage in system.stages(config) if stage.name == settings["stage"])
     tf.keras.utils.set_random_seed(0)
     model = system.build(stage.name, config, data, seed=0)
@@ -65,7 +66,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "batch_size": stage.batch_size,
             "parameters": int(sum(tf.size(weight) for weight in model.trainable_variables)),
             "compile_seconds": round(compile_seconds, 2),
-            "inputs": generated.generator(stage.training.views).describe(data),
+            "inputs": generated.GENERATORS[system.log].describe(data),
             "batches_per_update": cycle,
             "kernel_flops": {name: kernel.flops for name, kernel in kernels.items()},
             **_product_flops(kernels, phases, model, in_memory[0]),

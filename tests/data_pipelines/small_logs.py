@@ -1,76 +1,140 @@
-"""Split logs made by hand or drawn by hypothesis, for the tests of what is cut from them."""
+"""Logs made by hand or drawn, split, and read back, for the tests of what is made of them."""
 
 import numpy as np
 import pandas as pd
-from hypothesis import strategies as st
 
-from data_pipelines.splitting.split_log import SplitLog
+from data_pipelines.logs import PARTS, InteractionLog
+from data_pipelines.prepared import build, dataset
+from data_pipelines.prepared.interaction_source import InteractionSource
+from data_pipelines.splitting.split_log import SplitOptions
+from data_pipelines.splitting.splits import split
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.roles import roles_of
 
 DOMAINS = ("books", "films", "toys")
+COLUMNS = ("user_id", "item_id", "domain", "timestamp")
 
 
-def split_log(rows, *, target="toys", domains=DOMAINS, comparable_times=True):
-    """Makes a SplitLog of (user, item, domain, time, part) rows in any order."""
-    table = pd.DataFrame(rows, columns=["user_id", "item_id", "domain", "timestamp", "part"])
-    table = table.astype({"timestamp": np.int64})
-    table = table.sort_values(["user_id", "timestamp"], kind="stable", ignore_index=True)
-    return SplitLog(
-        interactions=table,
-        domains=tuple(domains),
-        target=target,
-        comparable_times=comparable_times,
-        dropped={},
-    )
+def log_of(rows, *more_columns, domains=None, comparable_times=True, **rest):
+    """Makes a log of rows of (user, item, domain, time, what else there is)."""
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *more_columns])
+    named = domains or sorted(table["domain"].unique())
+    return InteractionLog(table, tuple(named), comparable_times, **rest)
 
 
-@st.composite
-def split_logs(draw, comparable_times=True):
-    """Up to six users with sources of one part each and leave-one-out targets."""
-    rows = []
-    for user in range(draw(st.integers(1, 6))):
-        part = draw(st.sampled_from(["train", "train", "validation", "test"]))
-        times = st.integers(0, 30)
-        rows += [
-            (f"u{user}", f"i{item}", domain, time, part)
-            for item, domain, time in draw(
-                st.lists(
-                    st.tuples(st.integers(0, 9), st.sampled_from(DOMAINS[:2]), times), max_size=14
-                )
-            )
-        ]
-        count = draw(st.integers(0, 5))
-        items = draw(st.permutations(range(8)))[:count]
-        moments = sorted(draw(st.lists(times, min_size=count, max_size=count)))
-        parts = ["train"] * (count - 2) + ["validation", "test"]
-        if draw(st.booleans()):  # A cold user.
-            parts = ["test"] * count
-        rows += [
-            (f"u{user}", f"i{item}", "toys", time, part)
-            for item, time, part in zip(
-                items, moments, parts[-count:] if count else [], strict=True
-            )
-        ]
-    # At least one interaction of each space, so that both vocabularies exist.
-    rows += [("v", f"i{k}", "books", k, "train") for k in range(3)]
-    rows += [("v", f"i{k}", "toys", k, "train") for k in range(3)]
-    return split_log(rows, comparable_times=comparable_times)
+def drawn_rows(seed=0, users=200, items=40):
+    """Rows of all sorts of people in DOMAINS, in random order.
 
-
-def demo_log(users=60, seed=0):
-    """A log with enough users for shuffling: histories of 1-30 source and 3-8 target items."""
+    Times tie within and between domains, items repeat, people are of one, two or three domains,
+    with anything from a single interaction on; `many` has two thousand.
+    """
     rng = np.random.default_rng(seed)
     rows = []
     for user in range(users):
-        for time in np.sort(rng.integers(0, 10_000, rng.integers(1, 31))):
-            part = "validation" if user % 10 == 8 else "test" if user % 10 == 9 else "train"
-            rows.append((f"u{user:03}", f"b{rng.integers(50)}", "books", time, part))
-        items = rng.permutation(40)[: rng.integers(3, 9)]
-        moments = np.sort(rng.integers(0, 10_000, len(items)))
-        parts = ["train"] * (len(items) - 2) + ["validation", "test"]
-        if user % 7 == 0:
-            parts = ["validation" if user % 2 else "test"] * len(items)
-        rows += [
-            (f"u{user:03}", f"t{item}", "toys", time, part)
-            for item, time, part in zip(items, moments, parts, strict=True)
+        for domain in rng.permutation(DOMAINS)[: rng.integers(1, 4)]:
+            number = rng.choice([1, 2, 3, 4, 8, 20])
+            mine = rng.permutation(items)[: rng.integers(1, items // 2)]
+            rows += [(f"u{user}", f"i{rng.choice(mine)}", domain) for _ in range(number)]
+    for domain, number in zip(DOMAINS, (1200, 500, 300), strict=True):
+        taken = rng.integers(items // 2, size=number)
+        rows += [("many", f"i{item}", domain) for item in taken]
+    # Some do all that they do at one time.
+    spans = {user: (rng.integers(12), rng.choice([1, 4, 12])) for user, *_ in rows}
+    spans["many"] = 0, 2000
+    rows = [(*row, int(spans[row[0]][0] + rng.integers(spans[row[0]][1]))) for row in rows]
+    return [rows[place] for place in rng.permutation(len(rows))]
+
+
+def given_rows(seed=0, target="toys", negatives=5):
+    """`drawn_rows` with a part and negatives that come with each.
+
+    Parts in the target follow no order of time; a user's source sequence is of one part.
+    """
+    rng = np.random.default_rng(seed)
+    rows = drawn_rows(seed)
+    of_user = {row[0]: PARTS[rng.choice(3, p=[0.6, 0.2, 0.2])] for row in sorted(rows)}
+    catalogue = sorted({item for _, item, domain, _ in rows if domain == target})
+    given = []
+    for user, item, domain, time in rows:
+        part = PARTS[rng.integers(3)] if domain == target else of_user[user]
+        others = [other for other in catalogue if other != item]
+        named = domain == target and part != "train"
+        chosen = rng.choice(others, negatives + rng.integers(3)) if named else []
+        given.append((user, item, domain, time, part, "\t".join(chosen)))
+    return given
+
+
+def rows_of(split_log):
+    """The split log's rows (user, item, domain, time, part's code, negatives) in its order."""
+    log = split_log.log
+    given = [[] for _ in log.item]
+    if log.negatives is not None:
+        names = log.item_ids[log.negatives].tolist()
+        given = [
+            names[start:end]
+            for start, end in zip(log.negative_offsets, log.negative_offsets[1:], strict=False)
         ]
-    return split_log(rows, domains=("books", "toys"))
+    return list(
+        zip(
+            log.users[log.user].tolist(),
+            log.item_ids[log.item].tolist(),
+            [log.domains[number] for number in log.domain],
+            log.times.tolist(),
+            split_log.parts.tolist(),
+            given,
+            strict=True,
+        )
+    )
+
+
+def demo_log(users=60, seed=0, **options):
+    """A split log of books and toys, enough for shuffling; six users are in the toys alone."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(users):
+        books = 0 if user % 10 == 9 else rng.integers(1, 31)
+        for domain, items, number in (("books", 50, books), ("toys", 40, rng.integers(3, 9))):
+            chosen = rng.permutation(items)[:number]
+            rows += [
+                (f"u{user:03}", f"i{item}", domain, int(rng.integers(10_000))) for item in chosen
+            ]
+    return split(log_of(rows), SplitOptions(**options))
+
+
+def table_of(split_log):
+    """A split log as a table of texts; `part` is "none" for interactions that are no labels."""
+    log = split_log.log
+    return pd.DataFrame(
+        {
+            "user_id": log.users[log.user],
+            "item_id": log.item_ids[log.item],
+            "domain": np.array(log.domains, object)[log.domain],
+            "part": np.array([*PARTS, "none", "none"], object)[split_log.parts],
+        }
+    )
+
+
+def source_of(folder, targets, sources=(), **options):
+    """Opens a data set in the eyes of a run; the first of its targets, if it has several."""
+    prepared = dataset.open_prepared(folder)
+    roles = roles_of(prepared.domains, targets, sources, shared=True)[0]
+    return InteractionSource(prepared, roles, ExampleOptions(**options))
+
+
+def built(folder, split_log, targets=(), sources=(), **options):
+    """Writes a data set and opens it as `source_of` does."""
+    build.build(split_log, folder)
+    return source_of(folder, targets, sources, **options)
+
+
+def read(source, view, split, *, batch_size=7, seed=1, **options):
+    """Reads an epoch as a list of dicts of arrays."""
+    batches = source.batches(view, split, batch_size=batch_size, seed=seed, **options)
+    return list(batches.as_numpy_iterator())
+
+
+def joined(batches, with_empty=False):
+    """All rows as one dict of arrays, without those that only fill up the last batch."""
+    rows = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    present = (rows["user"] if with_empty else rows["example_weight"]) > 0
+    return {name: values[present] for name, values in rows.items()}

@@ -33,11 +33,10 @@ def made_once_with_outcome(factory, name, run):
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
-    """Folder of the small demo data with every view; not to be changed."""
+    """Folder of the small demo data; not to be changed."""
 
     def fill(folder):
-        views = "--view=next_item,masked_item,transfer,leave_one_out"
-        outcome = launching.call("convert", *SMALL_DATA, views, f"--data_dir={folder / 'data'}")
+        outcome = launching.call("convert", *SMALL_DATA, f"--data_dir={folder / 'data'}")
         assert outcome.status == 0, outcome.err
 
     return made_once.folder(tmp_path_factory, "small_data", fill) / "data"
@@ -76,7 +75,8 @@ def impression_data(tmp_path_factory):
     """Folder of a small demo data set of impressions; not to be changed."""
 
     def fill(folder):
-        outcome = launching.call("convert", *SMALL_IMPRESSIONS, f"--data_dir={folder / 'data'}")
+        where = ("--log=impressions", f"--data_dir={folder / 'data'}")
+        outcome = launching.call("convert", *SMALL_IMPRESSIONS, *where)
         assert outcome.status == 0, outcome.err
 
     return made_once.folder(tmp_path_factory, "impression_data", fill) / "data"

@@ -22,15 +22,15 @@ PROGRAMS = {"convert": convert.main, "train": train.main}
 # A demo log of 150 users and a network of one block: seconds in all.
 SMALL_DATA = (
     "--reader=synthetic",
-    "--split.target=target",
-    "--split.cold_share=0.1",
     "--synthetic.users=150",
     "--synthetic.source_items=60",
     "--synthetic.target_items=50",
     "--synthetic.interests=6",
-    "--examples.max_length=10",
 )
+# How runs read it.
+SMALL_READING = ("--target=target", "--examples.cold_share=0.1", "--examples.max_length=10")
 SMALL_RUN = (
+    *SMALL_READING,
     "--evaluation.negatives=20",
     "--peterrec.channels=16",
     "--peterrec.dilations=1",
@@ -41,6 +41,7 @@ SMALL_RUN = (
 )
 SMALL_TIMIREC_RUN = (
     "--system=timirec",
+    *SMALL_READING,
     "--evaluation.negatives=20",
     "--timirec.embedding_size=8",
     "--timirec.interests=3",
@@ -55,7 +56,6 @@ SMALL_TIMIREC_RUN = (
     "--export",
 )
 SMALL_IMPRESSIONS = (
-    "--view=impression",
     "--reader=synthetic",
     "--impression_split.target=target",
     "--impression_split.positive_rate=0.5",

@@ -44,7 +44,7 @@ RUN = (
 @pytest.mark.slow
 def test_adapting_beats_the_source_model_and_the_labels_alone(tmp_path):
     data_dir = tmp_path / "data"
-    outcome = launching.call("convert", *LOG, "--view=impression", f"--data_dir={data_dir}")
+    outcome = launching.call("convert", *LOG, "--log=impressions", f"--data_dir={data_dir}")
     assert outcome.status == 0, outcome.err
     adapted, as_it_was, alone, before, after = [], [], [], [], []
     for seed in SEEDS:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from launchers import finished_run
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_RUN
 
@@ -88,13 +89,13 @@ def test_without_pretraining_there_is_one_stage(train, adaptation, causal, has_a
     assert ("parameters, 0 frozen" in outcome.out) != is_frozen
 
 
-def test_pretraining_alone_ranks_the_source(train, small_data):
+def test_pretraining_alone_ranks_the_source(train):
     workdir, _ = train("--peterrec.stages=pretrain", "--nojit_compile")
     assert metrics(workdir)["stages"].keys() == {"pretrain"}
     rows = metrics(workdir)["tables"]["test"]
     assert {row["protocol"] for row in rows} == {"full"}
-    views = json.loads((small_data / "prepared.json").read_text())["views"]
-    examples = views["next_item"]["splits"]["test"]["examples"]
+    source = finished_run.load(workdir)[""].source
+    examples = source.num_examples("next_item", "test")
     assert {row["interactions"] for row in rows if row["group"] == "all"} == {examples}
 
 

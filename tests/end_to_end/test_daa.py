@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from data_pipelines.prepared import dataset
+from data_pipelines.prepared.impression_source import ImpressionSource
 from launchers import finished_run
 from tests.end_to_end import launching
-from tests.end_to_end.launching import SMALL_DAA_RUN
+from tests.end_to_end.launching import SMALL_DAA_RUN, SMALL_IMPRESSIONS
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_the_report_shows_features_and_losses(finished):
 
 def test_the_export_answers_by_column_names(finished, data_dir):
     workdir, _ = finished
-    data = dataset.open_prepared(data_dir)
+    data = ImpressionSource(dataset.open_prepared(data_dir))
     batch = next(iter(data.batches("impression", "test", batch_size=16, seed=0, domain="target")))
     named = {
         name: tf.cast(batch["categorical"][:, place], tf.int64)
@@ -73,7 +74,7 @@ def test_the_export_answers_by_column_names(finished, data_dir):
         named[name] = batch["numerical"][:, place]
     loaded = tf.saved_model.load(str(workdir / "export" / "1"))
     answer = loaded.signatures["serving_default"](**named)
-    model = finished_run.load(workdir).model
+    model = finished_run.load(workdir)[""].model
     expected = model.probabilities(batch["categorical"], batch["numerical"]).numpy()
     np.testing.assert_allclose(answer["click"], expected[:, 0], rtol=1e-5)
     np.testing.assert_allclose(answer["conversion"], expected[:, 1], rtol=1e-5)
@@ -96,6 +97,19 @@ def test_other_adaptations_take_the_source_model_over(finished, data_dir, tmp_pa
     assert f"source: taken from {workdir}" in outcome.out
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert list(metrics["stages"]) == ["adapt"]
+
+
+def test_a_source_model_fits_another_target_with_the_same_columns(finished, tmp_path):
+    """The domain that was the source is the target here: other data, the same columns."""
+    workdir, _ = finished
+    other = tmp_path / "other"
+    flags = (*SMALL_IMPRESSIONS, "--impression_split.target=source", f"--data_dir={other}")
+    converted = launching.call("convert", "--log=impressions", *flags)
+    assert converted.status == 0, converted.err
+    arguments = (f"--pretrained={workdir}", "--daa.adaptation=fine_tune")
+    outcome = train(other, tmp_path / "run", *arguments)
+    assert outcome.status == 0, outcome.err
+    assert f"source: taken from {workdir}" in outcome.out
 
 
 @pytest.mark.slow
@@ -157,7 +171,7 @@ def test_a_source_model_of_another_backbone_is_refused(finished, data_dir, tmp_p
 def test_a_data_set_of_interactions_is_refused(small_data, tmp_path):
     outcome = train(small_data, tmp_path / "run")
     assert outcome.status == 1
-    assert "has no view impression" in outcome.error
+    assert "a data set of interactions, but the system reads impressions" in outcome.error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.prepared.reading import reopen
 from tests.end_to_end import launching
 
 STAGES = ("pretrain", "finetune")
@@ -41,8 +43,12 @@ def test_config_holds_every_setting(workdir, small_data):
     assert config["config"]["cardinality"] == 1  # A default.
     assert config["evaluation"]["negatives"] == 20
     assert (config["seed"], config["deterministic"], config["jit_compile"]) == (0, True, True)
-    prepared = json.loads((small_data / "prepared.json").read_text())
-    assert config["data_fingerprint"] == prepared["fingerprint"]
+    reading = config["reading"]
+    assert (reading["target"], reading["sources"]) == ("target", ["source"])
+    assert reading["examples"]["cold_share"] == 0.1
+    source = reopen(open_prepared(small_data), reading)
+    assert config["data_fingerprint"] == source.fingerprint
+    assert config["shared_fingerprint"] == source.shared_fingerprint
     assert config["data_dir"] == str(small_data)
     assert {"python", "tensorflow", "tf-keras", "tfcdr"} <= config["versions"].keys()
 

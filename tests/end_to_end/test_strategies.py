@@ -43,6 +43,7 @@ STRATEGIES = {
 def command(system, data, workdir):
     return (
         f"--system={system}",
+        *launching.SMALL_READING,
         *SYSTEMS[system],
         "--evaluation.negatives=20",
         "--evaluation.batch_size=31",  # odd: workers share an evaluation batch of 32
@@ -106,7 +107,7 @@ def test_a_strategy_makes_the_steps_of_one_process(single, small_data, tmp_path,
     epochs = (workdir / "metrics.jsonl").read_text().splitlines()
     assert len(epochs) == len((single(system) / "metrics.jsonl").read_text().splitlines())
     if strategy == "multi_worker":
-        assert "1 training files for 2 workers" in outcomes[chief].out
+        assert "1 files of records for 2 workers" in outcomes[chief].out
 
 
 def assert_resumed(workdir, reference):

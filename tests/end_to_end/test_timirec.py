@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_pipelines.prepared import dataset
+from launchers import finished_run
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_TIMIREC_RUN
 
@@ -41,18 +41,24 @@ def signatures(workdir):
 
 
 @pytest.fixture(scope="module")
-def targets(small_data):
-    """Raw ids of the target's items."""
-    return (small_data / "vocabularies" / "target.txt").read_text().splitlines()
+def source(workdir):
+    """What the run has read."""
+    return finished_run.load(workdir)[""].source
 
 
 @pytest.fixture(scope="module")
-def histories(setting, small_data, targets):
+def targets(source):
+    """Raw ids of the target's items."""
+    return list(source.vocabulary("target").tokens)
+
+
+@pytest.fixture(scope="module")
+def histories(setting, source, targets):
     """What requests hold: long, of one item, without any that is known, empty."""
     if setting == "target":
         long, other = targets[::-3], [f"target:{item}" for item in targets[:16]]
     else:
-        joint = (small_data / "vocabularies" / "joint.txt").read_text().splitlines()
+        joint = list(source.vocabulary("joint").tokens)
         assert joint[: len(targets)] == [f"target:{item}" for item in targets]
         long, other = joint[::-7], targets
     rows = [long, long[:1], other[:16], [""]]
@@ -90,16 +96,17 @@ def test_the_stages_are_those_that_were_asked_for(setting, workdir):
     assert list(trained) == expected[setting]
 
 
-def test_interactions_are_ranked_that_have_a_history_which_is_read(setting, workdir, small_data):
-    data = dataset.open_prepared(small_data)
+def test_interactions_are_ranked_that_have_a_history_which_is_read(setting, workdir, source):
     domains = "target" if setting == "target" else "all"
-    batches = data.batches("leave_one_out", "test", batch_size=64, seed=0, history_domains=domains)
+    batches = source.batches(
+        "leave_one_out", "test", batch_size=64, seed=0, history_domains=domains
+    )
     readable = sum(int(np.sum(batch["example_weight"])) for batch in batches)
     rows = json.loads((workdir / "metrics.json").read_text())["tables"]["test"]
     ranked = {row["interactions"] for row in rows if row["group"] == "all"}
     assert ranked == {readable}
     # Some test users are new in the target.
-    assert (readable < data.num_examples("leave_one_out", "test")) == (domains == "target")
+    assert (readable < source.num_examples("leave_one_out", "test")) == (domains == "target")
 
 
 def test_every_picture_of_the_page_is_there(setting, workdir):

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 SEEDS = (0, 1, 2)
 FLAGS = (
     "--compare_no_transfer",
-    "--split.target=target",
-    "--split.cold_share=0.1",
+    "--target=target",
+    "--examples.cold_share=0.1",
     "--evaluation.negatives=0",
     "--peterrec.channels=32",
     "--peterrec.dilations=1,2",
@@ -36,7 +36,6 @@ def train(root, *reader):
         where = (f"--data_dir={root / 'data'}", f"--workdir={workdir}", f"--seed={seed}")
         outcome = launching.call("train", *FLAGS, *reader, *where)
         assert outcome.status == 0, outcome.err
-        # A view is called transfer, too.
         [verdict] = [line for line in outcome.out.splitlines() if ": test NDCG@10 " in line]
         verdicts.append(verdict)
         metrics = json.loads((workdir / "metrics.json").read_text())

@@ -8,7 +8,7 @@ from tests.end_to_end import launching
 @pytest.mark.parametrize(
     ("launcher", "flag"),
     [
-        ("convert", "--view"),
+        ("convert", "--log"),
         ("train", "--peterrec.channels"),
         ("evaluate", "--workdir"),
         ("export", "--top_k"),

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from absl.testing import flagsaver
 
@@ -28,7 +26,7 @@ def convert_in_process(log, tmp_path):
     """Runs the program in this process; returns (exit status, stdout, last line of stderr)."""
 
     def run(*arguments):
-        defaults = (f"--data_dir={tmp_path / 'data'}", f"--input={log}", "--split.target=toys")
+        defaults = (f"--data_dir={tmp_path / 'data'}", f"--input={log}")
         defaults += ("--reader=csv", "--read.domains=books,toys")
         outcome = launching.call("convert", *defaults, *arguments)
         return outcome.status, outcome.out, outcome.err.strip().split("\n")[-1]
@@ -39,18 +37,17 @@ def convert_in_process(log, tmp_path):
 def test_converts_and_summarises_as_a_script(log, tmp_path):
     """The script itself, as people and other programs call it."""
     command = ["--reader=csv", f"--input={log}"]
-    command += ["--view=next_item,masked_item,transfer", f"--data_dir={tmp_path / 'data'}"]
-    command += ["--split.target=toys", "--read.domains=books,toys", "--examples.max_length=4"]
+    command += ["--read.domains=books,toys", f"--data_dir={tmp_path / 'data'}"]
     done = launching.script("convert", *command)
     assert done.status == 0, done.err
-    lines = done.out.splitlines()
-    assert any(line.split()[:2] == ["toys", "(target)"] for line in lines)
-    assert any(line.split()[:3] == ["transfer", "train", "36"] for line in lines)
-    assert "transfer train: 100%" in done.err
+    rows = [line.split()[:7] for line in done.out.splitlines()]
+    # Users, in others, too, items, interactions, train, validation.
+    assert ["toys", "12", "12", "11", "60", "36", "12"] in rows
+    assert "histories: 100%" in done.err
     prepared = dataset.open_prepared(tmp_path / "data")
-    assert prepared.views == ("next_item", "masked_item", "transfer")
+    assert prepared.log == "interactions"
+    assert prepared.domains == ("books", "toys")
     assert prepared.metadata["options"]["reader"] == "csv"
-    assert prepared.max_length == 4
 
     again = launching.forked("convert", *command)
     assert again.status == 1
@@ -60,14 +57,19 @@ def test_converts_and_summarises_as_a_script(log, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--view=sideways"], 2, "--view=sideways: it takes some of next_item, masked_item, tran"),
-        (["--view="], 2, "--view=: it takes some of"),
+        (["--log=sideways"], 2, "flag --log=sideways"),
+        (["--view=next_item"], 2, "Unknown command line flag 'view'"),
+        (["--split.target=toys"], 2, "Unknown command line flag 'split.target'"),
         (["--reader=xml"], 2, "flag --reader=xml"),
         (["--data_dir="], 2, "--data_dir is missing"),
-        (["--examples.max_length=1"], 2, "--examples.*: max_length must be at least 2"),
+        (["--split.kind=time", "--split.cut_times=9,3"], 2, "--split.*: cut_times are 9, 3: give"),
         (["--num_shards=-1"], 2, "flag --num_shards=-1"),
         (["--nonsense=1"], 2, "nonsense"),
-        (["--split.target=moon"], 1, "--split.target=moon: the log has no such domain"),
+        (
+            ["--split.kind=time", "--split.cut_times=9,300"],
+            1,
+            "300 lies outside the log, whose tim",
+        ),
         (["--input=nowhere.csv"], 1, "nowhere.csv"),
     ],
 )
@@ -90,10 +92,10 @@ def test_bad_line_is_named(convert_in_process, log, tmp_path):
 
 
 def test_overwrite_replaces(convert_in_process, tmp_path):
-    assert convert_in_process("--view=next_item")[0] == 0
-    assert convert_in_process("--view=transfer")[0] == 1
-    assert convert_in_process("--view=transfer", "--overwrite")[0] == 0
-    assert dataset.open_prepared(tmp_path / "data").views == ("transfer",)
+    assert convert_in_process()[0] == 0
+    assert convert_in_process("--split.kind=last_of_all")[0] == 1
+    assert convert_in_process("--split.kind=last_of_all", "--overwrite")[0] == 0
+    assert dataset.open_prepared(tmp_path / "data").metadata["split_kind"] == "last_of_all"
 
 
 def parse(*arguments):
@@ -102,20 +104,21 @@ def parse(*arguments):
 
 @flagsaver.flagsaver()
 def test_training_prepares_a_missing_data_set_once(log, tmp_path):
-    arguments = ["--reader=csv", f"--input={log}", "--split.target=toys"]
-    arguments += ["--read.domains=books,toys", "--examples.max_length=4"]
+    arguments = ["--reader=csv", f"--input={log}", "--read.domains=books,toys"]
     parse(*arguments)
     folder = tmp_path / "data"
-    built = data_flags.open_or_build(folder, ["next_item", "transfer"], progress=False)
+    built = data_flags.open_or_build(folder, "interactions", progress=False)
     written = (folder / "prepared.json").stat().st_mtime_ns
-    again = data_flags.open_or_build(folder, ["transfer"], progress=False)
+    again = data_flags.open_or_build(folder, "interactions", progress=False)
     assert again.fingerprint == built.fingerprint
     assert (folder / "prepared.json").stat().st_mtime_ns == written
-    with pytest.raises(DataError, match="has no view masked_item"):
-        data_flags.open_or_build(folder, ["masked_item"])
-    parse(*arguments, "--examples.max_length=5")
-    with pytest.raises(DataError, match=r"--examples\.max_length=4, but the flags now say 5"):
-        data_flags.open_or_build(folder, ["transfer"])
+    with pytest.raises(DataError, match="a data set of interactions, but the system reads impr"):
+        data_flags.open_or_build(folder, "impressions")
+    parse(*arguments, "--split.kind=ratio")
+    with pytest.raises(
+        DataError, match=r"--split\.kind=leave_one_out, but the flags now say ratio"
+    ):
+        data_flags.open_or_build(folder, "interactions")
 
 
 @pytest.mark.parametrize(
@@ -132,88 +135,30 @@ def test_training_prepares_a_missing_data_set_once(log, tmp_path):
         (
             "--impression_split.seed=1",
             program.FlagError,
-            r"--impression_split\.seed has no meaning without --view=impression",
+            r"--impression_split\.seed has no meaning for a log of interactions",
         ),
     ],
 )
 @flagsaver.flagsaver()
 def test_a_data_set_of_other_flags_is_refused(log, tmp_path, argument, error, message):
-    arguments = ["--reader=csv", f"--input={log}", "--split.target=toys"]
+    arguments = ["--reader=csv", f"--input={log}"]
     folder = tmp_path / "data"
     try:
         parse(*arguments)
-        data_flags.build_data(folder, ["transfer"], progress=False)
+        data_flags.build_data(folder, progress=False)
         parse(*arguments, argument)
         with pytest.raises(error, match=message):
-            data_flags.open_or_build(folder, ["transfer"])
+            data_flags.open_or_build(folder, "interactions")
     finally:
         data_flags.flags.FLAGS.unparse_flags()
 
 
-# The options of all readers at their defaults, as data sets held them before readers had their own.
-OLD_READ = {
-    **{f"{name}_column": name for name in ("timestamp", "rating", "category", "domain", "part")},
-    "user_column": "user_id",
-    "item_column": "item_id",
-    "category_separator": "|",
-    "separator": "",
-    "domains": [],
-    "domain_by": "",
-    "item_ranges": [],
-    "padding": "",
-    "shared_users_below": 0,
-    "lines_start_with_user": True,
-    "max_bad_lines": 0,
-}
-PAIRS = "".join(f"{user} {(user * 3 + k) % 11}\n" for user in range(12) for k in range(5))
-PETERREC = "".join(f"0,{k % 7 + 1},{k % 5 + 1},,{k % 3 + 1},{k % 4 + 4}\n" for k in range(12))
-
-
-@pytest.mark.parametrize(
-    ("reader", "prefix", "text", "read", "flags", "refused"),
-    [
-        ("csv", "", CSV, {}, [], "--read.domain_by=item_range"),
-        # Empty said something here: it is no stand-in for the default.
-        (
-            "csv",
-            "",
-            CSV,
-            {"timestamp_column": ""},
-            ["--read.timestamp_column="],
-            "--read.timestamp_column=timestamp",
-        ),
-        ("pairs", "toys=", PAIRS, {}, [], "--read.shared_users_below=3"),
-        ("sequences", "toys=", PAIRS, {}, [], "--read.padding=0"),
-        ("peterrec", "", PETERREC, {}, [], "--read.padding=1"),
-        (
-            "peterrec",
-            "",
-            PETERREC,
-            {"domains": ["books", "toys"], "padding": "1"},
-            ["--read.domains=books,toys", "--read.padding=1"],
-            "--read.padding=0",
-        ),
-    ],
-)
 @flagsaver.flagsaver()
-def test_a_data_set_of_an_older_version_is_opened(
-    tmp_path, reader, prefix, text, read, flags, refused
-):
-    path, folder = tmp_path / "log.csv", tmp_path / "data"
-    path.write_text(text)
-    arguments = [f"--reader={reader}", f"--input={prefix}{path}", *flags]
-    try:
-        parse(*arguments)
-        built = data_flags.build_data(folder, ["next_item"], progress=False)
-        built["options"].update(read={**OLD_READ, **read}, synthetic={"users": 4000})
-        (folder / "prepared.json").write_text(json.dumps(built))
-        opened = data_flags.open_or_build(folder, ["next_item"], progress=False)
-        assert opened.fingerprint == built["fingerprint"]
-        parse(*arguments, refused)
-        with pytest.raises(DataError, match=rf"prepared with {refused.partition('=')[0]}="):
-            data_flags.open_or_build(folder, ["next_item"])
-    finally:
-        data_flags.flags.FLAGS.unparse_flags()
+def test_a_data_set_of_an_older_version_must_be_converted_again(tmp_path):
+    parse()
+    (tmp_path / "prepared.json").write_text('{"format_version": 1}')
+    with pytest.raises(DataError, match=r"format_version is 1, .*run launchers/convert\.py again"):
+        data_flags.open_or_build(tmp_path, "interactions")
 
 
 @flagsaver.flagsaver()
@@ -221,17 +166,16 @@ def test_training_without_a_reader_needs_the_data_set(tmp_path):
     parse()
     with flagsaver.flagsaver(reader=None):
         with pytest.raises(DataError, match="no such folder; prepare it with launchers/convert"):
-            data_flags.open_or_build(tmp_path / "data", ["transfer"])
+            data_flags.open_or_build(tmp_path / "data", "interactions")
         with pytest.raises(program.FlagError, match="--reader is missing"):
-            data_flags.build_data(tmp_path / "data", ["transfer"])
+            data_flags.build_data(tmp_path / "data")
 
 
 def test_beam_writes_what_the_local_engine_writes(convert_in_process, tmp_path):
-    code, expected, _ = convert_in_process("--view=next_item")
+    code, expected, _ = convert_in_process()
     assert code == 0
     written = (tmp_path / "data" / "prepared.json").read_text()
     code, out, _ = convert_in_process(
-        "--view=next_item",
         "--overwrite",
         "--engine=beam",
         "--beam_options=--runner=DirectRunner,--direct_num_workers=1",

@@ -3,6 +3,7 @@ from absl.testing import flagsaver
 
 from data_pipelines.errors import DataError
 from data_pipelines.prepared import dataset
+from data_pipelines.prepared.impression_source import ImpressionSource
 from launchers import data_flags
 from tests.data_pipelines.impressions.raw_files import default_files, item_line, write_archive
 from tests.end_to_end import launching
@@ -16,7 +17,7 @@ def convert_in_process(tmp_path):
     """Runs the program in this process; returns (exit status, stdout, last line of stderr)."""
 
     def run(*arguments):
-        defaults = [f"--data_dir={tmp_path / 'data'}", "--view=impression"]
+        defaults = [f"--data_dir={tmp_path / 'data'}", "--log=impressions"]
         outcome = launching.call("convert", *defaults, *arguments)
         return outcome.status, outcome.out, outcome.err.strip().split("\n")[-1]
 
@@ -37,12 +38,11 @@ def test_archives_become_a_data_set(convert_in_process, tmp_path):
     )
     assert code == 0, error
     assert "left out: NL: training rows without a click" in out
-    data = dataset.open_prepared(tmp_path / "data")
-    assert data.views == ("impression",)
+    data = ImpressionSource(dataset.open_prepared(tmp_path / "data"))
     assert data.field_sizes == (11, 4, 7, 2, 33, 7, 50, 8, 8, 2, 2, 2, 2, 2, 2, 2)
     assert data.num_examples("impression", "train", domain="source") == 10
     assert 3 <= data.num_examples("impression", "train", domain="target") < 10
-    options = data.metadata["options"]
+    options = data.prepared.metadata["options"]
     assert options["input"] == ["RU=ru.zip", "NL=nl.zip"]
     assert options["impression_split"]["negative_rate"] == 0.5
     code, _, error = convert_in_process("--reader=synthetic", *SMALL)
@@ -65,15 +65,14 @@ def test_bad_line_is_named_and_nothing_written(convert_in_process, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--reader=movielens"], 2, "--reader=movielens reads no impressions: view impression"),
-        (["--reader=aliexpress", "--view=next_item"], 2, "reads impressions: use --view=impress"),
-        (["--reader=csv", "--view=impression,transfer"], 2, "impressions are a data set of their"),
-        (["--reader=csv", "--split.target=NL"], 2, "--split.target has no meaning for view impr"),
-        (["--reader=csv", "--engine=beam"], 2, "--engine=beam has no meaning for view impression"),
+        (["--reader=movielens"], 2, "--reader=movielens reads no impressions, which take"),
+        (["--reader=aliexpress", "--log=interactions"], 2, "it reads impressions."),
+        (["--reader=csv", "--split.seed=1"], 2, "--split.seed has no meaning for a log of impres"),
+        (["--reader=csv", "--engine=beam"], 2, "--engine=beam has no meaning for impressions"),
         (
-            ["--reader=csv", "--view=transfer", "--impression_split.seed=1"],
+            ["--reader=csv", "--log=interactions", "--impression_split.seed=1"],
             2,
-            "--impression_split.seed has no meaning without --view=impression",
+            "--impression_split.seed has no meaning for a log of interactions",
         ),
         (["--reader=csv", "--impression_read.field_sizes=3,x"], 2, "field_sizes"),
         (
@@ -108,9 +107,9 @@ def test_training_prepares_a_missing_data_set_once(tmp_path):
     arguments = ["train.py", "--reader=synthetic", *SMALL, "--impression_split.target=target"]
     data_flags.flags.FLAGS(arguments)
     folder = tmp_path / "data"
-    built = data_flags.open_or_build(folder, ["impression"], progress=False)
-    again = data_flags.open_or_build(folder, ["impression"], progress=False)
+    built = data_flags.open_or_build(folder, "impressions", progress=False)
+    again = data_flags.open_or_build(folder, "impressions", progress=False)
     assert again.fingerprint == built.fingerprint
     data_flags.flags.FLAGS([*arguments, "--impression_split.seed=9"])
     with pytest.raises(DataError, match=r"--impression_split\.seed=0, but the flags now say 9"):
-        data_flags.open_or_build(folder, ["impression"])
+        data_flags.open_or_build(folder, "impressions")

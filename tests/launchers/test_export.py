@@ -16,19 +16,20 @@ def test_export_answers_like_the_run(finished, tmp_path):
     outcome = launching.script("export", f"--workdir={workdir}", "--top_k=3")
     assert outcome.status == 0, outcome.err
     assert outcome.out.startswith(f"{workdir}/export/1: ")
-    run = finished_run.load(workdir)
+    runs = finished_run.load(workdir)
+    run = runs[""]
     signatures = tf.saved_model.load(str(workdir / "export" / "1")).signatures
-    sources, targets = (run.data.vocabulary(space).tokens for space in ("source", "target"))
+    sources, targets = (run.source.vocabulary(space).tokens for space in ("source", "target"))
     best = signatures["recommend"](
         history=tf.constant([[sources[4], sources[7]]]), seen_items=tf.constant([[targets[0]]])
     )
-    padding = [0] * (run.data.max_length - 2)
+    padding = [0] * (run.source.max_length - 2)
     user = run.model.encode_history(tf.constant([[*padding, 5, 8]]))
     catalogue = run.model.score_catalogue(user).numpy()[0, 1:]
     order = [item for item in np.argsort(-catalogue, kind="stable") if item != 0][:3]
     assert best["items"].numpy().tolist() == [[targets[item].encode() for item in order]]
     np.testing.assert_allclose(best["scores"][0], catalogue[order], rtol=1e-5)
-    assert run.export(Serving(top_k=2)) == workdir / "export" / "2"
+    assert finished_run.export(workdir, runs, Serving(top_k=2)) == workdir / "export" / "2"
 
 
 @pytest.mark.parametrize(

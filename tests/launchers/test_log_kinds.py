@@ -5,7 +5,6 @@ from absl.testing import flagsaver
 
 from data_pipelines import impressions, readers
 from data_pipelines.splitting.split_log import SplitOptions
-from data_pipelines.views import STORED_VIEWS
 from launchers import data_flags, impression_flags, interaction_flags, program
 from launchers.log_kinds import LogKind
 from tests.end_to_end import launching
@@ -38,9 +37,8 @@ def parse():
         data_flags.flags.FLAGS.unparse_flags()
 
 
-def test_every_view_and_reader_belongs_to_a_kind():
+def test_every_reader_belongs_to_a_kind():
     assert tuple(kind for kind, *_ in KINDS.values()) == data_flags.KINDS
-    assert sorted(view for kind in data_flags.KINDS for view in kind.views) == sorted(STORED_VIEWS)
     for kind, known, *_ in KINDS.values():
         assert kind.readers == tuple(known)
 
@@ -66,8 +64,7 @@ def test_flags_reach_the_reader(parse):
 def test_every_reader_refuses_the_flags_that_it_does_not_take(tmp_path, kind, reader):
     known = KINDS[kind][1]
     foreign = set().union(*(flags_of(kind, other) for other in known)) - flags_of(kind, reader)
-    view = KINDS[kind][0].views[0]
-    arguments = (f"--reader={reader}", f"--view={view}", "--input=nowhere")
+    arguments = (f"--reader={reader}", f"--log={kind}", "--input=nowhere")
     assert foreign
     for flag in sorted(foreign):
         outcome = launching.call(
@@ -84,19 +81,17 @@ def test_every_reader_refuses_the_flags_that_it_does_not_take(tmp_path, kind, re
     ("arguments", "message"),
     [
         (
-            ["--reader=aliexpress", "--view=next_item,transfer"],
-            "--reader=aliexpress reads no interactions: view next_item,transfer takes csv, "
-            "movielens, pairs, peterrec, rechorus, sequences, synthetic. It reads impressions: "
-            "use --view=impression.",
+            ["--reader=aliexpress", "--log=interactions"],
+            "--reader=aliexpress reads no interactions, which take csv, movielens, pairs, "
+            "peterrec, rechorus, sequences, synthetic; it reads impressions.",
         ),
         (
-            ["--reader=movielens", "--view=impression"],
-            "--reader=movielens reads no impressions: view impression takes aliexpress, csv, "
-            "synthetic. It reads interactions: use --view=next_item or masked_item or transfer or "
-            "leave_one_out.",
+            ["--reader=movielens", "--log=impressions"],
+            "--reader=movielens reads no impressions, which take aliexpress, csv, synthetic; it "
+            "reads interactions.",
         ),
         (
-            ["--reader=synthetic", "--view=impression", "--beam_options=--runner=DirectRunner"],
+            ["--reader=synthetic", "--log=impressions", "--beam_options=--runner=DirectRunner"],
             "--beam_options has no meaning without --engine=beam.",
         ),
     ],
@@ -111,26 +106,22 @@ class ShelfLogs(LogKind):
     """A kind that writes nothing and remembers what it was asked for."""
 
     name = "shelves"
-    views = ("shelf",)
     readers = ("csv",)
 
     def __init__(self):
         self.conversions = []
         self.flag = ""
 
-    def refuse_flags(self, views):
+    def refuse_flags(self, log):
         if self.flag:
-            raise program.FlagError(f"--{self.flag} is for shelves, not for {','.join(views)}.")
+            raise program.FlagError(f"--{self.flag} is for shelves, not for {log}.")
 
     def options(self, reader):
-        return {"split": SplitOptions(target=reader)}
+        return {"split": SplitOptions(seed=len(reader))}
 
     def build(self, conversion):
         self.conversions.append(conversion)
-        return {"views": {"shelf": {}}, "shelves": 7}
-
-    def summary(self, metadata):
-        return ["shelves", str(metadata["shelves"])]
+        return {"shelves": 7}
 
 
 @pytest.fixture
@@ -138,33 +129,26 @@ def shelves(monkeypatch):
     """A third kind, as one line in `data_flags.KINDS` adds it."""
     kind = ShelfLogs()
     monkeypatch.setattr(data_flags, "KINDS", (*data_flags.KINDS, kind))
-    monkeypatch.setattr(data_flags, "VIEW_NAMES", (*data_flags.VIEW_NAMES, "shelf"))
     return kind
 
 
 def test_another_kind_needs_no_other_code(shelves, parse, tmp_path):
     parse("--reader=csv", "--input=A=a.csv", "--raw_dir=raw", "--num_shards=3")
-    metadata = data_flags.build_data(tmp_path, ["shelf"], overwrite=True, progress=False)
-    assert data_flags.describe(metadata) == "shelves\n7"
+    metadata = data_flags.build_data(tmp_path, "shelves", overwrite=True, progress=False)
+    assert metadata == {"shelves": 7}
     [conversion] = shelves.conversions
     assert conversion.inputs == ["A=raw/a.csv"]
-    assert (conversion.reader, conversion.views, conversion.data_dir) == (
-        "csv",
-        ["shelf"],
-        tmp_path,
-    )
+    assert (conversion.reader, conversion.data_dir) == ("csv", tmp_path)
     assert (conversion.num_shards, conversion.overwrite, conversion.progress) == (3, True, False)
     assert conversion.provenance["input"] == ["A=a.csv"]
-    assert conversion.provenance["split"]["target"] == "csv"
+    assert conversion.provenance["split"]["seed"] == 3
 
 
 def test_another_kind_refuses_and_is_refused(shelves, parse, tmp_path):
     parse("--reader=csv", "--split.seed=1")
-    with pytest.raises(program.FlagError, match=r"--split\.seed has no meaning for view shelf\."):
-        data_flags.build_data(tmp_path, ["shelf"])
-    with pytest.raises(program.FlagError, match="shelves are a data set of their own; name shelf"):
-        data_flags.build_data(tmp_path, ["transfer", "shelf"])
+    with pytest.raises(program.FlagError, match=r"--split\.seed has no meaning for a log of shel"):
+        data_flags.build_data(tmp_path, "shelves")
     shelves.flag = "shelf.height"
-    with pytest.raises(program.FlagError, match=r"--shelf\.height is for shelves, not for trans"):
-        data_flags.build_data(tmp_path, ["transfer"])
+    with pytest.raises(program.FlagError, match=r"--shelf\.height is for shelves, not for inter"):
+        data_flags.build_data(tmp_path)
     assert not shelves.conversions

@@ -9,7 +9,7 @@ from data_pipelines.prepared.item_titles import TitleOptions
 from data_pipelines.readers import READERS
 from data_pipelines.readers.synthetic import SyntheticOptions
 from data_pipelines.splitting.split_log import SplitOptions
-from data_pipelines.views.view import ExampleOptions
+from data_pipelines.views.example_options import ExampleOptions
 from launchers import config_flags
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
@@ -54,7 +54,7 @@ def train_from_csv(tmp_path):
     def run(text, *arguments):
         log = tmp_path / "log.csv"
         log.write_text(text)
-        of_log = ("--reader=csv", f"--input={log}", "--split.target=toys")
+        of_log = ("--reader=csv", f"--input={log}", "--target=toys")
         where = (f"--workdir={tmp_path / 'run'}", "--evaluation.negatives=2", "--nojit_compile")
         return launching.call("train", *SMALL_RUN, *of_log, *where, *arguments)
 
@@ -102,11 +102,17 @@ def test_a_bad_flag_is_one_line_and_status_2(train, tmp_path, arguments, message
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("flag", ["--target=all", "--sources=a", "--examples.max_length=9"])
+def test_a_system_with_one_target_takes_no_roles(tmp_path, flag):
+    outcome = launching.call("train", "--system=daa", f"--workdir={tmp_path / 'run'}", flag)
+    assert outcome.status == 2
+    assert f"{flag.partition('=')[0]} has no meaning for --system=daa, whose only" in outcome.error
+    assert "peterrec, timirec take any domains" in outcome.error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--split.target=moon"], "--split.target=moon: the log has no such domain"),
-        (["--split.target="], "view transfer needs a target domain"),
         (["--compare_no_transfer", "--peterrec.stages=pretrain"], "trains nothing on the target"),
         (["--report", "--titles.path=nowhere"], "--titles.path=nowhere: no such file"),
         (["--report", "--titles.path=.", "--raw_dir=/dev"], "--titles.path=/dev: no such file"),
@@ -156,13 +162,38 @@ def test_a_bad_file_is_named_with_line_and_field(
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
 
 
-def test_users_with_too_few_interactions_are_dropped_and_counted(train_from_csv, tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target=moon"], "--target=moon: the data set has no such domain; it has books, toys"),
+        (["--target=toys,toys"], "--target=toys,toys: name each domain once"),
+        (["--target=toys", "--sources=moon"], "--sources=moon: the data set has no such domain"),
+        (["--target=toys", "--sources=toys"], "--sources=toys: toys is a target; a domain is one"),
+        (["--target="], "view transfer needs a target domain: name it with --target"),
+        (["--target=all"], "needs a source domain, but every domain that is read, books, toys, is"),
+        (
+            ["--examples.source_validation_share=0"],
+            "split validation of view next_item is empty (n",
+        ),
+    ],
+)
+def test_roles_that_do_not_fit_are_refused_before_training(
+    train_from_csv, tmp_path, arguments, message
+):
+    outcome = train_from_csv(HEADER + "".join(ROWS), *arguments)
+    assert outcome.status == 1
+    assert message in outcome.error
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_users_with_too_few_interactions_are_no_labels(train_from_csv, tmp_path):
     lonely = "".join(f"lonely{n},t{n},toys,{n},4\n" for n in range(3))
-    whole = train_from_csv(HEADER + "".join(ROWS) + lonely, "--split.source_test_share=0.2")
+    whole = train_from_csv(HEADER + "".join(ROWS) + lonely, "--examples.source_test_share=0.2")
     assert whole.status == 0, whole.err
-    dropped = [line for line in whole.out.splitlines() if "fewer than 3" in line]
-    assert any("users with fewer than 3 target interactions" in line for line in dropped)
-    assert all("3" in line.replace("fewer than 3", "") for line in dropped)
+    assert "no labels of toys: 0 repeated interactions, 3 of users with fewer than 3" in whole.out
+    rows = [line.split() for line in whole.out.splitlines()]
+    # Of the target: users, items and interactions, those of the lonely ones not among them.
+    assert ["toys", "(target)", "12", "11", "60"] in [row[:5] for row in rows]
     assert (tmp_path / "run" / "metrics.json").exists()
 
 
@@ -171,13 +202,6 @@ def test_too_many_negatives_for_the_catalogue_are_refused_before_training(train,
     assert outcome.status == 1
     assert "candidates=50 is too many" in outcome.error
     assert "lower --evaluation.negatives" in outcome.error
-    assert not (tmp_path / "run" / "config.json").exists()
-
-
-def test_a_stage_without_validation_data_is_refused_before_training(train, tmp_path):
-    outcome = train("--split.source_validation_share=0")
-    assert outcome.status == 1
-    assert "split validation of view next_item is empty" in outcome.error
     assert not (tmp_path / "run" / "config.json").exists()
 
 
@@ -225,7 +249,7 @@ def test_every_field_of_a_reader_is_documented_in_the_help(reader):
 def test_helpfull_of_the_script(launcher):
     outcome = launching.forked(launcher, "--helpfull")
     text = " ".join(outcome.out.split())
-    groups = {"train": GROUPS, "convert": ("split", "synthetic", "examples")}
+    groups = {"train": GROUPS, "convert": ("split", "synthetic")}
     documented = [(prefix, GROUPS[prefix]) for prefix in groups.get(launcher, ())]
     documented += [("read", of) for of in FILE_READERS.values() if launcher in groups]
     for prefix, config_class in documented:

@@ -9,12 +9,14 @@ import pandas as pd
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
-from data_pipelines.logs import InteractionLog
+from data_pipelines.logs import PARTS, InteractionLog
 from data_pipelines.prepared import build
 from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitLog, SplitOptions
-from data_pipelines.views.view import ExampleOptions
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.roles import roles_of
 from tests.parity.reference_layout import (
     Steps,
     in_reference_layout,
@@ -260,11 +262,20 @@ def _replay_pipeline(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     log = case["in/log"]
     table = pd.DataFrame(log, columns=["user_id", "item_id", "timestamp"])
     table = table.astype({"user_id": str, "item_id": str}).assign(domain="all")
-    whole = splits.split(
-        InteractionLog(table, ("all",), comparable_times=True), SplitOptions(target="all")
+    whole = splits.split(InteractionLog(table, ("all",), comparable_times=True), SplitOptions())
+    users, items = (
+        names.astype(np.int64)[codes]
+        for names, codes in (
+            (whole.log.users, whole.log.user),
+            (whole.log.item_ids, whole.log.item),
+        )
     )
-    kept = whole.interactions[["user_id", "item_id", "timestamp", "part"]]
-    parts = {tuple(map(int, row)): part for *row, part in kept.itertuples(index=False)}
+    rows = zip(users.tolist(), items.tolist(), whole.log.times.tolist(), strict=True)
+    parts = {
+        row: PARTS[part]
+        for row, part in zip(rows, whole.parts.tolist(), strict=True)
+        if part < len(PARTS)
+    }
     samples = _samples(whole, settings["history_max"])
     # Long enough for any history, so that its length is the place of its target.
     uncut = _samples(whole, len(log))
@@ -297,13 +308,17 @@ def _samples(whole: SplitLog, max_length: int) -> dict[str, dict[tuple[int, int]
     samples = {}
     with tempfile.TemporaryDirectory() as folder:
         data_dir = f"{folder}/data"
-        build.build(whole, ["leave_one_out"], data_dir, ExampleOptions(max_length=max_length))
-        data = open_prepared(data_dir)
+        build.build(whole, data_dir)
+        (roles,) = roles_of(["all"], ["all"], [], shared=False)
+        options = ExampleOptions(max_length=max_length)
+        data = InteractionSource(open_prepared(data_dir), roles, options)
         items = [0, *map(int, data.vocabulary("target").tokens)]
         for part in ("train", "validation", "test"):
             batches = data.batches("leave_one_out", part, batch_size=8, seed=0, epoch=0)
             samples[part] = {
-                (int(data.users[user - 1]), items[target]): [items[i] for i in history if i]
+                (int(data.prepared.users[user - 1]), items[target]): [
+                    items[i] for i in history if i
+                ]
                 for batch in batches.as_numpy_iterator()
                 for user, target, history, weight in zip(
                     *(batch[key] for key in ("user", "target_item", "history", "example_weight")),

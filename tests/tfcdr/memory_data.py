@@ -23,6 +23,10 @@ class MemoryVocabulary:
     def counts(self):
         return np.arange(self.size, 0, -1)
 
+    @property
+    def tokens(self):
+        return tuple(f"item {number}" for number in range(1, self.size + 1))
+
 
 class MemoryData:
     """Histories of `users` users that climb from item to item; every split holds the same.
@@ -32,7 +36,7 @@ class MemoryData:
     a class with a method of that name.
     """
 
-    fingerprint = "in memory"
+    fingerprint = shared_fingerprint = "in memory"
     max_length = LENGTH
 
     def __init__(self, users=22, seed=0, sources=SOURCES, targets=TARGETS):

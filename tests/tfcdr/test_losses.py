@@ -199,7 +199,7 @@ def test_a_sample_of_nearly_all_items_gives_nearly_the_full_loss_and_gradient():
 def test_the_correction_keeps_the_full_softmax_optimum():
     # If labels follow the model's softmax, the full softmax is at its optimum and its gradient is
     # zero. A small sample pulls towards the sampler's favourites unless it is corrected.
-    sampler = negatives.LogUniformSampler(ITEMS, 20)
+    sampler = negatives.LogUniformSampler(np.arange(ITEMS, 0, -1), 20)
     _, _, probability = softmax_problem()
     _, gradient = mean_over_samples(sampler, probability, samples=1500)
     _, uncorrected = mean_over_samples(sampler, probability, corrected=0.0, samples=1500)

@@ -81,15 +81,23 @@ class Sampler(abc.ABC):
 
 
 class LogUniformSampler(Sampler):
-    """P(id) = log((id + 1) / id) / log(num_items + 1), for ids sorted by falling frequency."""
+    """P = log((r + 1) / r) / log(num_items + 1) of the item with rank r by falling frequency.
 
-    def __init__(self, num_items: int, num_distinct: int) -> None:
-        super().__init__(log_uniform_probabilities(num_items), num_distinct)
+    Ranks go from 1; among items as frequent as each other the smaller id comes first.
+    """
+
+    def __init__(self, counts: np.ndarray, num_distinct: int) -> None:
+        num_items = len(counts)
+        order = np.argsort(-np.asarray(counts), kind="stable")
+        probabilities = np.empty(num_items)
+        probabilities[order] = log_uniform_probabilities(num_items)
+        super().__init__(probabilities, num_distinct)
+        self._ids_by_rank = (order + 1).astype(np.int32)
 
     def _ids_at(self, quantiles: tf.Tensor) -> tf.Tensor:
         num_items = len(self.probabilities)
-        ids = tf.cast(tf.exp(quantiles * np.log(num_items + 1.0)), tf.int32)
-        return tf.clip_by_value(ids, 1, num_items)
+        ranks = tf.cast(tf.exp(quantiles * np.log(num_items + 1.0)), tf.int32)
+        return tf.gather(tf.constant(self._ids_by_rank), tf.clip_by_value(ranks, 1, num_items) - 1)
 
 
 class PopularitySampler(Sampler):

@@ -1,68 +1,93 @@
-"""Exports a ranking model for TensorFlow Serving."""
+"""Exports ranking models for TensorFlow Serving."""
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tfcdr.errors import RunError
 from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.retrieval import Retriever
 from tfcdr.ranking.signatures import RECOMMEND, Signatures
+from tfcdr.ranking.target_signatures import TargetSignatures
 from tfcdr.serving.saved_model import SERVING_DEFAULT, write_version
-from tfcdr.serving.token_lookup import TokenLookup
+from tfcdr.serving.token_lookup import TokenLookup, write_vocabulary
+from tfcdr.system import Serving
 
 
-def export_model(
-    model: RankingModel,
-    export_dir: Path,
-    *,
-    history_vocabulary: Path,
-    target_vocabulary: Path,
-    max_length: int,
-    top_k: int,
-    retrieval: str,
-) -> Path:
-    """Exports a model with the signatures of `signatures.py`.
+class ServedTarget(NamedTuple):
+    """A model to serve.
+
+    Attributes:
+      domain: the target's name, where several are served as one.
+      model: ranks the target's items.
+      histories: the raw id of each item of histories; that of id i + 1 stands at i.
+      items: the same for the items that the model ranks.
+      max_length: items of a history that the model reads.
+    """
+
+    domain: str
+    model: RankingModel
+    histories: Sequence[str]
+    items: Sequence[str]
+    max_length: int
+
+
+def export_models(targets: Sequence[ServedTarget], export_dir: Path, serving: Serving) -> Path:
+    """Exports models with the signatures of `signatures.py`, as one.
 
     The version appears in one rename; see `saved_model.write_version`.
 
     Args:
-      model: the model to serve.
+      targets: one, or several whose requests name the domain; see `target_signatures.py`.
       export_dir: the folder that the server watches; made if it is not there.
-      history_vocabulary: text file, line i (from 0) is the raw id of item i + 1 of histories.
-      target_vocabulary: the same for the items that the model ranks.
-      max_length: items of a history that the model reads.
-      top_k: items that `recommend` returns.
-      retrieval: one of `retrieval.KINDS`.
+      serving: items that `recommend` returns, and how they are found.
 
     Returns:
       The folder of the new version, `export_dir`/<one more than the highest there>.
 
     Raises:
-      RunError: a vocabulary does not fit the model, `retrieval` cannot be had, or the folder
+      RunError: a vocabulary does not fit the model, the retrieval cannot be had, or the folder
         cannot be written.
     """
-    histories, targets = TokenLookup(history_vocabulary), TokenLookup(target_vocabulary)
-    if targets.size != model.num_items:
+    # The vocabularies are copied from here into the version.
+    with tempfile.TemporaryDirectory() as folder:
+        served = {}
+        for number, target in enumerate(targets):
+            served[target.domain] = _signatures(target, Path(folder), number, serving)
+        requests = _example_requests(targets[0])
+        if len(served) == 1:
+            (signatures,) = served.values()
+            functions = signatures.concrete()
+        else:
+            functions = TargetSignatures(served).functions()
+            domain = np.array([targets[0].domain], object)
+            requests = {name: {**entry, "domain": domain} for name, entry in requests.items()}
+        lookups = [lookup for s in served.values() for lookup in (s.histories, s.targets)]
+        return write_version(export_dir, functions, requests, lookups)
+
+
+def _signatures(target: ServedTarget, folder: Path, number: int, serving: Serving) -> Signatures:
+    lookups = [
+        TokenLookup(write_vocabulary(folder / f"{name}-{number}.txt", tokens))
+        for name, tokens in (("histories", target.histories), ("items", target.items))
+    ]
+    if lookups[1].size != target.model.num_items:
         raise RunError(
-            f"{target_vocabulary}: has {targets.size} items, but the model ranks "
-            f"{model.num_items}; give the data set that the model was trained on."
+            f"the data set has {lookups[1].size} items to rank, but the model ranks "
+            f"{target.model.num_items}; give the data set that the model was trained on."
         )
-    retriever = Retriever(model, retrieval, top_k)
-    signatures = Signatures(model, retriever, histories, targets, max_length).concrete()
-    requests = _example_requests(histories, targets, max_length)
-    return write_version(export_dir, signatures, requests, [histories, targets])
+    retriever = Retriever(target.model, serving.retrieval, serving.top_k)
+    return Signatures(target.model, retriever, *lookups, target.max_length)
 
 
-def _example_requests(
-    histories: TokenLookup, targets: TokenLookup, max_length: int
-) -> dict[str, dict[str, np.ndarray]]:
-    def most_popular(lookup: TokenLookup, count: int) -> np.ndarray:
-        return lookup.tokens(tf.range(1, min(count, lookup.size) + 1)[tf.newaxis]).numpy()
+def _example_requests(target: ServedTarget) -> dict[str, dict[str, np.ndarray]]:
+    def some(tokens: Sequence[str], count: int) -> np.ndarray:
+        return np.array([list(tokens[:count])], dtype=object)
 
-    history = most_popular(histories, max_length)
-    items = most_popular(targets, 10)
+    history, items = some(target.histories, target.max_length), some(target.items, 10)
     return {
         SERVING_DEFAULT: {"history": history, "candidates": items},
         RECOMMEND: {"history": history, "seen_items": items},

@@ -41,7 +41,7 @@ class Retriever:
         Raises:
           RunError: "scann" is asked for but cannot be had, or the catalogue is too small for it.
         """
-        self._top_k = top_k
+        self.top_k = top_k
         self._search = _BruteForce(model) if kind == "brute_force" else _Scann(model, top_k)
 
     def best_unseen(self, user: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -57,13 +57,13 @@ class Retriever:
           Ids int32 [batch, top_k], best first, 0 where no item is left, and scores float32
           [batch, top_k], `MISSING_SCORE` there.
         """
-        ids, scores = self._search.best(user, self._top_k, tf.shape(seen)[1])
+        ids, scores = self._search.best(user, self.top_k, tf.shape(seen)[1])
         ids = tf.where(contains(seen, ids), 0, ids)
         scores = tf.where(ids > 0, scores, MISSING_SCORE)
-        missing = [[0, 0], [0, self._top_k]]
+        missing = [[0, 0], [0, self.top_k]]
         ids = tf.pad(ids, missing)
         scores, places = tf.math.top_k(
-            tf.pad(scores, missing, constant_values=MISSING_SCORE), self._top_k
+            tf.pad(scores, missing, constant_values=MISSING_SCORE), self.top_k
         )
         return tf.gather(ids, places, batch_dims=1), scores
 

@@ -1,14 +1,14 @@
 """What the systems share whose models rank items for a user's history."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.ranking.evaluator import RankingEvaluator
-from tfcdr.ranking.export import export_model
+from tfcdr.ranking.export import ServedTarget, export_models
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
 from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.signatures import RECOMMEND
@@ -21,6 +21,7 @@ from tfcdr.system import Serving, System
 class RankingSystem(System):
     """A system whose stages' models are `RankingModel`s."""
 
+    log = "interactions"
     evaluation_group = "evaluation"
     evaluation_options = EvaluationOptions
     signatures = (SERVING_DEFAULT, RECOMMEND)
@@ -52,13 +53,27 @@ class RankingSystem(System):
         serving: Serving,
     ) -> Path:
         """Exports the signatures of `serving.signatures`."""
+        return export_models([self._served(config, model, data, "")], export_dir, serving)
+
+    def export_targets(
+        self,
+        config: Any,
+        models: Mapping[str, tuple[RankingModel, DataSource]],
+        export_dir: Path,
+        serving: Serving,
+    ) -> Path:
+        """Exports the models of several targets as one; requests name the target as `domain`."""
+        served = [self._served(config, *pair, name) for name, pair in models.items()]
+        return export_models(served, export_dir, serving)
+
+    def _served(
+        self, config: Any, model: RankingModel, data: DataSource, domain: str
+    ) -> ServedTarget:
         item_space = self.stages(config)[-1].catalogue
-        return export_model(
-            model,
-            export_dir,
-            history_vocabulary=data.vocabulary_path(self.history_space(config)),
-            target_vocabulary=data.vocabulary_path(item_space),
+        return ServedTarget(
+            domain=domain,
+            model=model,
+            histories=data.vocabulary(self.history_space(config)).tokens,
+            items=data.vocabulary(item_space).tokens,
             max_length=data.max_length,
-            top_k=serving.top_k,
-            retrieval=serving.retrieval,
         )

@@ -54,7 +54,8 @@ class Experiment:
           mixed_precision: whether layers compute in float16; weights are float32 in any case.
           read_losses_every: steps between two readings of the losses from the device.
           pretrained: a run whose best epochs stand for all stages but the last, which alone is
-            trained then.
+            trained then. It may be of another target, if its stage before the last is shared by
+            all targets.
         """
         self._system = system
         self._config = config
@@ -179,8 +180,17 @@ class Experiment:
             raise RunError(
                 f"{pretrained.path}: a run of {settings['system']}, not of {self._system.name}."
             )
-        if settings["data_fingerprint"] != self._data.fingerprint:
-            raise RunError(f"{pretrained.path}: a run on other data.")
+        if self._stages[-2].shared:
+            if settings["shared_fingerprint"] != self._data.shared_fingerprint:
+                raise RunError(
+                    f"{pretrained.path}: a run on other data, or with other sources, history "
+                    "length or columns."
+                )
+        elif settings["data_fingerprint"] != self._data.fingerprint:
+            raise RunError(
+                f"{pretrained.path}: a run on other data, or with another target, other sources or "
+                "examples."
+            )
         try:
             return self._model_of(self._stages[-2], pretrained)
         except RunError as error:

@@ -1,6 +1,6 @@
 """The files of a run: what was asked for, what each epoch gave, what came out.
 
-config.json     every setting, versions and the data's fingerprint
+config.json     every setting, versions and the data's fingerprints
 metrics.jsonl   a line for each finished epoch
 metrics.json    the final figures; its presence means that the run is finished
 checkpoints/    <stage>/latest and <stage>/best

@@ -16,7 +16,7 @@ SERVING_DEFAULT = "serving_default"
 
 def write_version(
     export_dir: Path,
-    signatures: Mapping[str, tf.types.experimental.ConcreteFunction],
+    signatures: Mapping[str, tf.types.experimental.GenericFunction],
     requests: warmup.Requests,
     resources: Sequence[tf.Module] = (),
 ) -> Path:
@@ -27,7 +27,8 @@ def write_version(
 
     Args:
       export_dir: the folder that the server watches; made if it is not there.
-      signatures: the model's graph functions.
+      signatures: the model's graph functions, concrete or with an input signature, whose
+        defaults, if they are tensors, a request may leave out.
       requests: for each signature, inputs that it is tried and warmed up with.
       resources: what the functions read besides variables, such as lookup tables.
 
@@ -60,11 +61,13 @@ def versions(export_dir: Path) -> list[int]:
 
 
 def captured_variables(
-    functions: Mapping[str, tf.types.experimental.ConcreteFunction],
+    functions: Mapping[str, tf.types.experimental.GenericFunction],
 ) -> list[tf.Variable]:
     """Returns every variable that the functions read, each once."""
     found = {}
     for function in functions.values():
+        if isinstance(function, tf.types.experimental.PolymorphicFunction):
+            function = function.get_concrete_function()
         found.update((variable.ref(), variable) for variable in function.variables)
     return list(found.values())
 

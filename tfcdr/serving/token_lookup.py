@@ -1,5 +1,6 @@
 """Raw item ids <-> integer ids inside the exported graph, from a vocabulary file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -44,6 +45,13 @@ class TokenLookup(tf.Module):
     def tokens(self, ids: tf.Tensor) -> tf.Tensor:
         """Looks up int ids of any shape: string tokens, "" for id 0."""
         return self._tokens.lookup(tf.cast(ids, tf.int64) - 1)
+
+
+def write_vocabulary(path: Path, tokens: Sequence[str]) -> Path:
+    """Writes one token per line, as `TokenLookup` reads it, and returns the path."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{token}\n" for token in tokens)
+    return path
 
 
 def _table(

@@ -2,11 +2,10 @@
 
 import abc
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from data_pipelines.prepared.reading import Source
 from tfcdr.benchmark import InputSizes
 
 SOURCE, TARGET = "source", "target"
@@ -41,32 +40,30 @@ class DataSizes:
 
 
 class Generator(abc.ABC):
-    """Draws a log of one kind and converts it.
+    """Draws a log of one kind and converts it."""
 
-    Attributes:
-      views: of its logs; a data set holds those that are asked for.
-    """
-
-    views: ClassVar[frozenset[str]]
-
-    def prepare(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> PreparedData:
+    def prepare(self, folder: Path, sizes: DataSizes) -> Source:
         """Opens the data set in a folder, or draws and converts it first.
 
         Raises:
           DataError: the folder holds another data set, or cannot be written.
         """
         if not folder.exists():
-            self.convert(folder, sizes, views)
-        return open_prepared(folder)
+            self.convert(folder, sizes)
+        return self.read(open_prepared(folder), sizes)
 
     @abc.abstractmethod
-    def convert(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> None:
+    def convert(self, folder: Path, sizes: DataSizes) -> None:
         """Draws a log and writes the data set."""
+
+    @abc.abstractmethod
+    def read(self, prepared: PreparedData, sizes: DataSizes) -> Source:
+        """Reads a data set as a run from one domain to the other."""
 
     @abc.abstractmethod
     def input_sizes(self, sizes: DataSizes) -> InputSizes:
         """Returns what peers are told, which draw batches of the same sizes themselves."""
 
     @abc.abstractmethod
-    def describe(self, data: PreparedData) -> str:
+    def describe(self, source: Source) -> str:
         """Returns the size of an example of a data set, for a person."""

@@ -1,7 +1,7 @@
 """Impressions with the published columns in two domains, converted from drawn rows."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.impressions.synthetic import FIELD_SIZES
 from data_pipelines.logs import BadLines
 from data_pipelines.prepared.dataset import PreparedData
-from data_pipelines.views import impression
+from data_pipelines.prepared.impression_source import ImpressionSource
 from launchers.benchmarking.generated.generator import SOURCE, TARGET, DataSizes, Generator
 from tfcdr.benchmark import ImpressionSizes
 
@@ -49,10 +49,7 @@ class DrawnLog(ImpressionLog):
 class Impressions(Generator):
     """Impressions that all train."""
 
-    views = frozenset({impression.VIEW.name})
-
-    def convert(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> None:
-        del views  # There is one.
+    def convert(self, folder: Path, sizes: DataSizes) -> None:
         build.build(
             DrawnLog(sizes.impressions),
             ImpressionSplitOptions(target=TARGET, validation_share=0.0),
@@ -65,5 +62,10 @@ class Impressions(Generator):
         del sizes  # Their columns are the published ones.
         return ImpressionSizes(FIELD_SIZES, len(COLUMNS.numerical))
 
-    def describe(self, data: PreparedData) -> str:
-        return f"{len(data.field_sizes)} fields, {len(data.numerical_columns)} numerical columns"
+    def read(self, prepared: PreparedData, sizes: DataSizes) -> ImpressionSource:
+        del sizes
+        return ImpressionSource(prepared)
+
+    def describe(self, source: ImpressionSource) -> str:
+        columns = len(source.numerical_columns)
+        return f"{len(source.field_sizes)} fields, {columns} numerical columns"

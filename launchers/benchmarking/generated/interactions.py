@@ -1,7 +1,6 @@
-"""Histories of exact length in two domains, cut into examples from drawn interactions."""
+"""Histories of exact length in two domains, from drawn interactions."""
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,11 @@ import pandas as pd
 from data_pipelines.logs import InteractionLog
 from data_pipelines.prepared import build
 from data_pipelines.prepared.dataset import PreparedData
+from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
-from data_pipelines.views import VIEWS
-from data_pipelines.views.view import ExampleOptions
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.roles import roles_of
 from launchers.benchmarking.generated.generator import SOURCE, TARGET, DataSizes, Generator
 from tfcdr.benchmark import HistorySizes
 
@@ -24,23 +24,19 @@ _TARGET_LENGTH = 5
 class Interactions(Generator):
     """Interactions of users who all have a full history in the source."""
 
-    views = frozenset(VIEWS)
+    def convert(self, folder: Path, sizes: DataSizes) -> None:
+        log = splits.split(draw(sizes), SplitOptions())
+        build.build(log, folder, provenance={"generated": dataclasses.asdict(sizes)})
 
-    def convert(self, folder: Path, sizes: DataSizes, views: Iterable[str]) -> None:
-        split_options = SplitOptions(target=TARGET)
-        build.build(
-            splits.split(draw(sizes), split_options),
-            sorted(views),
-            folder,
-            ExampleOptions(max_length=sizes.length),
-            provenance={"generated": dataclasses.asdict(sizes)},
-        )
+    def read(self, prepared: PreparedData, sizes: DataSizes) -> InteractionSource:
+        (roles,) = roles_of(prepared.domains, [TARGET], [], shared=True)
+        return InteractionSource(prepared, roles, ExampleOptions(max_length=sizes.length))
 
     def input_sizes(self, sizes: DataSizes) -> HistorySizes:
         return HistorySizes(items=sizes.items, length=sizes.length)
 
-    def describe(self, data: PreparedData) -> str:
-        return f"length {data.max_length}, {data.vocabulary(SOURCE).size:,} items"
+    def describe(self, source: InteractionSource) -> str:
+        return f"length {source.max_length}, {source.vocabulary(SOURCE).size:,} items"
 
 
 def draw(sizes: DataSizes) -> InteractionLog:

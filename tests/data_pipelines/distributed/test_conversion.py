@@ -3,22 +3,23 @@
 import json
 import random
 
+import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
 from data_pipelines import distributed, readers
-from data_pipelines.distributed import pieces, reading
+from data_pipelines.distributed import coding, pieces, reading
 from data_pipelines.errors import DataError
+from data_pipelines.logs import InteractionLog
+from data_pipelines.parts import REPEATED, TEST, TOO_FEW, TRAIN, VALIDATION
 from data_pipelines.prepared import build, dataset
 from data_pipelines.readers.delimited import CsvOptions
+from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.rechorus import ReChorusOptions
 from data_pipelines.readers.synthetic import SyntheticOptions
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
-from data_pipelines.views import VIEWS
-from data_pipelines.views.view import ExampleOptions
-
-EXAMPLES = ExampleOptions(max_length=4, min_history=0)
 
 
 @pytest.fixture(autouse=True)
@@ -28,40 +29,60 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(reading, "_ROWS_PER_PIECE", 100)
 
 
-def log_lines(part=False):
-    """Lines of 40 users with books, films and toys; in no order of time or user."""
+def log_lines(*, part=False, described=False):
+    """Lines of 40 users with books, films and toys; in no order of time or user.
+
+    Args:
+      part: with a column of parts.
+      described: with ratings, and with categories that differ from line to line.
+    """
     rng = random.Random(0)
     lines = []
     for user in range(40):
         for domain in ("books", "films", "toys"):
             for _ in range(rng.randint(1, 9)):
                 time, item = rng.randint(0, 500), rng.randint(0, 25)
-                held_out = rng.choice(["train", "train", "validation", "test"])
-                of_source = "validation" if user % 10 == 8 else "train"
-                end = f",{held_out if domain == 'toys' else of_source}" if part else ""
+                end = f",{rng.choice(['train', 'train', 'validation', 'test'])}" if part else ""
+                if described:
+                    category = rng.choice(["", "", f"{domain} {rng.randint(0, 5)}"])
+                    end = f",{rng.choice(['0.1', '3', '5'])},{category}"
                 lines.append(f"u{user},i{item},{domain},{time}{end}")
     rng.shuffle(lines)
-    return [f"user_id,item_id,domain,timestamp{',part' if part else ''}", *lines]
+    header = "user_id,item_id,domain,timestamp"
+    return [header + ",part" * part + ",rating,category" * described, *lines]
 
 
-def convert(engine, data_dir, reader, inputs, read, split, views, examples=EXAMPLES, **more):
+@pytest.fixture
+def csv_log(tmp_path_factory):
+    """A function that writes lines to a file outside `tmp_path` and returns --input for it."""
+
+    def write(lines):
+        path = tmp_path_factory.mktemp("log") / "log.csv"
+        path.write_bytes(("\n".join(lines) + "\n").encode("latin-1"))
+        return [str(path)]
+
+    return write
+
+
+def convert(engine, data_dir, reader, inputs, read, split, **more):
     source = (reader, inputs, read)
     if engine == "beam":
-        convert = distributed.load_conversion().convert
-        return convert(*source, split, views, data_dir, examples, **more)
+        return distributed.load_conversion().convert(*source, split, data_dir, **more)
     more.pop("beam_options", None)
-    split_log = splits.split(readers.read(*source), split)
-    return build.build(split_log, views, data_dir, examples, **more)
+    return build.build(splits.split(readers.read(*source), split), data_dir, **more)
 
 
-def records(data_dir, view, part):
-    """The records of a split, shard after shard."""
-    folder = data_dir / view / VIEWS[view].version
-    files = sorted(map(str, folder.glob(f"{view}-{part}.tfrecord*")))
+def records(data):
+    """The records of all users, shard after shard."""
     found = []
-    for raw in tf.data.TFRecordDataset(files).as_numpy_iterator():
+    for raw in tf.data.TFRecordDataset(data.files("users")).as_numpy_iterator():
         features = tf.train.Example.FromString(raw).features.feature
-        found.append({name: list(value.int64_list.value) for name, value in features.items()})
+        found.append(
+            {
+                name: list(value.float_list.value if name == "ratings" else value.int64_list.value)
+                for name, value in features.items()
+            }
+        )
     return found
 
 
@@ -70,79 +91,142 @@ def both(tmp_path, *arguments, **more):
     engines = ("local", "beam")
     metadata = [convert(engine, tmp_path / engine, *arguments, **more) for engine in engines]
     assert json.dumps(metadata[0]) == json.dumps(metadata[1])
-    texts = [(tmp_path / engine / "prepared.json").read_text() for engine in engines]
-    assert texts[0] == texts[1]
+    for name in ("prepared.json", "users.txt"):
+        local, beam = ((tmp_path / engine / name).read_text() for engine in engines)
+        assert local == beam
     local, beam = (dataset.open_prepared(tmp_path / engine) for engine in engines)
-    assert local.users == beam.users
-    for space in metadata[0]["spaces"]:
-        assert local.vocabulary(space).tokens == beam.vocabulary(space).tokens
-        assert local.vocabulary(space).counts.tolist() == beam.vocabulary(space).counts.tolist()
-    for view, description in metadata[0]["views"].items():
-        for part in description["splits"]:
-            found = records(tmp_path / "beam", view, part)
-            assert len(found) == beam.num_examples(view, part) > 0
-            # TFDS' order by hashed keys is the same, too; only shards end at other records.
-            assert found == records(tmp_path / "local", view, part)
+    for name in ("ids", "starts", "categories", "parts"):
+        assert getattr(local.items, name).tolist() == getattr(beam.items, name).tolist()
+    files = [(tmp_path / engine / "items.parquet").read_bytes() for engine in engines]
+    assert files[0] == files[1]
+    # TFDS' order by hashed keys is the same, too; only shards end at other records.
+    assert records(local) == records(beam)
+    assert len(records(beam)) == len(beam.users) > 0
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["beam", "local"]
     return beam
 
 
-def test_every_view_of_a_csv_log_with_bad_lines(tmp_path):
+def parts_of(data):
+    """Which parts its interactions have."""
+    return set().union(*(record["parts"] for record in records(data)))
+
+
+def test_a_csv_log_with_bad_lines_in_several_shards(tmp_path, csv_log):
     lines = log_lines()
     lines[7] = "u1,i1,books,yesterday"
     lines[300] = "u1,i1,books"
-    path = tmp_path / "log.csv"
-    path.write_text("\n".join(lines) + "\n")
-    split = SplitOptions(target="toys", cold_share=0.3, source_validation_share=0.2)
-    beam = both(
-        tmp_path, "csv", [str(path)], CsvOptions(max_bad_lines=2), split, list(VIEWS), num_shards=3
-    )
-    assert beam.metadata["dropped"]["bad lines"] == 2
-    # What was written is read: every shard is where the metadata says.
-    batch = next(iter(beam.batches("transfer", "train", batch_size=8, seed=0)))
-    assert batch["context"].shape == (8, 5)
+    read = CsvOptions(max_bad_lines=2)
+    provenance = {"reader": "csv"}
+    arguments = ("csv", csv_log(lines), read, SplitOptions())
+    beam = both(tmp_path, *arguments, num_shards=3, provenance=provenance)
+    assert beam.metadata["dropped"] == {"bad lines": 2}
+    assert beam.metadata["options"] == provenance
+    assert len(beam.files("users")) == 3
+    assert parts_of(beam) == {TRAIN, VALIDATION, TEST, REPEATED, TOO_FEW}
 
 
-def test_a_ratio_split_of_the_k_core_of_files_without_times(tmp_path):
+@pytest.mark.parametrize(
+    "split",
+    [
+        SplitOptions(kind="last_of_all"),
+        SplitOptions(kind="last_of_all", repeats="all"),
+        SplitOptions(kind="leave_one_out", repeats="all"),
+        SplitOptions(kind="ratio", validation_share=0.2, test_share=0.3),
+        SplitOptions(kind="user", validation_share=0.2, test_share=0.3, seed=5),
+        SplitOptions(kind="time", validation_share=0.15, test_share=0.2),
+        SplitOptions(kind="time", validation_share=0.15, test_share=0.2, repeats="all"),
+        SplitOptions(kind="time", cut_times=(300, 400)),
+    ],
+    ids=lambda split: f"{split.kind}-{split.repeats}{'-cut' * bool(split.cut_times)}",
+)
+def test_every_kind_of_split(tmp_path, csv_log, split):
+    beam = both(tmp_path, "csv", csv_log(log_lines()), CsvOptions(), split)
+    found = parts_of(beam)
+    assert {TRAIN, VALIDATION, TEST} <= found
+    assert (REPEATED in found) == (split.repeats == "first")
+    assert bool(beam.metadata["cut_times"]) == (split.kind == "time")
+
+
+def test_ratings_and_categories(tmp_path, csv_log):
+    lines = log_lines(described=True)
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), SplitOptions())
+    ratings = np.concatenate([record["ratings"] for record in records(beam)])
+    assert set(ratings.tolist()) == {float(np.float32(0.1)), 3.0, 5.0}
+    rows = [line.split(",") for line in lines[1:]]
+    for item, domain, category in zip(
+        beam.items.ids, beam.items.domain_of(), beam.items.categories, strict=True
+    ):
+        named = {row[5] for row in rows if row[1:3] == [item, beam.domains[domain]]} - {""}
+        assert category == min(named, default="")
+
+
+def test_the_category_of_an_item_is_told_by_dropped_lines_too(tmp_path, csv_log):
+    """A user who leaves the domain names the smallest category, whatever group he is in."""
+    lines = ["user_id,item_id,domain,timestamp,category"]
+    lines += [f"u{user},i{item},toys,{item},z" for user in range(6) for item in range(4)]
+    lines += [f"leaver{k},i{k},toys,1,a{k}" for k in range(4)]
+    lines += [f"leaver{k},rare{k},films,2,a" for k in range(4)]
+    split = SplitOptions(min_user_interactions=2)
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), split)
+    assert beam.items.categories.tolist() == ["a0", "a1", "a2", "a3"]
+    assert len(beam.users) == 6
+
+
+def test_the_k_core_of_files_without_times(tmp_path, tmp_path_factory):
     inputs = []
     for domain in ("books", "films", "toys"):
-        path = tmp_path / f"{domain}.csv"
+        path = tmp_path_factory.mktemp("log") / f"{domain}.csv"
         rows = [line.split(",") for line in log_lines()[1:]]
         text = [f"{user},{item}" for user, item, of, _ in rows if of == domain]
         path.write_text("\n".join(["user_id,item_id", *text]) + "\n")
         inputs.append(f"{domain}={path}")
     split = SplitOptions(
-        target="toys",
         kind="ratio",
         validation_share=0.2,
         test_share=0.3,
         min_user_interactions=3,
         min_item_interactions=6,
     )
-    beam = both(
-        tmp_path,
-        "csv",
-        inputs,
-        CsvOptions(domain_by="file", timestamp_column=""),
-        split,
-        ["transfer"],
-        ExampleOptions(source_history="all"),
-    )
+    read = CsvOptions(domain_by="file", timestamp_column="")
+    beam = both(tmp_path, "csv", inputs, read, split)
     assert beam.metadata["dropped"]["interactions outside the k-core"] > 20
+    assert not beam.metadata["comparable_times"]
 
 
-def test_a_given_split(tmp_path):
-    path = tmp_path / "log.csv"
-    path.write_text("\n".join(log_lines(part=True)) + "\n")
-    split = SplitOptions(target="toys", kind="given", source_test_share=0.2)
-    both(tmp_path, "csv", [str(path)], CsvOptions(), split, ["next_item"])
+@pytest.mark.parametrize(
+    "split",
+    [
+        SplitOptions(kind="user", min_user_interactions=3, min_item_interactions=5),
+        SplitOptions(repeats="all", min_user_interactions=3, min_item_interactions=5),
+    ],
+    ids=lambda split: split.repeats,
+)
+def test_users_without_an_interaction_left_get_no_number(tmp_path, csv_log, split):
+    lines = log_lines()
+    lines += [f"single{user},only{user},toys,{user}" for user in range(5)]
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), split)
+    assert len(beam.users) > 20
+    assert not any(user.startswith("single") for user in beam.users)
 
 
-def test_a_given_split_with_negatives(tmp_path):
+def test_a_group_may_lose_all_of_its_users(tmp_path, csv_log):
+    lines = ["user_id,item_id,domain,timestamp", *(f"stays,i{k},toys,{k}" for k in range(4))]
+    lines += [f"leaver{user},i1,toys,1" for user in range(20)]
+    split = SplitOptions(min_user_interactions=2)
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), split)
+    assert beam.users == ("stays",)
+
+
+def test_a_given_split(tmp_path, csv_log):
+    split = SplitOptions(kind="given")
+    beam = both(tmp_path, "csv", csv_log(log_lines(part=True)), CsvOptions(), split)
+    assert parts_of(beam) == {TRAIN, VALIDATION, TEST, REPEATED}
+
+
+def test_a_given_split_with_negatives(tmp_path, tmp_path_factory):
     """Reader `rechorus`; a user's negatives are mostly items of users in other groups."""
     rng = random.Random(1)
-    folder = tmp_path.with_name(tmp_path.name + "-log")
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("shop")
     lines = {"train": ["user_id\titem_id\ttime"]}
     lines |= {part: ["user_id\titem_id\ttime\tneg_items"] for part in ("dev", "test")}
     for user in range(40):
@@ -154,44 +238,77 @@ def test_a_given_split_with_negatives(tmp_path):
             lines[part].append(f"{user}\t{item}\t{time}{end}")
     for part, of_part in lines.items():
         (folder / f"{part}.csv").write_text("\n".join(of_part) + "\n")
-    split = SplitOptions(target="shop", kind="given")
-    both(tmp_path, "rechorus", [f"shop={folder}"], ReChorusOptions(), split, ["leave_one_out"])
-    found = records(tmp_path / "beam", "leave_one_out", "test")
-    assert {len(record["negatives"]) for record in found} == {3}
+    beam = both(
+        tmp_path, "rechorus", [f"shop={folder}"], ReChorusOptions(), SplitOptions(kind="given")
+    )
+    assert all(record["negative_counts"] == [0, 0, 0, 0, 3, 3] for record in records(beam))
+
+
+def test_negatives_of_several_domains_that_nobody_took(tmp_path, monkeypatch):
+    """A negative is an item of its interaction's domain; the same id is another item elsewhere."""
+    rng = random.Random(2)
+    rows = []
+    for user in range(30):
+        for domain, number in (("books", 2), ("toys", 3)):
+            for time in range(5):
+                negatives = [f"i{item}" for item in rng.sample(range(40), number)]
+                held_out = time > 2 and user != 7  # All that user 7 did trains.
+                part = ("validation", "test")[time - 3] if held_out else "train"
+                own = "\t".join(negatives) if held_out else ""
+                rows.append((f"u{user}", f"i{rng.randrange(20)}", domain, time, part, own))
+    names = ["user_id", "item_id", "domain", "timestamp", "part", "negatives"]
+    log = InteractionLog(pd.DataFrame(rows, columns=names), ("books", "toys"), True)
+    reader = Reader("drawn", SyntheticOptions, lambda inputs, options: log)
+    monkeypatch.setitem(readers.READERS, reader.name, reader)
+    split = SplitOptions(kind="given")
+    beam = both(tmp_path, reader.name, [], SyntheticOptions(), split)
+    domain_of = beam.items.domain_of()
+    for record in records(beam):
+        domains = domain_of[np.array(record["items"]) - 1]
+        counts = np.array(record["negative_counts"])
+        if beam.users[record["user"][0] - 1] != "u7":
+            assert counts.tolist() == np.where(np.repeat(range(5), 2) > 2, domains + 2, 0).tolist()
+        of_negatives = domain_of[np.array(record["negatives"], int) - 1]
+        assert of_negatives.tolist() == np.repeat(domains, counts).tolist()
+    assert (beam.items.parts.sum(axis=1) == 0).sum() > 10
+
+
+def test_more_domains_than_a_byte_counts(tmp_path, csv_log):
+    lines = ["user_id,item_id,domain,timestamp"]
+    lines += [f"u{user},i{k % 3},d{k},{k}" for k in range(150) for user in range(2)]
+    split = SplitOptions(kind="last_of_all")
+    beam = both(tmp_path, "csv", csv_log(lines), CsvOptions(), split)
+    assert np.bincount(beam.items.domain_of()).tolist() == [1] * 150
+    assert beam.domains[149] == "d149"
 
 
 def test_whole_users_of_a_log_that_the_launching_machine_reads(tmp_path):
-    split = SplitOptions(target="target", kind="user", validation_share=0.2, test_share=0.2)
-    both(tmp_path, "synthetic", [], SyntheticOptions(users=60), split, ["transfer"])
+    split = SplitOptions(kind="user", validation_share=0.2, test_share=0.2)
+    both(tmp_path, "synthetic", [], SyntheticOptions(users=60), split)
 
 
-def test_a_log_without_target_through_a_temp_location(tmp_path):
-    path = tmp_path / "log.csv"
-    path.write_text("\n".join(log_lines()) + "\n")
-    elsewhere = tmp_path.with_name(tmp_path.name + "-shared")
-    elsewhere.mkdir()
+def test_through_a_temp_location(tmp_path, tmp_path_factory, csv_log):
+    elsewhere = tmp_path_factory.mktemp("shared")
     both(
         tmp_path,
         "csv",
-        [str(path)],
+        csv_log(log_lines()),
         CsvOptions(),
         SplitOptions(),
-        ["next_item"],
         beam_options=[f"--temp_location={elsewhere}"],
     )
     assert list(elsewhere.iterdir()) == []
 
 
-def beam_error(tmp_path, inputs, read, split=None, views=("transfer",)):
-    split = split or SplitOptions(target="toys")
-    arguments = ("csv", inputs, read, split, views)
-    with pytest.raises(DataError) as local:
-        convert("local", tmp_path / "data", *arguments)
-    with pytest.raises(DataError) as beam:
-        convert("beam", tmp_path / "data", *arguments)
-    assert not (tmp_path / "data").exists()
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
-    return str(local.value), str(beam.value)
+def beam_error(tmp_path, inputs, split, read=None):
+    """Returns the messages of both engines, which must leave nothing behind."""
+    messages = []
+    for engine in ("local", "beam"):
+        with pytest.raises(DataError) as caught:
+            convert(engine, tmp_path / "data", "csv", inputs, read or CsvOptions(), split)
+        messages.append(str(caught.value))
+    assert list(tmp_path.iterdir()) == []
+    return messages
 
 
 @pytest.mark.parametrize(
@@ -203,56 +320,53 @@ def beam_error(tmp_path, inputs, read, split=None, views=("transfer",)):
         ("u1,\xff,books,3", "line 401: not utf-8 text"),
     ],
 )
-def test_a_bad_line_is_named_as_the_local_engine_does(tmp_path, bad, message):
-    path = tmp_path / "log.csv"
+def test_a_bad_line_is_named_as_the_local_engine_does(tmp_path, csv_log, bad, message):
     lines = log_lines()
     lines[400] = bad
-    path.write_bytes("\n".join(lines).encode("latin-1"))
-    local, beam = beam_error(tmp_path, [str(path)], CsvOptions())
+    inputs = csv_log(lines)
+    local, beam = beam_error(tmp_path, inputs, SplitOptions())
     assert local == beam
-    assert f"{path}, {message}" in beam
+    assert f"{inputs[0]}, {message}" in beam
 
 
-def test_mistakes_about_the_whole_log_are_those_of_the_local_engine(tmp_path):
-    path = tmp_path / "log.csv"
-    path.write_text("\n".join(log_lines()) + "\n")
-    for split, views in (
-        (SplitOptions(target="moon"), ["transfer"]),
-        (SplitOptions(target="toys", kind="given"), ["transfer"]),
-        (SplitOptions(target=""), ["transfer"]),
-        (SplitOptions(target="toys", min_user_interactions=50), ["next_item"]),
-    ):
-        local, beam = beam_error(tmp_path, [str(path)], CsvOptions(), split, views)
-        assert local == beam
-
-
-def test_contradicting_given_parts_are_found_on_a_worker(tmp_path):
-    path = tmp_path / "log.csv"
-    lines = log_lines(part=True)
-    path.write_text("\n".join([*lines, "u3,i1,books,7,test", "u3,i1,films,7,train"]) + "\n")
-    split = SplitOptions(target="toys", kind="given")
-    local, beam = beam_error(tmp_path, [str(path)], CsvOptions(), split)
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (SplitOptions(kind="given"), "the log has no part column"),
+        (SplitOptions(min_user_interactions=50), "no domain has an interaction left to train on"),
+        (SplitOptions(kind="time", cut_times=(300, 501)), "501 lies outside the log"),
+        (SplitOptions(kind="time", min_item_interactions=99), "no interaction is left"),
+        (SplitOptions(min_item_interactions=99), "no domain has an interaction left to train on"),
+    ],
+)
+def test_mistakes_about_the_whole_log_are_those_of_the_local_engine(
+    tmp_path, csv_log, split, message
+):
+    local, beam = beam_error(tmp_path, csv_log(log_lines()), split)
     assert local == beam
-    assert "user_id 'u3' has source interactions in several parts" in beam
+    assert message in beam
 
 
-def test_an_existing_data_set_stays_when_the_conversion_fails(tmp_path, monkeypatch):
-    path = tmp_path / "log.csv"
-    path.write_text("\n".join(log_lines()) + "\n")
+def test_times_that_cannot_be_compared_are_refused_as_by_the_local_engine(tmp_path, csv_log):
+    read = CsvOptions(timestamp_column="")
+    local, beam = beam_error(tmp_path, csv_log(log_lines()), SplitOptions(kind="time"), read)
+    assert local == beam
+    assert "compares times between domains" in beam
+
+
+def test_an_existing_data_set_stays_when_the_conversion_fails(tmp_path, csv_log, monkeypatch):
     data = tmp_path / "data"
-    split = SplitOptions(target="toys")
-    convert("local", data, "csv", [str(path)], CsvOptions(), split, ["next_item"])
+    arguments = ("csv", csv_log(log_lines()), CsvOptions(), SplitOptions())
+    convert("local", data, *arguments)
     before = sorted(str(file) for file in tmp_path.rglob("*"))
 
-    class Breaking(type(VIEWS["transfer"])):
-        def examples(self, history, part, options):
-            for count, example in enumerate(super().examples(history, part, options)):
-                if count:
-                    raise OSError(28, "No space left on device")
-                yield example
+    whole = coding.user_histories.records
 
-    monkeypatch.setitem(VIEWS, "transfer", Breaking())
-    arguments = ("csv", [str(path)], CsvOptions(), split, ["transfer"])
+    def breaking(histories):
+        yield next(whole(histories))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(coding.user_histories, "records", breaking)
     with pytest.raises(DataError, match="exists; use --overwrite"):
         convert("beam", data, *arguments)
     with pytest.raises((OSError, DataError, RuntimeError), match="No space left"):
@@ -261,15 +375,12 @@ def test_an_existing_data_set_stays_when_the_conversion_fails(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_worker_in_a_process_of_its_own(tmp_path):
-    path = tmp_path / "log.csv"
-    path.write_text("\n".join(log_lines()) + "\n")
+def test_a_worker_in_a_process_of_its_own(tmp_path, csv_log):
     both(
         tmp_path,
         "csv",
-        [str(path)],
+        csv_log(log_lines()),
         CsvOptions(),
-        SplitOptions(target="toys"),
-        ["next_item"],
+        SplitOptions(),
         beam_options=["--direct_running_mode=multi_processing", "--direct_num_workers=1"],
     )

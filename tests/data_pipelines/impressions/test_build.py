@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.impressions.synthetic import SyntheticImpressionOptions
 from data_pipelines.logs import BadLines
 from data_pipelines.prepared import dataset
-from data_pipelines.views import block_batches, impression
+from data_pipelines.prepared.impression_source import ImpressionSource
+from data_pipelines.views import block_batches
 from tests.data_pipelines.impressions.raw_files import rows_by_part
 
 DEMO = SyntheticImpressionOptions(source_pages=120, target_pages=90, test_pages=20)
@@ -23,10 +26,14 @@ def demo_log():
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared") / "data"
     build.build(demo_log(), SPLIT, folder, provenance={"reader": "synthetic"})
-    return dataset.open_prepared(folder)
+    return opened(folder)
+
+
+def opened(folder):
+    return ImpressionSource(dataset.open_prepared(folder))
 
 
 def read_rows(data, split, domain="target", batch_size=64, **others):
@@ -53,47 +60,44 @@ def as_set(rows):
     return sorted(row.tobytes() for row in columns)
 
 
-def test_every_row_is_in_one_split(prepared, tmp_path):
+def test_every_row_is_in_one_split(source, tmp_path):
     raw = rows_by_part(demo_log(), tmp_path / "scratch")
     for domain in ("source", "target"):
-        assert as_set(read_rows(prepared, "test", domain)) == as_set(raw[domain, "test"])
-    trained = [read_rows(prepared, part, "source") for part in ("train", "validation")]
+        assert as_set(read_rows(source, "test", domain)) == as_set(raw[domain, "test"])
+    trained = [read_rows(source, part, "source") for part in ("train", "validation")]
     assert as_set(raw["source", "train"]) == sorted(as_set(trained[0]) + as_set(trained[1]))
     share = len(trained[1]["click"]) / len(raw["source", "train"])
     assert share == pytest.approx(0.1, abs=0.03)
-    kept = [read_rows(prepared, part) for part in ("train", "validation")]
+    kept = [read_rows(source, part) for part in ("train", "validation")]
     assert set(as_set(kept[0]) + as_set(kept[1])) < set(as_set(raw["target", "train"]))
 
 
-def test_metadata(prepared):
-    metadata = prepared.metadata
+def test_metadata(source):
+    metadata = source.prepared.metadata
     assert (metadata["sources"], metadata["target"]) == (["source"], "target")
     assert metadata["options"] == {"reader": "synthetic"}
     assert metadata["dropped"]["target: training rows without a click"] > 200
     assert any(reason.endswith("item file only") for reason in metadata["dropped"])
-    described = metadata["views"]["impression"]
-    for name, counts in described["splits"].items():
+    described = metadata["splits"]
+    for name, counts in described.items():
         role, part = name.split("_")
-        rows = read_rows(prepared, part, role)
-        assert counts["examples"] == len(rows["click"])
+        rows = read_rows(source, part, role)
+        assert counts["rows"] == len(rows["click"])
         assert counts["clicks"] == rows["click"].sum()
         assert counts["conversions"] == rows["conversion"].sum()
-        assert prepared.num_examples("impression", part, domain=role) == counts["examples"]
-        assert prepared.num_shards("impression", part, domain=role) == 1
-    assert (
-        prepared.num_examples("impression", "train")
-        == described["splits"]["target_train"]["examples"]
-    )
-    assert len(prepared.field_sizes) == len(prepared.categorical_columns) == 16
-    assert prepared.field_sizes[6] == 50
-    assert len(prepared.numerical_columns) == 63
-    assert prepared.max_length == 0
+        assert source.num_examples("impression", part, domain=role) == counts["rows"]
+        assert len(source.prepared.files(name)) == 1
+    assert source.num_examples("impression", "train") == described["target_train"]["rows"]
+    assert len(source.field_sizes) == len(source.categorical_columns) == 16
+    assert source.field_sizes[6] == 50
+    assert len(source.numerical_columns) == 63
+    assert source.max_length == 0
     assert any("target_train" in line for line in metadata["summary"])
-    assert prepared.corrupt_shard() is None
+    assert source.prepared.corrupt_shard() is None
 
 
-def test_batches_are_static_and_typed(prepared):
-    batches = prepared.batches("impression", "train", batch_size=48, seed=0, domain="source")
+def test_batches_are_static_and_typed(source):
+    batches = source.batches("impression", "train", batch_size=48, seed=0, domain="source")
     shapes = {name: (spec.shape.as_list(), spec.dtype.name) for name, spec in
               batches.element_spec.items()}  # fmt: skip
     assert shapes == {
@@ -105,32 +109,32 @@ def test_batches_are_static_and_typed(prepared):
     }
 
 
-def test_training_fills_its_last_batch_with_the_first_rows(prepared):
-    number = prepared.num_examples("impression", "train")
+def test_training_fills_its_last_batch_with_the_first_rows(source):
+    number = source.num_examples("impression", "train")
     for size in (number - 3, 2 * number + 5):
-        batches = prepared.batches("impression", "train", batch_size=size, seed=0)
+        batches = source.batches("impression", "train", batch_size=size, seed=0)
         read = [batch["numerical"] for batch in batches.as_numpy_iterator()]
         rows = np.concatenate(read)
         assert len(rows) == size * -(-number // size)
         np.testing.assert_array_equal(rows, np.resize(rows[:number], rows.shape))
 
 
-def test_epochs_differ_in_order_only_and_resume(prepared):
+def test_epochs_differ_in_order_only_and_resume(source):
     first, again, second = (
-        read_rows(prepared, "train", "source", epoch=epoch) for epoch in (0, 0, 1)
+        read_rows(source, "train", "source", epoch=epoch) for epoch in (0, 0, 1)
     )
     np.testing.assert_array_equal(first["numerical"], again["numerical"])
     assert not np.array_equal(first["numerical"], second["numerical"])
     assert as_set(first) == as_set(second)
-    tests = [read_rows(prepared, "test", epoch=epoch, batch_size=size) for epoch, size in
+    tests = [read_rows(source, "test", epoch=epoch, batch_size=size) for epoch, size in
              ((0, 7), (1, 64))]  # fmt: skip
     np.testing.assert_array_equal(tests[0]["numerical"], tests[1]["numerical"])
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_processes_share_batches(prepared, split):
+def test_processes_share_batches(source, split):
     def batches(rows):
-        read = prepared.batches(
+        read = source.batches(
             "impression", split, batch_size=50, seed=1, rows=rows, domain="source"
         )
         return [{name: value.numpy() for name, value in batch.items()} for batch in read]
@@ -145,30 +149,30 @@ def test_processes_share_batches(prepared, split):
 def test_early_rows_differ_between_epochs(tmp_path, monkeypatch):
     """Who reads only the beginning of each epoch sees all rows in time, not the same ones."""
     monkeypatch.setattr(block_batches, "BLOCKS_PER_FILE", 1)
-    monkeypatch.setattr(type(impression.VIEW), "records_per_shard", 1)
+    monkeypatch.setattr(build, "KIND", dataclasses.replace(build.KIND, records_per_shard=1))
     build.build(demo_log(), SPLIT, tmp_path / "data")
-    data = dataset.open_prepared(tmp_path / "data")
+    data = opened(tmp_path / "data")
     number = data.num_examples("impression", "train", domain="source")
-    assert data.num_shards("impression", "train", domain="source") == -(-number // 64)
+    assert len(data.prepared.files("source_train")) == -(-number // 64)
     assert len(set(as_set(read_rows(data, "train", "source")))) == number
     seen = set()
-    for epoch in range(40):
+    for epoch in range(12):
         batches = data.batches(
             "impression", "train", batch_size=64, seed=0, epoch=epoch, domain="source"
         )
         seen |= set(as_set(next(iter(batches.as_numpy_iterator()))))
-    assert len(seen) > 0.8 * number
+    assert len(seen) > 0.3 * number
 
 
-def test_a_build_repeats(prepared, tmp_path):
+def test_a_build_repeats(source, tmp_path):
     build.build(demo_log(), SPLIT, tmp_path / "data", provenance={"reader": "synthetic"})
-    again = dataset.open_prepared(tmp_path / "data")
-    assert json.dumps(again.metadata) == json.dumps(prepared.metadata)
+    again = opened(tmp_path / "data")
+    assert json.dumps(again.prepared.metadata) == json.dumps(source.prepared.metadata)
     np.testing.assert_array_equal(
-        read_rows(again, "train")["numerical"], read_rows(prepared, "train")["numerical"]
+        read_rows(again, "train")["numerical"], read_rows(source, "train")["numerical"]
     )
     build.build(demo_log(), ImpressionSplitOptions("target", 0.5, 0.25, seed=1), tmp_path / "other")
-    assert dataset.open_prepared(tmp_path / "other").fingerprint != prepared.fingerprint
+    assert opened(tmp_path / "other").fingerprint != source.fingerprint
 
 
 class SmallLog(ImpressionLog):
@@ -193,14 +197,54 @@ def test_several_source_domains_are_one_source(tmp_path):
     split = ImpressionSplitOptions("t", validation_share=0)
     metadata = build.build(log, split, tmp_path / "data", field_sizes=(9,))
     assert metadata["domains"] == ["a", "b", "t"] and metadata["sources"] == ["a", "b"]
-    data = dataset.open_prepared(tmp_path / "data")
+    data = opened(tmp_path / "data")
     assert data.num_examples("impression", "train", domain="source") == 50
     assert data.num_examples("impression", "validation", domain="source") == 0
     assert data.field_sizes == (9,)
-    with pytest.raises(DataError, match="split source_validation of view impression is empty"):
+    with pytest.raises(DataError, match="split source_validation is empty"):
         data.batches("impression", "validation", batch_size=2, seed=0, domain="source")
     with pytest.raises(DataError, match=r"domain must be one of source, target\. Received: 'a'"):
         data.batches("impression", "train", batch_size=2, seed=0, domain="a")
+
+
+def test_what_impressions_do_not_have_is_refused(source):
+    with pytest.raises(DataError, match="has no view transfer, only impression"):
+        source.num_examples("transfer", "train")
+    with pytest.raises(DataError, match="no batching option 'cls', only: domain"):
+        source.batches("impression", "train", batch_size=2, seed=0, cls="last")
+    with pytest.raises(DataError, match="impressions have no items, so no item space 'target'"):
+        source.vocabulary("target")
+    assert source.user_names([]) == []
+
+
+def test_fingerprints_follow_rows_and_columns(tmp_path):
+    """Of columns alone: a source model fits any target that has the same."""
+
+    def source_of(name, number=10, sizes=(9,)):
+        log = SmallLog([("a", "train", 20), ("t", "train", number)])
+        build.build(log, ImpressionSplitOptions("t"), tmp_path / name, field_sizes=sizes)
+        return opened(tmp_path / name)
+
+    first, again = source_of("first"), source_of("again")
+    longer, wider = source_of("longer", number=30), source_of("wider", sizes=(8,))
+    assert first.fingerprint == again.fingerprint
+    assert len({first.fingerprint, longer.fingerprint, wider.fingerprint}) == 3
+    assert first.shared_fingerprint == longer.shared_fingerprint != wider.shared_fingerprint
+
+
+def test_damage_is_named(tmp_path):
+    build.build(demo_log(), SPLIT, tmp_path / "data")
+    data = opened(tmp_path / "data")
+    (path,) = data.prepared.files("target_train")
+    with open(path, "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(DataError, match=r"target_train.*: damaged or truncated"):
+        data.batches("impression", "train", batch_size=2, seed=0)
+    assert data.batches("impression", "test", batch_size=2, seed=0)
+    assert data.prepared.corrupt_shard() == path
+    os.remove(path)
+    with pytest.raises(DataError, match=r"target_train.*: the shard is missing"):
+        data.batches("impression", "train", batch_size=2, seed=0)
 
 
 @pytest.mark.parametrize("domains", [(), ("a",)])

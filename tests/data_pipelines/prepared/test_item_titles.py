@@ -4,7 +4,6 @@ import types
 
 import pytest
 
-from data_pipelines.coding.vocabulary import Vocabulary
 from data_pipelines.errors import DataError
 from data_pipelines.prepared.item_titles import ShownNames, TitleOptions, read_titles
 
@@ -95,9 +94,9 @@ def test_bad_options_are_refused(options):
 def shown_names(titles):
     spaces = {"target": ("7", "8:7"), "joint": ("Comedy:7", "Drama:7", "Comedy:9")}
     data = types.SimpleNamespace(
-        metadata={"domains": ["Drama", "Comedy"]},
+        prepared=types.SimpleNamespace(domains=("Drama", "Comedy")),
         user_names=lambda users: [("ann", "bob")[user - 1] for user in users],
-        vocabulary=lambda space: Vocabulary(spaces[space], [1] * len(spaces[space])),
+        vocabulary=lambda space: types.SimpleNamespace(tokens=spaces[space]),
     )
     return ShownNames(data, titles)
 

@@ -10,6 +10,7 @@ from data_pipelines.readers.pairs import PairsOptions
 from data_pipelines.readers.sequences import SequencesOptions
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
+from tests.data_pipelines.small_logs import table_of
 
 
 def counts(log):
@@ -84,7 +85,7 @@ def test_game_video_holds_out_shared_users_who_are_cold_in_the_target(
 ):
     log = game_video(real_data("game_video"), source, target)
     assert counts(log)[target.title()] == whole
-    rows = split(log, SplitOptions(target=target.title(), kind="given")).interactions
+    rows = table_of(split(log, SplitOptions(kind="given")))
     of_target = rows[rows["domain"] == target.title()]
     training = set(of_target["user_id"][of_target["part"] == "train"])
     in_source = set(rows["user_id"][rows["domain"] == source.title()])

@@ -7,16 +7,15 @@ import pytest
 
 from data_pipelines import readers
 from data_pipelines.errors import DataError
-from data_pipelines.prepared import build, dataset
 from data_pipelines.readers.rechorus import ReChorusOptions
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
-from data_pipelines.views.view import ExampleOptions
+from tests.data_pipelines.small_logs import built
 
 TRAIN = "user_id\titem_id\ttime\n1\t10\t5\n2\t11\t5\n2\t10\t6\n"
 DEV = "user_id\titem_id\ttime\tneg_items\n1\t12\t7\t[11, 13]\n2\t13\t8\t[12, 12]\n"
 TEST = "user_id\titem_id\ttime\tneg_items\n1\t13\t9\t[11, 11, 14]\n2\t14\t9\t[13, 12, 13]\n"
-GIVEN = SplitOptions(target="Shop", kind="given")
+GIVEN = SplitOptions(kind="given")
 
 
 def folder(tmp_path, *, train=TRAIN, dev=DEV, test=TEST):
@@ -219,11 +218,10 @@ def test_options_that_do_not_fit_are_named(tmp_path, inputs, options, expected):
 @pytest.mark.parametrize(
     ("split", "expected"),
     [
-        (SplitOptions(target="Shop"), "--split.kind=leave_one_out: the log brings negatives"),
-        (SplitOptions(target="Shop", kind="ratio"), "use --split.kind=given"),
-        (SplitOptions(target="Shop", kind="given", min_user_interactions=2), "leave them out"),
-        (SplitOptions(target="Shop", kind="given", min_item_interactions=2), "leave them out"),
-        (SplitOptions(target="Mall", kind="given"), "no such domain; it has Shop"),
+        (SplitOptions(), "--split.kind=leave_one_out: the log brings negatives"),
+        (SplitOptions(kind="ratio"), "use --split.kind=given"),
+        (SplitOptions(kind="given", min_user_interactions=2), "leave them out"),
+        (SplitOptions(kind="given", min_item_interactions=2), "leave them out"),
     ],
 )
 def test_its_split_goes_with_its_negatives(tmp_path, split, expected):
@@ -242,9 +240,7 @@ def rows_of(batches):
 
 def prepared(path, data_dir, name="Shop", max_length=20):
     log = readers.read("rechorus", [f"{name}={path}"])
-    split = splits.split(log, SplitOptions(target=name, kind="given"))
-    build.build(split, ["leave_one_out"], data_dir, ExampleOptions(max_length=max_length))
-    return dataset.open_prepared(data_dir)
+    return built(data_dir, splits.split(log, GIVEN), [name], max_length=max_length)
 
 
 def test_a_folder_becomes_batches_with_its_own_candidates(tmp_path):
@@ -255,7 +251,7 @@ def test_a_folder_becomes_batches_with_its_own_candidates(tmp_path):
         batches = data.batches("leave_one_out", part, batch_size=4, seed=0, candidates=number)
         rows = rows_of(batches)
         for k, user in enumerate(rows["user"]):
-            found[part, data.users[user - 1]] = [
+            found[part, data.prepared.users[user - 1]] = [
                 [tokens[item] for item in rows[key][k]] for key in ("history", "candidates")
             ]
     assert found == {
@@ -288,11 +284,11 @@ def test_grocery_has_its_published_size(grocery):
         14_681,
     ]
     assert data.num_examples("leave_one_out", "test") == 14_681
-    assert len(data.users) == 14_681
+    assert len(data.prepared.users) == 14_681
     assert data.vocabulary("target").size == 8_713
     assert data.vocabulary("joint").tokens == data.vocabulary("target").tokens
-    assert data.metadata["interactions"] == 151_254
-    assert data.metadata["dropped"] == {}
+    assert data.prepared.metadata["interactions"] == 151_254
+    assert data.prepared.metadata["dropped"] == {}
 
 
 @pytest.mark.parametrize(("part", "file"), [("validation", "dev.csv"), ("test", "test.csv")])
@@ -306,7 +302,7 @@ def test_grocery_ranks_the_items_of_its_files(grocery, part, file):
     tokens = np.array(["", *data.vocabulary("target").tokens], object)
     batches = data.batches("leave_one_out", part, batch_size=512, seed=0, candidates=99)
     rows = rows_of(batches)
-    place = {data.users[user - 1]: k for k, user in enumerate(rows["user"])}
+    place = {data.prepared.users[user - 1]: k for k, user in enumerate(rows["user"])}
     lengths = np.count_nonzero(rows["history"], axis=1)
     expected = plain_rows(path / file)
     assert len(place) == len(expected) == 14_681
@@ -322,7 +318,7 @@ def test_grocery_user_by_hand(grocery):
     """User 2177's items as they stand in train.csv, dev.csv and test.csv; two share a day."""
     _, data = grocery
     items = [3, 372, 369, 488, 4551, 4811, 6816, 7030, 6425, 7774]
-    user = data.users.index("2177") + 1
+    user = data.prepared.users.index("2177") + 1
     tokens = ("0", *data.vocabulary("target").tokens)
     found = {}
     for part in ("train", "validation", "test"):

@@ -8,6 +8,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.readers.synthetic import SyntheticOptions, draw
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
+from tests.data_pipelines.small_logs import table_of
 
 SMALL = {"users": 1200, "source_items": 200, "target_items": 160, "interests": 20}
 
@@ -90,7 +91,7 @@ def test_the_next_source_item_can_be_learned(log):
 
 def hit_rate(result, source):
     """HR@10 on the test items of (source histories -> target co-occurrence), and of popularity."""
-    rows = result.interactions
+    rows = table_of(result)
     users = {user: k for k, user in enumerate(rows["user_id"].unique())}
     of_source, of_target = rows[rows["domain"] == source], rows[rows["domain"] == "target"]
 
@@ -117,7 +118,7 @@ def hit_rate(result, source):
 
 
 def test_the_source_tells_the_target_items_and_noise_does_not(log):
-    result = split(log, SplitOptions(target="target", cold_share=0.1))
+    result = split(log, SplitOptions())
     transfer, popularity = hit_rate(result, "source")
     assert transfer > 1.5 * popularity
     noise, _ = hit_rate(result, "noise")

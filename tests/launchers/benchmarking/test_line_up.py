@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.prepared.reading import reopen
 from launchers.benchmarking import line_up
 from launchers.benchmarking.contender_process import ContenderProcess
 from launchers.benchmarking.generated.generator import DataSizes
@@ -54,7 +55,7 @@ def test_settings_of_another_tfcdr(tmp_path):
         dataclasses.replace(CONFIG, dilations=(1, 2), causal=False)
     )
     assert not settings["jit_compile"]
-    data = open_prepared(settings["data_dir"])
+    data = reopen(open_prepared(settings["data_dir"]), settings["reading"])
     assert data.vocabulary("source").size == 150
 
 

@@ -76,6 +76,7 @@ class ToyBenchmark(Benchmark):
 
 class Toy(System):
     name = "toy"
+    log = "interactions"
     config_class = ToyConfig
     benchmark = ToyBenchmark()
 

@@ -8,7 +8,7 @@ from tfcdr.layers import candidate_sampling
 from tfcdr.layers.candidate_sampling import LogUniformSampler, PopularitySampler
 
 SAMPLERS = {
-    "log_uniform": lambda: LogUniformSampler(12, 6),
+    "log_uniform": lambda: LogUniformSampler(np.arange(12, 0, -1), 6),
     "popularity": lambda: PopularitySampler(np.array([40, 20, 10, 5, 5, 1, 1, 0]), 4),
 }
 
@@ -33,6 +33,16 @@ def test_log_uniform_probabilities_by_hand():
     np.testing.assert_allclose(
         candidate_sampling.log_uniform_probabilities(3), expected, rtol=1e-12
     )
+
+
+def test_log_uniform_follows_the_counts_whatever_the_order_of_ids():
+    sorted_ids = LogUniformSampler(np.array([9, 5, 5, 2]), 2)
+    sampler = LogUniformSampler(np.array([5, 2, 9, 5]), 2)
+    order = [2, 0, 3, 1]  # ties by id
+    np.testing.assert_array_equal(sampler.probabilities[order], sorted_ids.probabilities)
+    quantiles = tf.linspace(tf.constant(0, tf.float64), 0.999, 50)
+    drawn, by_rank = sampler._ids_at(quantiles), sorted_ids._ids_at(quantiles)
+    np.testing.assert_array_equal(drawn, np.array(order)[by_rank.numpy() - 1] + 1)
 
 
 def test_popularity_counts_an_unseen_item_once():
@@ -61,7 +71,7 @@ def test_a_sample_is_the_same_compiled_or_not(kind):
 
 def test_slots_stay_near_the_distinct_items_asked_for():
     # 24,662 draws give 7,573 distinct items of 37,868; 6 * sqrt(7573) = 522.2.
-    sampler = LogUniformSampler(37_868, 7573)
+    sampler = LogUniformSampler(np.arange(37_868, 0, -1), 7573)
     assert sampler.num_slots == 7573 + 523
     _, mask = draws(sampler, 5)
     assert np.all(np.abs(mask.sum(axis=1) - 7573) < 522)
@@ -99,7 +109,7 @@ def test_draws_for_distinct_by_hand(num_items, num_distinct, expected):
 
 
 def test_a_sample_holds_as_many_distinct_ids_as_asked_for():
-    sampler = LogUniformSampler(200, 40)
+    sampler = LogUniformSampler(np.arange(200, 0, -1), 40)
     _, mask = draws(sampler, 300)
     assert mask.sum(axis=1).mean() == pytest.approx(40, rel=0.03)
 
@@ -115,4 +125,4 @@ def test_the_seed_decides_the_sample(jit_compile):
 @pytest.mark.parametrize("num_distinct", [0, 12, 13])
 def test_refuses_samples_that_are_none_or_all(num_distinct):
     with pytest.raises(ValueError, match=f"full softmax instead. Received: {num_distinct} of 12"):
-        LogUniformSampler(12, num_distinct)
+        LogUniformSampler(np.arange(12, 0, -1), num_distinct)

@@ -1,7 +1,8 @@
 import pytest
 
 from tests.tfcdr.ranking import tiny_models
-from tfcdr.ranking.export import export_model
+from tfcdr.ranking.export import export_models
+from tfcdr.system import Serving
 
 TOP_K = 5
 
@@ -15,20 +16,7 @@ def tiny_model():
 def saved_model(tmp_path_factory, tiny_model):
     """Folder of an exported version of `tiny_model` that recommends five items."""
     folder = tmp_path_factory.mktemp("export")
-    source, target = tiny_models.write_vocabularies(folder)
-    path = export_model(
-        tiny_model,
-        folder / "export",
-        history_vocabulary=source,
-        target_vocabulary=target,
-        max_length=tiny_models.LENGTH,
-        top_k=TOP_K,
-        retrieval="brute_force",
-    )
-    # A served model must not need the files it was made from.
-    source.unlink()
-    target.unlink()
-    return path
+    return export_models([tiny_models.served(tiny_model)], folder / "export", Serving(TOP_K))
 
 
 @pytest.fixture(scope="package")

@@ -9,24 +9,20 @@ import tensorflow as tf
 from tests.tfcdr.ranking import tiny_models
 from tests.tfcdr.ranking.conftest import TOP_K
 from tfcdr.errors import RunError
-from tfcdr.ranking.export import export_model
+from tfcdr.ranking.export import export_models
 from tfcdr.serving import saved_model, warmup
+from tfcdr.system import Serving
 
 
 @pytest.fixture
 def export_next(tmp_path, tiny_model):
-    """Exports `tiny_model` to `tmp_path`/export; vocabularies and more by keyword."""
-    source, target = tiny_models.write_vocabularies(tmp_path)
-    defaults = {
-        "history_vocabulary": source,
-        "target_vocabulary": target,
-        "max_length": tiny_models.LENGTH,
-        "top_k": TOP_K,
-        "retrieval": "brute_force",
-    }
-    return lambda **changes: export_model(
-        tiny_model, tmp_path / "export", **{**defaults, **changes}
-    )
+    """Exports `tiny_model` to `tmp_path`/export; what is served and how by keyword."""
+
+    def export(retrieval="brute_force", **changes):
+        served = tiny_models.served(tiny_model)._replace(**changes)
+        return export_models([served], tmp_path / "export", Serving(TOP_K, retrieval))
+
+    return export
 
 
 def test_versions_increase(tmp_path, export_next):
@@ -61,8 +57,8 @@ def test_no_version_is_ever_seen_half_written(tmp_path, export_next, monkeypatch
         assert {
             "saved_model.pb",
             "variables/variables.index",
-            "assets/source.txt",
-            "assets/target.txt",
+            "assets/histories-0.txt",
+            "assets/items-0.txt",
             warmup.FILE,
         } <= files
         return rename(self, path)
@@ -85,13 +81,10 @@ def test_failure_leaves_nothing(tmp_path, export_next, monkeypatch):
 
 
 def test_what_does_not_fit_is_refused_before_writing(tmp_path, export_next):
-    with pytest.raises(RunError, match="has 7 items, but the model ranks 20"):
-        export_next(target_vocabulary=tmp_path / "source.txt")
-    with pytest.raises(RunError, match=r"nowhere\.txt: not a vocabulary file"):
-        export_next(history_vocabulary=tmp_path / "nowhere.txt")
-    (tmp_path / "twice.txt").write_text("a\na\n")
-    with pytest.raises(RunError, match=r"twice\.txt: not a vocabulary file"):
-        export_next(history_vocabulary=tmp_path / "twice.txt")
+    with pytest.raises(RunError, match="has 7 items to rank, but the model ranks 20"):
+        export_next(items=tiny_models.SOURCES)
+    with pytest.raises(RunError, match=r"histories-0\.txt: not a vocabulary file"):
+        export_next(histories=["a", "a"])
     assert not (tmp_path / "export").exists()
 
 
@@ -122,17 +115,9 @@ def test_scann_of_another_tensorflow_is_one_clear_error(export_next, monkeypatch
 
 
 def test_a_catalogue_too_small_for_scann_is_refused(tmp_path):
-    source, _ = tiny_models.write_vocabularies(tmp_path)
+    served = tiny_models.served(tiny_models.pretraining_model())
     with pytest.raises(RunError, match="at least 16 items, the catalogue has 7"):
-        export_model(
-            tiny_models.pretraining_model(),
-            tmp_path / "export",
-            history_vocabulary=source,
-            target_vocabulary=source,
-            max_length=tiny_models.LENGTH,
-            top_k=TOP_K,
-            retrieval="scann",
-        )
+        export_models([served], tmp_path / "export", Serving(TOP_K, "scann"))
 
 
 def test_only_what_is_read_travels(saved_model, tiny_model):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.tfcdr.ranking import tiny_models
 from tests.tfcdr.ranking.tiny_models import CANDIDATES, HISTORIES, SEEN, SOURCES, TARGETS, Answer
-from tfcdr.ranking.export import export_model
+from tfcdr.ranking.export import export_models
 from tfcdr.ranking.signatures import latest_known
+from tfcdr.system import Serving
 
 
 def decode(tokens):
@@ -22,17 +24,13 @@ def call(signatures, histories=HISTORIES, candidates=CANDIDATES, seen=SEEN):
 
 
 def load(model, tmp_path, top_k, retrieval="brute_force"):
-    source, target = tiny_models.write_vocabularies(tmp_path)
-    path = export_model(
-        model,
-        tmp_path / "export",
-        history_vocabulary=source,
-        target_vocabulary=target if model.num_items == len(TARGETS) else source,
-        max_length=tiny_models.LENGTH,
-        top_k=top_k,
-        retrieval=retrieval,
-    )
+    serving = Serving(top_k, retrieval)
+    path = export_models([tiny_models.served(model)], tmp_path / "export", serving)
     return tf.saved_model.load(str(path)).signatures
+
+
+def read_saved_model(path):
+    return SavedModel.FromString((path / "saved_model.pb").read_bytes())
 
 
 def test_latest_known_ids_are_kept_in_order():
@@ -94,3 +92,25 @@ def test_scann(tmp_path):
     got = call(load(model, tmp_path, 3, "scann"))
     # So small a catalogue is searched as a whole.
     tiny_models.assert_answers(tiny_models.expected(model, 3), got)
+
+
+def test_models_of_several_targets_answer_the_rows_of_their_domain(tmp_path):
+    models = {"films": tiny_models.finetuning_model(), "books": tiny_models.pretraining_model()}
+    served = [tiny_models.served(model, name) for name, model in models.items()]
+    path = export_models(served, tmp_path / "export", Serving(3))
+    signatures = tf.saved_model.load(str(path)).signatures
+    domains = tf.constant(["books", "films", "books", "nowhere"])
+    history = tf.constant(HISTORIES)
+    ask = {"history": history, "domain": domains}
+    scored = signatures["serving_default"](candidates=tf.constant(CANDIDATES), **ask)
+    best = signatures["recommend"](seen_items=tf.constant(SEEN), **ask)
+    got = Answer(scored["scores"].numpy(), decode(best["items"]), best["scores"].numpy())
+    expected = {name: tiny_models.expected(model, 3) for name, model in models.items()}
+    for row, domain in enumerate(["books", "films", "books"]):
+        assert got.items[row] == expected[domain].items[row]
+        np.testing.assert_allclose(got.scores[row], expected[domain].scores[row], rtol=1e-5)
+    assert got.items[3] == [""] * 3
+    assert (got.scores[3] == tf.float32.min).all() and (got.item_scores[3] == tf.float32.min).all()
+    # Without a domain, the first target answers.
+    defaults = read_saved_model(path).meta_graphs[0].signature_def["recommend"].defaults
+    assert list(defaults["domain"].string_val) == [b"films"]

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tfcdr.ranking.export import ServedTarget
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 
@@ -62,12 +63,10 @@ def _randomized(model, seed):
     return model
 
 
-def write_vocabularies(folder):
-    """Writes both vocabularies; returns their paths."""
-    paths = folder / "source.txt", folder / "target.txt"
-    for path, tokens in zip(paths, (SOURCES, TARGETS), strict=True):
-        path.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
-    return paths
+def served(model, domain=""):
+    """Returns what is exported of a model."""
+    items = TARGETS if model.num_items == len(TARGETS) else SOURCES
+    return ServedTarget(domain, model, SOURCES, items, LENGTH)
 
 
 def expected(model, top_k, histories=HISTORIES, candidates=CANDIDATES, seen=SEEN):

@@ -32,7 +32,11 @@ def experiment(
     path, *, config=CONFIG, options=OPTIONS, jit_compile=False, seed=0, data=None, pretrained=None
 ):
     folder, data = RunFolder(path), data or MemoryData()
-    settings = {"system": "peterrec", "data_fingerprint": data.fingerprint}
+    settings = {
+        "system": "peterrec",
+        "data_fingerprint": data.fingerprint,
+        "shared_fingerprint": data.shared_fingerprint,
+    }
     folder.claim({**dataclasses.asdict(config), **settings})
     return Experiment(
         system=PeterRec(),
@@ -200,9 +204,18 @@ def test_takes_earlier_stages_over_from_a_pretrained_run(tmp_path):
     assert {line["stage"] for line in epochs(tmp_path / "last")} == {"finetune"}
 
 
+def test_a_pretrained_run_may_be_of_another_target(tmp_path):
+    experiment(tmp_path / "whole").run()
+    of_other_target = MemoryData()
+    of_other_target.fingerprint = "another target"
+    pretrained = RunFolder(tmp_path / "whole", writable=False)
+    last = experiment(tmp_path / "last", data=of_other_target, pretrained=pretrained)
+    assert list(last.run()["stages"]) == ["finetune"]
+
+
 def _other_data():
     data = MemoryData()
-    data.fingerprint = "another"
+    data.fingerprint = data.shared_fingerprint = "another"
     return data
 
 

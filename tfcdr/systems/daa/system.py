@@ -37,6 +37,7 @@ class Daa(LabelPredictionSystem):
 
     name = "daa"
     config_class = DaaConfig
+    log = "impressions"
     tasks = TASKS
     benchmark = DaaBenchmark()
     signatures = (SERVING_DEFAULT,)
@@ -52,6 +53,7 @@ class Daa(LabelPredictionSystem):
             batch_size=config.source_batch_size,
             epochs=config.source_epochs,
             patience=config.patience,
+            shared=True,
         )
         adapt = Stage(
             name="adapt",

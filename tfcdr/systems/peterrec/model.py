@@ -92,7 +92,7 @@ class PretrainingModel(StageModel, RankingModel):
         num_distinct = int(self.config.sampled_share * len(counts))
         if self.config.sampler == "popularity":
             return candidate_sampling.PopularitySampler(counts, num_distinct)
-        return candidate_sampling.LogUniformSampler(len(counts), num_distinct)
+        return candidate_sampling.LogUniformSampler(counts, num_distinct)
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:

@@ -32,6 +32,7 @@ class PeterRec(RankingSystem):
             patience=config.patience,
             catalogue="source",
             has_candidates=False,
+            shared=True,
         )
         frame = {"cls": "last" if config.causal else "both"}
         finetune = RankingStage(

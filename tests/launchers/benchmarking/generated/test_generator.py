@@ -1,22 +1,16 @@
-"""The views that a stage reads choose the generator."""
+"""The kind of log that a system reads chooses the generator."""
 
-import pytest
-
-from launchers.benchmarking import generated
+from launchers.benchmarking.generated import GENERATORS
 from launchers.benchmarking.generated.generator import DataSizes
 from tfcdr.benchmark import HistorySizes, ImpressionSizes
-from tfcdr.errors import RunError
+from tfcdr.systems.registry import SYSTEMS
 
 
-def test_views_of_histories_and_of_impressions():
+def test_histories_and_impressions():
     sizes = DataSizes(items=150, length=7)
-    of_histories = generated.generator(["transfer", "next_item"])
-    assert of_histories.input_sizes(sizes) == HistorySizes(items=150, length=7)
-    of_impressions = generated.generator(("impression", "impression")).input_sizes(sizes)
+    assert {system.log for system in SYSTEMS.values()} <= GENERATORS.keys()
+    of_histories = GENERATORS["interactions"].input_sizes(sizes)
+    assert of_histories == HistorySizes(items=150, length=7)
+    of_impressions = GENERATORS["impressions"].input_sizes(sizes)
     assert isinstance(of_impressions, ImpressionSizes)
     assert of_impressions.numerical == 63
-
-
-def test_views_of_two_kinds_of_log_together():
-    with pytest.raises(RunError, match="impression, transfer together"):
-        generated.generator(["transfer", "impression"])

@@ -9,7 +9,7 @@ from launchers.benchmarking.generated.impressions import Impressions
 
 
 def test_generated_impressions_have_the_published_columns_in_both_domains(tmp_path):
-    data = Impressions().prepare(tmp_path / "data", DataSizes(impressions=150), ["impression"])
+    data = Impressions().prepare(tmp_path / "data", DataSizes(impressions=150))
     assert data.field_sizes == FIELD_SIZES
     for domain in ("source", "target"):
         assert data.num_examples("impression", "train", domain=domain) == 150

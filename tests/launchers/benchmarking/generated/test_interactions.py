@@ -7,9 +7,8 @@ from launchers.benchmarking.generated.interactions import Interactions
 
 
 def test_generated_data_have_the_sizes_that_were_asked_for(tmp_path):
-    data = Interactions().prepare(
-        tmp_path / "data", DataSizes(items=100, length=6, users=120), ["next_item", "transfer"]
-    )
+    sizes = DataSizes(items=100, length=6, users=120)
+    data = Interactions().prepare(tmp_path / "data", sizes)
     for space in ("source", "target"):
         assert data.vocabulary(space).size == 100
     (batch,) = data.batches("next_item", "train", batch_size=64, seed=0).take(1)

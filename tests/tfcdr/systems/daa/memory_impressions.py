@@ -13,7 +13,7 @@ class MemoryImpressions:
     every reading.
     """
 
-    fingerprint = "impressions in memory"
+    fingerprint = shared_fingerprint = "impressions in memory"
     max_length = 0
     field_sizes = FIELD_SIZES
     categorical_columns = tuple(f"c{n}" for n in range(len(FIELD_SIZES)))

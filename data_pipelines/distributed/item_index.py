@@ -1,4 +1,4 @@
-"""Items that every worker knows: the vocabularies, or the items that are too rare."""
+"""Items that every worker knows: those of the data set, or those that are too rare."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -7,14 +7,15 @@ import apache_beam as beam
 import numpy as np
 import pandas as pd
 
+from data_pipelines.coding.coded_log import smallest_texts
 from data_pipelines.distributed.running import Gather
-from data_pipelines.distributed.work_folder import WorkFolder, pack, unpack
+from data_pipelines.distributed.work_folder import WorkFolder, packed_by, unpack
 
 _KEYS = ["domain", "item_id"]
 _PARTITIONS = 64
 
 
-class ItemTable:
+class ItemIndex:
     """Finds items by domain and item id."""
 
     def __init__(self, items: pd.DataFrame) -> None:
@@ -39,10 +40,10 @@ class ItemTable:
 
 
 @functools.lru_cache(maxsize=1)
-def shared_items(work: WorkFolder, name: str) -> tuple[pd.DataFrame, ItemTable]:
+def shared_items(work: WorkFolder, name: str) -> tuple[pd.DataFrame, ItemIndex]:
     """The table `name` of the work folder; once in each process of a worker."""
     items = work.load_rows(name)
-    return items, ItemTable(items)
+    return items, ItemIndex(items)
 
 
 def by_partition(counts: pd.DataFrame) -> Iterator[tuple[int, bytes]]:
@@ -50,14 +51,14 @@ def by_partition(counts: pd.DataFrame) -> Iterator[tuple[int, bytes]]:
     if counts.empty:
         return
     partition = pd.util.hash_array(counts["item_id"].to_numpy(dtype=object)) % _PARTITIONS
-    for number in np.unique(partition):
-        yield int(number), pack(counts[partition == number])
+    yield from packed_by(partition, counts)
 
 
 class SumByItem(beam.PTransform):
     """Sums counts of items over all groups of users; what is left of them goes to the work folder.
 
-    Its input is what `by_partition` yields: tables with the columns `item_id`, `domain` and counts.
+    Its input is what `by_partition` yields: tables with the columns `item_id`, `domain` and counts,
+    and perhaps `category`, of which the smallest text stays.
     """
 
     def __init__(
@@ -74,12 +75,20 @@ class SumByItem(beam.PTransform):
         work, name, keep = self._work, self._name, self._keep
 
         def write(partition: int, contents: Iterable[bytes]) -> int:
-            rows = unpack(list(contents)).groupby(_KEYS, as_index=False).sum()
-            work.save_rows(f"{name}-{partition}", keep(rows))
+            work.save_rows(f"{name}-{partition}", keep(_sum(unpack(list(contents)))))
             return partition
 
         written = counts | beam.GroupByKey() | beam.MapTuple(write)
         return written | Gather(work, name + "-partitions")
+
+
+def _sum(rows: pd.DataFrame) -> pd.DataFrame:
+    by_item = rows.groupby(_KEYS, as_index=False)
+    if "category" not in rows:
+        return by_item.sum()
+    counts = rows.drop(columns="category").groupby(_KEYS, as_index=False).sum()
+    item = by_item.ngroup().to_numpy()  # In the order of `counts`, too.
+    return counts.assign(category=smallest_texts(item, rows["category"], len(counts)))
 
 
 def summed(work: WorkFolder, name: str) -> pd.DataFrame:

@@ -1,0 +1,132 @@
+"""A data set of impressions as a run reads it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from data_pipelines.coding.vocabulary import ItemSpace
+from data_pipelines.errors import DataError
+from data_pipelines.prepared.dataset import (
+    PreparedData,
+    batching,
+    check_reading,
+    fingerprint,
+)
+from data_pipelines.prepared.impression_records import stored_split
+from data_pipelines.views.impression import NAME, Batching, impression_batches
+from data_pipelines.views.split_read import SplitRead
+
+
+class ImpressionSource:
+    """A data set of impressions in the eyes of a run.
+
+    Attributes:
+      prepared: the data set.
+      max_length: 0; there are no histories.
+    """
+
+    max_length = 0
+
+    def __init__(self, prepared: PreparedData) -> None:
+        """Remembers what to read."""
+        self.prepared = prepared
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 of the data set."""
+        return self.prepared.fingerprint
+
+    @property
+    def shared_fingerprint(self) -> str:
+        """Hex sha256 of the columns: a source model fits any target that has the same."""
+        return fingerprint(self.categorical_columns, self.numerical_columns, self.field_sizes)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Nothing: what is read was decided when the data were converted."""
+        return {}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the source domains."""
+        return tuple(self.prepared.metadata["sources"])
+
+    @property
+    def field_sizes(self) -> tuple[int, ...]:
+        """Of each categorical column, the number n of its values 0 .. n-1."""
+        return tuple(self.prepared.metadata["field_sizes"])
+
+    @property
+    def categorical_columns(self) -> tuple[str, ...]:
+        """Names of the categorical columns."""
+        return tuple(self.prepared.metadata["categorical"])
+
+    @property
+    def numerical_columns(self) -> tuple[str, ...]:
+        """Names of the numerical columns."""
+        return tuple(self.prepared.metadata["numerical"])
+
+    def vocabulary(self, space: str) -> ItemSpace:
+        """Raises DataError: impressions have no items."""
+        raise DataError(
+            f"{self.prepared.data_dir}: impressions have no items, so no item space {space!r}."
+        )
+
+    def user_names(self, users: Sequence[int]) -> list[str]:
+        """Returns nothing: impressions have no users."""
+        del users
+        return []
+
+    def summary(self) -> list[str]:
+        """Returns the table of splits, and what was left out."""
+        return self.prepared.metadata["summary"]
+
+    def num_examples(self, view: str, split: str, **options: Any) -> int:
+        """Returns the rows of a split; 0 if it is empty.
+
+        Args:
+          view: "impression".
+          split: "train", "validation" or "test".
+          **options: fields of `Batching`.
+
+        Raises:
+          DataError: it is another view.
+        """
+        stored = stored_split(self._batching(view, options).domain, split)
+        return self.prepared.metadata["splits"].get(stored, {"rows": 0})["rows"]
+
+    def batches(
+        self,
+        view: str,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int = 0,
+        rows: tuple[int, int] | None = None,
+        shuffled: bool | None = None,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Reads one epoch of one split; see `InteractionSource.batches`."""
+        stored = stored_split(self._batching(view, options).domain, split)
+        examples = self.num_examples(view, split, **options)
+        check_reading(f"{self.prepared.data_dir}: split {stored}", examples, batch_size)
+        read = SplitRead(
+            split=split,
+            shuffled=split == "train" if shuffled is None else shuffled,
+            batch_size=batch_size,
+            rows=rows or (0, batch_size),
+            seed=seed,
+            examples=examples,
+        )
+        columns = len(self.categorical_columns), len(self.numerical_columns)
+        return impression_batches(self.prepared.files(stored), read, epoch, *columns)
+
+    def _batching(self, view: str, options: dict[str, Any]) -> Batching:
+        if view != NAME:
+            raise DataError(
+                f"{self.prepared.data_dir}: a data set of impressions has no view {view}, only "
+                f"{NAME}."
+            )
+        return batching(view, Batching, options)

@@ -1,0 +1,274 @@
+"""A data set of interactions as a run reads it: domains with roles, item spaces, batches."""
+
+import dataclasses
+import functools
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.coding.vocabulary import ItemSpace
+from data_pipelines.errors import DataError
+from data_pipelines.logs import PARTS
+from data_pipelines.parts import TRAIN
+from data_pipelines.prepared import role_census
+from data_pipelines.prepared.dataset import (
+    PreparedData,
+    batching,
+    check_reading,
+    fingerprint,
+)
+from data_pipelines.prepared.history_records import SPLIT
+from data_pipelines.prepared.role_census import RoleCounts
+from data_pipelines.splitting.split_log import FEWEST
+from data_pipelines.views import VIEWS
+from data_pipelines.views.example_batches import Cut, Cutter, ExampleReader, count_examples
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.roles import Assignment, Roles, cast
+from data_pipelines.views.user_records import Records, UserRecords
+from data_pipelines.views.view import HistoryRead, View
+
+
+class InteractionSource:
+    """A data set of interactions in the eyes of a run.
+
+    Attributes:
+      prepared: the data set.
+      roles: which domains are read and what for.
+      options: how examples are cut.
+    """
+
+    def __init__(self, prepared: PreparedData, roles: Roles, options: ExampleOptions) -> None:
+        """Remembers what to read; nothing is read before it is needed."""
+        self.prepared = prepared
+        self.roles = roles
+        self.options = options
+        self._examples: dict[tuple[str, str], int] = {}
+        self._cutters: dict[tuple[str, str], Cutter] = {}
+        self._readers: dict[tuple[Hashable, ...], ExampleReader] = {}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hex sha256 of the data set, the roles and how examples are cut."""
+        roles = dataclasses.asdict(self.roles)
+        return fingerprint(self.prepared.fingerprint, roles, dataclasses.asdict(self.options))
+
+    @functools.cached_property
+    def shared_fingerprint(self) -> str:
+        """Hex sha256 of what a stage that reads no target learns about: items and their ids."""
+        return fingerprint(self.prepared.fingerprint, self.roles.sources, self.max_length)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What JSON keeps of the roles and of how examples are cut; see `reading.reopen`."""
+        roles = {"target": self.roles.target, "sources": list(self.roles.sources)}
+        targets = list(self.roles.targets)
+        return {**roles, "targets": targets, "examples": dataclasses.asdict(self.options)}
+
+    @property
+    def max_length(self) -> int:
+        """T, the number of items in a context."""
+        return self.options.max_length
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the source domains."""
+        return self.roles.sources
+
+    def user_names(self, users: Sequence[int]) -> list[str]:
+        """Returns the raw ids of users by their ids, from 1."""
+        return [self.prepared.users[user - 1] for user in users]
+
+    def vocabulary(self, space: str) -> ItemSpace:
+        """Returns item space `source`, `target` or `joint`.
+
+        Raises:
+          DataError: the roles make no such space.
+        """
+        if space not in self._spaces:
+            role = "source" if space == "source" else "target"
+            raise DataError(
+                f"{self.prepared.data_dir}: no domain is a {role}, so that there is no item space "
+                f"{space!r}; see --target and --sources."
+            )
+        return self._spaces[space]
+
+    def num_examples(self, view: str, split: str, **options: Any) -> int:
+        """Returns the number of examples of a split; 0 if it is empty.
+
+        Args:
+          view: a name from `VIEWS`.
+          split: "train", "validation" or "test".
+          **options: fields of the view's `Batching`, none of which changes the number.
+
+        Raises:
+          DataError: there is no such view, or it cannot be cut from these data.
+        """
+        cutter = self._view(view)
+        batching(view, cutter.batching, options)
+        if (view, split) not in self._examples:
+            cut = self._cutter(cutter, split)
+            self._examples[view, split] = count_examples(self._records, cut)
+        return self._examples[view, split]
+
+    def batches(
+        self,
+        view: str,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int = 0,
+        rows: tuple[int, int] | None = None,
+        shuffled: bool | None = None,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Reads one epoch of one split.
+
+        Args:
+          view: a name from `VIEWS`; its module's docstring gives the batch's entries.
+          split: "train", "validation" or "test".
+          batch_size: B, also of the last batch.
+          seed: with `epoch`, decides everything random.
+          epoch: from 0.
+          rows: [first, last) of each batch that this process reads, so that processes can share
+            batches whose contents do not depend on their number; all by default.
+          shuffled: whether the examples come in another order in each epoch rather than in that of
+            the records; by default those of "train" do.
+          **options: fields of the view's `Batching`.
+
+        Raises:
+          DataError: there is no such view, the split is empty, a file is missing or truncated, an
+            option is unknown or wrong, or the data cannot give what it asks for.
+        """
+        cutter = self._view(view)
+        chosen = batching(view, cutter.batching, options)
+        examples = self.num_examples(view, split)
+        target = f"target {self.roles.target}, " if self.roles.target else ""
+        what = f"{self.prepared.data_dir}: {target}split {split} of view {view}"
+        check_reading(what, examples, batch_size)
+        read = dataclasses.replace(
+            self._read(split),
+            shuffled=split == "train" if shuffled is None else shuffled,
+            batch_size=batch_size,
+            rows=rows or (0, batch_size),
+            seed=seed,
+            examples=examples,
+        )
+        # A reader is traced once for all epochs.
+        key = (view, chosen, read.split, read.shuffled, read.batch_size, read.rows, read.seed)
+        if key not in self._readers:
+            assemble = cutter.assembler(read, chosen)
+            cut = self._cutter(cutter, split)
+            self._readers[key] = ExampleReader(self._records, read, cut, assemble)
+        return self._readers[key](epoch)
+
+    def summary(self) -> list[str]:
+        """Returns the roles and splits as a table for people, and what is left out."""
+        sizes = np.diff(self.prepared.items.starts).tolist()
+        metadata = self.prepared.metadata
+        lines = role_census.summary_lines(self.roles, self._counts, sizes)
+        no_labels = metadata["no_labels"].get(self.roles.target, {})
+        if any(no_labels.values()):
+            lines.append(
+                f"no labels of {self.roles.target}: {no_labels['repeated']:,} repeated "
+                f"interactions, {no_labels['too_few']:,} of users with fewer than {FEWEST}"
+            )
+        dropped = metadata["dropped"].items()
+        return [*lines, *(f"dropped: {what}: {count:,}" for what, count in dropped)]
+
+    def trained_too_late(self, pretrained: "InteractionSource") -> tuple[int, int]:
+        """Counts what a pre-trained run has read that pre-training for this one would not have.
+
+        Args:
+          pretrained: the same data set with the roles of that run.
+
+        Returns:
+          Source interactions at or after their user's first held-out label, and their users.
+        """
+        interactions = users = 0
+        assignments = []
+        for source in (pretrained, self):
+            alone = dataclasses.replace(source.roles, target="", sources=self.roles.sources)
+            assignments.append(source._assignment._replace(roles=alone))
+        for window in self._windows():
+            theirs, ours = (cast(window, each) for each in assignments)
+            trained = (theirs.parts == TRAIN) & theirs.before_held_out
+            late = (trained & ~ours.before_held_out).numpy()
+            interactions += int(late.sum())
+            users += len(np.unique(ours.row.numpy()[late]))
+        return interactions, users
+
+    @functools.cached_property
+    def _records(self) -> Records:
+        files, metadata = self.prepared.files(SPLIT), self.prepared.metadata
+        return Records(files, self.prepared.items.starts, metadata["negatives"])
+
+    def _windows(self) -> tf.data.Dataset:
+        return self._records.windows(self._records.files)
+
+    @functools.cached_property
+    def _assignment(self) -> Assignment:
+        return role_census.assign(self.prepared, self._windows(), self.roles, self.options)
+
+    @functools.cached_property
+    def _counts(self) -> RoleCounts:
+        metadata = self.prepared.metadata
+        return role_census.count(
+            self._windows(), self._assignment, self.prepared.items.size, metadata["repeats"]
+        )
+
+    @functools.cached_property
+    def _spaces(self) -> dict[str, ItemSpace]:
+        roles = self.roles
+        sources = roles.numbers(roles.sources)
+        chosen = {"source": sources} if sources else {}
+        if roles.target:
+            target = roles.numbers([roles.target])
+            chosen |= {"target": target, "joint": (*target, *sources)}
+        spaces = {}
+        for name, domains in chosen.items():
+            space = ItemSpace(self.prepared.items, domains, len(domains) > 1, np.zeros(0, np.int64))
+            trained = self._counts.trained[space.indices]
+            spaces[name] = dataclasses.replace(space, counts=trained)
+        return spaces
+
+    def _view(self, name: str) -> View:
+        if name not in VIEWS:
+            raise DataError(
+                f"{self.prepared.data_dir}: a data set of interactions has no view {name}, only "
+                f"{', '.join(VIEWS)}."
+            )
+        view = VIEWS[name]
+        view.check(self.roles, self.prepared.metadata["comparable_times"], self.options)
+        return view
+
+    def _cutter(self, view: View, split: str) -> Cutter:
+        """Returns what finds the examples of a split; traced once for counting and reading."""
+        if (view.name, split) not in self._cutters:
+            assignment, read = self._assignment, self._read(split)
+
+            def cut(records: UserRecords) -> Cut:
+                return view.cut(cast(records, assignment), read)
+
+            self._cutters[view.name, split] = tf.function(cut, autograph=False)
+        return self._cutters[view.name, split]
+
+    def _read(self, split: str) -> HistoryRead:
+        """Describes a split, but for what a reading decides."""
+        part = PARTS.index(split)
+        return HistoryRead(
+            split=split,
+            shuffled=False,
+            batch_size=1,
+            rows=(0, 1),
+            seed=0,
+            examples=0,
+            part=part,
+            options=self.options,
+            spaces=self._spaces,
+            excludes_seen=self.prepared.metadata["repeats"] == "first",
+            most_seen=int(self._counts.most_seen[part]),
+            given_negatives=tuple(self._counts.given_negatives[part].tolist()),
+        )

@@ -1,0 +1,209 @@
+"""Examples cut from users' records, as batches of static shape.
+
+An example is a user's record and a place in it. The records of many users are parsed at once; the
+places of all their examples are found, put into random order and taken batch by batch; only then
+are histories gathered and negatives drawn, for the rows of this process alone.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.views.record_order import (
+    BATCH_PURPOSE,
+    SHUFFLE_PURPOSE,
+    epoch_order,
+    fold,
+    in_order,
+    zero_unless,
+)
+from data_pipelines.views.split_read import SplitRead
+from data_pipelines.views.user_records import Records, UserRecords
+
+
+class Cut(NamedTuple):
+    """The examples of some users.
+
+    Attributes:
+      examples: [E] or [E, ...] by name, what is known of each; `user`, its user's id, among them.
+      shared: tensors by name, into which examples point, such as items of all users' histories.
+    """
+
+    examples: Mapping[str, tf.Tensor]
+    shared: Mapping[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Draws:
+    """Random numbers for the R rows of a batch that this process assembles.
+
+    Attributes:
+      seed: int64 [2], new in every batch and the same in every process.
+      batch_size: B, rows of the batch in all processes.
+      rows: int64 [R], which of them are this process'.
+    """
+
+    seed: tf.Tensor
+    batch_size: int
+    rows: tf.Tensor
+
+    def own(self, drawn: tf.Tensor) -> tf.Tensor:
+        """Keeps this process' rows of what was drawn for the whole batch, [B, ...].
+
+        Draws are made for all rows, so that a row's do not depend on how processes share a batch.
+        """
+        return tf.gather(drawn, self.rows)
+
+
+# Makes a batch's entries, [R, ...] each, from R rows of `Cut.examples`, `Cut.shared` and draws. If
+# `example_weight` is not among them, it is 1.
+Assemble = Callable[[Mapping[str, tf.Tensor], Mapping[str, tf.Tensor], Draws], dict[str, tf.Tensor]]
+Cutter = Callable[[UserRecords], Cut]
+
+
+def count_examples(records: Records, cut: Cutter) -> int:
+    """Returns the number of examples in all records."""
+    numbers = records.windows(records.files).map(
+        lambda window: _number(cut(window)), tf.data.AUTOTUNE
+    )
+    return int(numbers.reduce(np.int64(0), tf.add))
+
+
+class ExampleReader:
+    """Reads the examples of a split, epoch by epoch.
+
+    Every process of a run parses all records, in the same order, and assembles its own rows of each
+    batch. Everything random is a function of (seed, epoch) alone: neither the global seed nor what
+    was read before changes a batch, so that a run can resume at any epoch.
+    """
+
+    def __init__(self, records: Records, read: SplitRead, cut: Cutter, assemble: Assemble) -> None:
+        """Remembers how to read.
+
+        Args:
+          records: all of the data set.
+          read: what is known about the split.
+          cut: finds the examples of users.
+          assemble: makes the batches' entries.
+        """
+        self._records = records
+        self._read = read
+        self._cut = cut
+        self._assemble = assemble
+        # Traced once, which takes most of a second, rather than in every epoch.
+        self._window = tf.function(self._window_of, autograph=False)
+        self._piece = tf.function(self._piece_of, autograph=False)
+        self._held_out: tf.data.Dataset | None = None
+
+    def __call__(self, epoch: int) -> tf.data.Dataset:
+        """Reads one epoch.
+
+        Args:
+          epoch: from 0; a shuffled read has another order in each, and training other draws.
+
+        Returns:
+          Batches as in the view's docstring, every dimension static. The last batch is filled up
+          with rows of zeros whose `example_weight` is 0.
+        """
+        if self._read.for_training:
+            return self._epoch(epoch)
+        # What is held out is the same in every epoch.
+        if self._held_out is None:
+            self._held_out = self._epoch(0)
+        return self._held_out
+
+    def _epoch(self, epoch: int) -> tf.data.Dataset:
+        read = self._read
+        seed = tf.constant([read.seed, epoch], tf.int64)
+
+        @tf.autograph.experimental.do_not_convert
+        def window(index: tf.Tensor, records: UserRecords) -> tuple[tf.Tensor, Cut]:
+            return index, self._window(seed, index, records)
+
+        @tf.autograph.experimental.do_not_convert
+        def pieces(index: tf.Tensor, start: tf.Tensor, found: Cut) -> tf.data.Dataset:
+            """Cuts a window into pieces that end where a batch of the epoch ends."""
+            last = (start + _number(found) - 1) // read.batch_size
+            return tf.data.Dataset.range(start // read.batch_size, last + 1).map(
+                lambda batch: self._piece(seed, index, start, batch, found),
+                tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+
+        windows = self._records.windows(epoch_order(self._records.files, read, epoch))
+        windows = windows.enumerate().map(window, tf.data.AUTOTUNE, deterministic=True)
+        windows = windows.scan(np.int64(0), _with_start).prefetch(1)
+        batches = windows.flat_map(pieces).rebatch(read.num_rows)
+        # A process may have no row of the last batch.
+        nothing = {
+            name: tf.zeros([0, *spec.shape[1:]], spec.dtype)
+            for name, spec in batches.element_spec.items()
+        }
+        batches = batches.concatenate(tf.data.Dataset.from_tensors(nothing)).take(read.steps)
+        return in_order(batches.map(self._filled, tf.data.AUTOTUNE, deterministic=True))
+
+    def _window_of(self, seed: tf.Tensor, index: tf.Tensor, records: UserRecords) -> Cut:
+        """Finds the examples of a window and puts them into the order of the epoch."""
+        found = self._cut(records)
+        if not self._read.shuffled:
+            return found
+        key = fold(seed, SHUFFLE_PURPOSE, index)
+        order = tf.argsort(tf.random.stateless_uniform([_number(found)], key, alg="philox"))
+        examples = {name: tf.gather(values, order) for name, values in found.examples.items()}
+        return Cut(examples, found.shared)
+
+    def _piece_of(
+        self, seed: tf.Tensor, index: tf.Tensor, start: tf.Tensor, batch: tf.Tensor, found: Cut
+    ) -> dict[str, tf.Tensor]:
+        """Assembles this process' rows of the part of a batch that lies in one window.
+
+        Args:
+          seed: int64 [2], the epoch's.
+          index: the window's number.
+          start: the number of examples before it.
+          batch: the batch's number.
+          found: the window's examples.
+        """
+        size = self._read.batch_size
+        first, last = (batch * size + row for row in self._read.rows)
+        first = tf.maximum(first, start)
+        last = tf.maximum(tf.minimum(last, start + _number(found)), first)
+        places = tf.range(first, last) - start
+        rows = {name: tf.gather(values, places) for name, values in found.examples.items()}
+        # Each of a batch's windows draws for all rows of it.
+        draws = Draws(
+            fold(fold(seed, BATCH_PURPOSE, batch), BATCH_PURPOSE, index),
+            size,
+            places + start - batch * size,
+        )
+        entries = self._assemble(rows, found.shared, draws)
+        weight = tf.ones_like(places, tf.float32)
+        return {"user": rows["user"], "example_weight": weight, **entries}
+
+    @tf.autograph.experimental.do_not_convert
+    def _filled(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        rows = self._read.num_rows
+        number = tf.shape(batch["user"])[0]
+        present = tf.range(rows) < number
+        full = {}
+        for name, values in batch.items():
+            padding = [[0, rows - number]] + [[0, 0]] * (values.shape.rank - 1)
+            padded = tf.ensure_shape(tf.pad(values, padding), [rows, *values.shape[1:]])
+            full[name] = zero_unless(present, padded)
+        return full
+
+
+@tf.autograph.experimental.do_not_convert
+def _with_start(
+    start: tf.Tensor, element: tuple[tf.Tensor, Cut]
+) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor, Cut]]:
+    """Adds the number of the examples before a window."""
+    index, found = element
+    return start + _number(found), (index, start, found)
+
+
+def _number(found: Cut) -> tf.Tensor:
+    return tf.size(found.examples["user"], tf.int64)

@@ -1,0 +1,50 @@
+"""Windows of source sequences, which pre-training reads."""
+
+import tensorflow as tf
+
+from data_pipelines.errors import DataError
+from data_pipelines.views.example_batches import Cut
+from data_pipelines.views.roles import RoleRecords, Roles, places_of
+from data_pipelines.views.view import HistoryRead
+
+
+def check_has_source(view: str, roles: Roles) -> None:
+    """Raises DataError if there is no source."""
+    if not roles.sources:
+        raise DataError(
+            f"view {view} needs a source domain, but every domain that is read, "
+            f"{', '.join(roles.targets)}, is a target: name fewer with --target."
+        )
+
+
+def cut_windows(records: RoleRecords, read: HistoryRead, width: int) -> Cut:
+    """Cuts the sequences of a split's users from their ends backwards, a window every T items.
+
+    So the latest items share a full window. Source interactions at or after the user's first
+    held-out label are left out: they would tell the model what happened after the moment at which
+    it is tested.
+
+    Args:
+      records: of some users.
+      read: the split.
+      width: greatest length of a window; what exceeds T overlaps with the window before it.
+
+    Returns:
+      Examples with `start` and `end`, [E], into the shared `sequence`, ids of space `source`. A
+      remainder of one item, which could predict nothing, gives no window.
+    """
+    step = read.options.max_length
+    chosen = tf.logical_and(records.is_source, records.before_held_out)
+    chosen = tf.logical_and(chosen, records.parts == read.part)
+    sequence = tf.gather(read.ids("source", records), places_of(chosen))
+    rows = tf.size(records.user, tf.int64)
+    lengths = tf.math.unsorted_segment_sum(tf.cast(chosen, tf.int64), records.row, rows)
+    ends = tf.cumsum(lengths)
+    number = (tf.maximum(lengths, 1) + step - 2) // step
+    row = tf.repeat(tf.range(rows), number)
+    # The number of a window of its user, from the latest.
+    place = tf.range(tf.size(row, tf.int64)) - tf.gather(tf.cumsum(number, exclusive=True), row)
+    end = tf.gather(ends, row) - place * step
+    start = tf.maximum(end - width, tf.gather(ends - lengths, row))
+    examples = {"user": tf.gather(records.user, row), "start": start, "end": end}
+    return Cut(examples, {"sequence": sequence})

@@ -1,0 +1,109 @@
+"""Records of users' histories, parsed many at once."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+# Users that are parsed at once. Records lie in random order on disk, and the examples of so many
+# users come in random order, so that a data set that does not fit into memory is still well mixed.
+USERS_AT_ONCE = 4096
+
+
+class UserRecords(NamedTuple):
+    """The histories of U users with n interactions in all.
+
+    Attributes:
+      user: int64 [U], ids.
+      splits: int64 [U + 1]; the user in row r has the interactions splits[r]:splits[r + 1], oldest
+        first.
+      items: int64 [n], ids of the data set.
+      domains: int64 [n].
+      times: int64 [n].
+      parts: int64 [n]; see `data_pipelines.parts`.
+      negatives: int64 [m].
+      negative_splits: int64 [n + 1]; interaction i has the given negatives
+        negatives[negative_splits[i]:negative_splits[i + 1]].
+    """
+
+    user: tf.Tensor
+    splits: tf.Tensor
+    items: tf.Tensor
+    domains: tf.Tensor
+    times: tf.Tensor
+    parts: tf.Tensor
+    negatives: tf.Tensor
+    negative_splits: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Records:
+    """All records of a data set.
+
+    Attributes:
+      files: TFRecord files; `prepared.history_records` says what they hold.
+      domain_starts: int64 [domains + 1], the index of each domain's first item in the data set.
+      negatives: whether the records hold given negatives.
+    """
+
+    files: Sequence[str]
+    domain_starts: np.ndarray
+    negatives: bool
+
+    def windows(self, files: Sequence[str]) -> tf.data.Dataset:
+        """Reads records, `USERS_AT_ONCE` at a time, in the order of the files.
+
+        Args:
+          files: `self.files` in some order.
+
+        Returns:
+          A data set of `UserRecords`.
+        """
+        serialized = tf.data.TFRecordDataset(list(files)).batch(USERS_AT_ONCE)
+        return serialized.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
+
+    @functools.cached_property
+    def _parse(self) -> Callable[[tf.Tensor], UserRecords]:
+        def parsed(serialized: tf.Tensor) -> UserRecords:
+            return parse(serialized, self.domain_starts, self.negatives)
+
+        return tf.function(parsed, autograph=False)
+
+
+def parse(serialized: tf.Tensor, domain_starts: np.ndarray, negatives: bool) -> UserRecords:
+    """Parses records.
+
+    Args:
+      serialized: string [U].
+      domain_starts: as in `Records`.
+      negatives: as in `Records`.
+    """
+    names = ["items", "gaps", "parts", *(["negatives", "negative_counts"] if negatives else [])]
+    ragged = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+    features = {"user": tf.io.FixedLenFeature([], tf.int64), **dict.fromkeys(names, ragged)}
+    values = tf.io.parse_example(serialized, features)
+    items, splits = values["items"].values, values["items"].row_splits
+    # Every row's sum starts anew: what was added up before it is taken away.
+    sums = tf.concat([[0], tf.cumsum(values["gaps"].values)], axis=0)
+    times = sums[1:] - tf.repeat(tf.gather(sums, splits[:-1]), splits[1:] - splits[:-1])
+    domains = tf.searchsorted(
+        tf.constant(domain_starts[1:], tf.int64), items - 1, side="right", out_type=tf.int64
+    )
+    if negatives:
+        counts = tf.concat([[0], tf.cumsum(values["negative_counts"].values)], axis=0)
+        given = values["negatives"].values
+    else:
+        counts, given = tf.zeros_like(sums), tf.zeros([0], tf.int64)
+    return UserRecords(
+        user=values["user"],
+        splits=splits,
+        items=items,
+        domains=domains,
+        times=times,
+        parts=values["parts"].values,
+        negatives=given,
+        negative_splits=counts,
+    )

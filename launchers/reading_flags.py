@@ -1,0 +1,65 @@
+"""The flags that say what a run reads of a data set: its domains' roles, how examples are cut.
+
+Importing this module defines `--target`, `--sources` and the group `--examples.*`.
+"""
+
+from absl import flags
+
+from data_pipelines.prepared.dataset import PreparedData
+from data_pipelines.prepared.impression_source import ImpressionSource
+from data_pipelines.prepared.interaction_source import InteractionSource
+from data_pipelines.prepared.reading import Source
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.roles import roles_of
+from launchers import config_flags, program
+from tfcdr.system import System
+from tfcdr.systems.registry import SYSTEMS
+
+_TARGET = flags.DEFINE_list(
+    "target",
+    [],
+    "Domains whose held-out interactions are predicted, comma-separated, or all; each gets a model "
+    "and figures of its own. Empty: every domain is a source, for pre-training alone.",
+)
+_SOURCES = flags.DEFINE_list(
+    "sources",
+    [],
+    "Domains whose histories are read besides, comma-separated. Empty: all others; where targets "
+    "share what is pre-trained, all that are no targets.",
+)
+_EXAMPLES = config_flags.define("examples", ExampleOptions)
+
+
+def check(system: System) -> None:
+    """Raises FlagError if a flag has a bad value, or no meaning for the system."""
+    _EXAMPLES()
+    if system.log == "interactions":
+        return
+    several = [name for name, other in SYSTEMS.items() if other.log == "interactions"]
+    given = [flag.name for flag in (_TARGET, _SOURCES) if flag.present]
+    for flag in [*given, *config_flags.given_flags(("examples",))]:
+        raise program.FlagError(
+            f"--{flag} has no meaning for --system={system.name}, whose only target "
+            "--impression_split.target names when the data are converted; "
+            f"{', '.join(sorted(several))} take any domains."
+        )
+
+
+def sources(prepared: PreparedData, system: System, config: object) -> dict[str, Source]:
+    """Returns what the run reads for each of its targets, by their names; "" stands for none.
+
+    Args:
+      prepared: the data set.
+      system: what is trained.
+      config: its configuration.
+
+    Raises:
+      FlagError: a flag has a bad value.
+      DataError: a domain is unknown, or has two roles.
+    """
+    if prepared.log == "impressions":
+        return {prepared.metadata["target"]: ImpressionSource(prepared)}
+    shared = system.stages(config)[0].shared
+    roles = roles_of(prepared.domains, _TARGET.value, _SOURCES.value, shared)
+    examples = _EXAMPLES()
+    return {each.target: InteractionSource(prepared, each, examples) for each in roles}

@@ -1,0 +1,270 @@
+"""Trains a model for each target of a run.
+
+A run with one target has all its files in its folder; one with several has a folder for each, and
+metrics.json with the figures of all.
+"""
+
+import dataclasses
+import importlib.metadata
+import math
+import pathlib
+import platform
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from data_pipelines.prepared.interaction_source import InteractionSource
+from data_pipelines.prepared.reading import Source, reopen
+from launchers.target_folders import target_folder
+from tfcdr import row_groups
+from tfcdr.distribution.one_device import Distribution
+from tfcdr.runs.experiment import Experiment
+from tfcdr.runs.run_folder import RunFolder
+from tfcdr.system import System
+from tfcdr.transfer_gain import TransferGain
+
+_SPLITS = ("validation", "test")
+
+
+class Wish(NamedTuple):
+    """What a run is asked for.
+
+    Attributes:
+      system: to train.
+      config: its configuration.
+      options: how it is evaluated.
+      baseline_config: of the run without transfer that it is compared with, or None.
+      workdir: the run's folder.
+      data_dir: the data set's.
+      pretrained: the folder of the run that it takes over, or "".
+      seed: of weights, batches and draws.
+      deterministic: whether the run gives the same bits again.
+      jit_compile: whether train steps are compiled by XLA.
+      mixed_precision: whether layers compute in float16.
+      read_losses_every: steps between two readings of the losses.
+    """
+
+    system: System
+    config: Any
+    options: Any
+    baseline_config: Any
+    workdir: pathlib.Path
+    data_dir: pathlib.Path
+    pretrained: str
+    seed: int
+    deterministic: bool
+    jit_compile: bool
+    mixed_precision: bool
+    read_losses_every: int
+
+
+def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> None:
+    """Trains and evaluates, and compares with the run without transfer if that is asked for.
+
+    Args:
+      wish: what is asked for.
+      sources: what is read for each target, by their names.
+      distribution: the devices and processes that train.
+
+    Raises:
+      RunError: something does not fit; see `Experiment`.
+      DataError: the data cannot give what is asked for.
+    """
+    pretrained = _pretrained(wish.pretrained)
+    if len(sources) == 1:
+        (source,) = sources.values()
+        _run_target(wish, source, wish.workdir, distribution, pretrained)
+        return
+    folder = RunFolder(wish.workdir, distribution.is_chief)
+    settings = _run_config(wish, wish.config, distribution)
+    settings |= {"targets": list(sources), "pretrained": _path(pretrained)}
+    for target, source in sources.items():  # All of them, before anything is written.
+        of_target = RunFolder(target_folder(wish.workdir, target), distribution.is_chief)
+        _checked(wish, wish.config, source, of_target, distribution, pretrained)
+    with distribution.chief_first():
+        folder.claim(settings)
+    stages = wish.system.stages(wish.config)
+    metrics = {}
+    for target, source in sources.items():
+        print(f"\ntarget {target}")
+        of_target = target_folder(wish.workdir, target)
+        metrics[target] = _run_target(wish, source, of_target, distribution, pretrained)
+        if pretrained is None and stages[0].shared and len(stages) > 1:
+            pretrained = RunFolder(of_target, False)
+    folder.finish(_summary(metrics))
+
+
+def _run_target(
+    wish: Wish,
+    source: Source,
+    workdir: pathlib.Path,
+    distribution: Distribution,
+    pretrained: RunFolder | None,
+) -> dict[str, Any]:
+    """Trains and evaluates for one target, and returns what metrics.json holds."""
+    folder = RunFolder(workdir, distribution.is_chief)
+    main_run = _experiment(wish, wish.config, source, folder, distribution, pretrained)
+    if pretrained is not None:
+        _say_what_was_read(pretrained, source)
+    metrics = _finish(main_run, folder)
+    if wish.baseline_config is None:
+        return metrics
+    baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
+    baseline = _experiment(wish, wish.baseline_config, source, baseline_folder, distribution)
+    print("\nThe same model trained on the target alone:")
+    _finish(baseline, baseline_folder)
+    return {**metrics, **_compare(metrics, main_run, baseline, folder)}
+
+
+def _checked(
+    wish: Wish,
+    config: Any,
+    source: Source,
+    folder: RunFolder,
+    distribution: Distribution,
+    pretrained: RunFolder | None,
+) -> Experiment:
+    """Returns a run with one configuration that fits the data; writes nothing."""
+    experiment = Experiment(
+        system=wish.system,
+        config=config,
+        data=source,
+        folder=folder,
+        options=wish.options,
+        seed=wish.seed,
+        jit_compile=wish.jit_compile,
+        distribution=distribution,
+        mixed_precision=wish.mixed_precision,
+        read_losses_every=wish.read_losses_every,
+        pretrained=pretrained,
+    )
+    experiment.check_data()
+    return experiment
+
+
+def _experiment(
+    wish: Wish,
+    config: Any,
+    source: Source,
+    folder: RunFolder,
+    distribution: Distribution,
+    pretrained: RunFolder | None = None,
+) -> Experiment:
+    """Checks the data and claims the folder of a run with one configuration."""
+    experiment = _checked(wish, config, source, folder, distribution, pretrained)
+    settings = _run_config(wish, config, distribution)
+    settings |= {
+        "data_fingerprint": source.fingerprint,
+        "shared_fingerprint": source.shared_fingerprint,
+        "reading": source.settings,
+        "pretrained": _path(pretrained),
+    }
+    with distribution.chief_first():
+        folder.claim(settings)
+    return experiment
+
+
+def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
+    """Runs what is left to run, prints the tables and returns what metrics.json holds."""
+    metrics = folder.metrics()
+    if metrics is not None:
+        print(f"{folder.path}: this run is finished; nothing to do.")
+    else:
+        metrics = experiment.run()
+    experiment.print_tables(metrics)
+    return metrics
+
+
+def _compare(
+    metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
+) -> dict[str, Any]:
+    """Says whether the transfer helped, of all test rows and of each group of them.
+
+    Returns:
+      The gains as metrics.json holds them.
+    """
+    if "transfer_groups" not in metrics:
+        gains = main_run.transfer_gains(baseline)
+        entries = {group: gain._asdict() for group, gain in gains.items()}
+        metrics = {"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries}
+        folder.add_to_metrics(metrics)
+    stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
+    gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
+    print(f"\n{gains.pop(row_groups.ALL).verdict()}")
+    for group, gain in gains.items():
+        print(gain.group_line(group))
+    return {name: metrics[name] for name in ("transfer", "transfer_groups")}
+
+
+def _run_config(wish: Wish, config: Any, distribution: Distribution) -> dict[str, Any]:
+    packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {
+        "system": wish.system.name,
+        "config": dataclasses.asdict(config),
+        "evaluation": dataclasses.asdict(wish.options),
+        "seed": wish.seed,
+        "deterministic": wish.deterministic,
+        "jit_compile": wish.jit_compile,
+        "mixed_precision": wish.mixed_precision,
+        "read_losses_every": wish.read_losses_every,
+        "strategy": distribution.name,
+        "replicas": distribution.num_replicas,
+        "data_dir": str(wish.data_dir.absolute()),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _path(folder: RunFolder | None) -> str:
+    return str(folder.path.absolute()) if folder else ""
+
+
+def _summary(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what metrics.json of a run with several targets holds.
+
+    Args:
+      metrics: those of each target's run, by target.
+
+    Returns:
+      "validation" and "test": the means over targets; "targets": the metrics of each.
+    """
+    means = {split: _means([of[split] for of in metrics.values()]) for split in _SPLITS}
+    return {**means, "targets": dict(metrics)}
+
+
+def _means(figures: list[Mapping[str, float | None]]) -> dict[str, float]:
+    means = {}
+    for name in dict.fromkeys(name for of in figures for name in of):
+        # A target may lack a figure, or have one that is not finite, which JSON keeps as null.
+        values = [of[name] for of in figures if of.get(name) is not None]
+        values = [value for value in values if math.isfinite(value)]
+        means[name] = sum(values) / len(values) if values else math.nan
+    return means
+
+
+def _pretrained(path: str) -> RunFolder | None:
+    """Returns the run that `--pretrained` names; of several targets, that of the first.
+
+    Raises:
+      RunError: there is no run.
+    """
+    if not path:
+        return None
+    run = RunFolder(pathlib.Path(path), writable=False)
+    targets = run.config().get("targets")
+    return RunFolder(target_folder(run.path, targets[0]), writable=False) if targets else run
+
+
+def _say_what_was_read(pretrained_run: RunFolder, source: Source) -> None:
+    """Prints what a pre-trained run of another target has read that this one's should not have."""
+    if not isinstance(source, InteractionSource):
+        return
+    reading = pretrained_run.config()["reading"]
+    if reading["targets"] == list(source.roles.targets):
+        return
+    interactions, users = source.trained_too_late(reopen(source.prepared, reading))
+    theirs = ", ".join(reading["targets"]) or "no target"
+    print(
+        f"{pretrained_run.path}: pre-trained for {theirs}. It has read {interactions:,} source "
+        f"interactions of {users:,} users that come after their first held-out one in "
+        f"{source.roles.target}; to pre-train without them, name all targets in one run."
+    )

@@ -1,0 +1,144 @@
+"""The views' rules once more, in plain Python: user by user, with lists of texts."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from data_pipelines.parts import REPEATED, TOO_FEW, TRAIN
+from data_pipelines.splitting.user_draws import draw
+from tests.data_pipelines.small_logs import rows_of
+
+
+@dataclasses.dataclass
+class Event:
+    """An interaction that a run reads; `part` is None where it is a source's."""
+
+    item: str
+    time: int
+    part: int | None
+    negatives: list
+
+
+@dataclasses.dataclass
+class Person:
+    """A user as a run sees him: what he did in the domains that have a role, oldest first."""
+
+    events: list
+    source_part: int
+    held_out_from: float
+
+    @property
+    def trained(self):
+        return {event.item for event in self.events if event.part == TRAIN}
+
+    @property
+    def taken(self):
+        return {event.item for event in self.events if event.part is not None}
+
+
+def people_of(split_log, roles, options):
+    """Returns user -> Person; an item's name tells its domain."""
+    rows = {
+        user: list(of_user)
+        for user, of_user in itertools.groupby(rows_of(split_log), key=lambda row: row[0])
+    }
+    in_source = {
+        user for user, of_user in rows.items() if any(row[2] in roles.sources for row in of_user)
+    }
+
+    def drawn(eligible, purpose, *shares):
+        chosen = np.array([user in eligible for user in rows])
+        ids = np.array(list(rows), object)
+        return dict(zip(rows, draw(ids, chosen, options.seed, purpose, *shares), strict=True))
+
+    half = options.cold_share / 2
+    cold = {}
+    for target in roles.targets:
+        there = {user for user in in_source if any(row[2] == target for row in rows[user])}
+        cold[target] = drawn(there, "cold", half, half)
+    shares = options.source_validation_share, options.source_test_share
+    source_parts = drawn(in_source, "source", *shares)
+    given = {
+        user: {row[4] for row in of_user if row[2] in roles.sources and row[4] < REPEATED}
+        for user, of_user in rows.items()
+    }
+    if split_log.kind == "given" and set().union(*given.values()) - {TRAIN}:
+        source_parts = {user: max(parts, default=TRAIN) for user, parts in given.items()}
+
+    def label(user, row):
+        _, _, domain, _, part, _ = row
+        if domain not in roles.targets or part == REPEATED:
+            return None
+        if cold[domain][user] != TRAIN:
+            return int(cold[domain][user])
+        return None if part == TOO_FEW else part
+
+    people = {}
+    for user, of_user in rows.items():
+        events = []
+        held_out = [split_log.cut_times[0]] if split_log.cut_times else []
+        for row in of_user:
+            part = label(user, row)
+            if part not in (None, TRAIN) and split_log.log.comparable_times:
+                held_out.append(row[3])
+            is_target = row[2] == roles.target and part is not None
+            if is_target or row[2] in roles.sources:
+                own = part if is_target else None
+                events.append(Event(f"{row[2]}:{row[1]}", row[3], own, row[5]))
+        first = min(held_out, default=float("inf"))
+        people[user] = Person(events, int(source_parts[user]), first)
+    return people
+
+
+def windows(person, part, options, overlap):
+    """Windows of T + overlap items from the latest on, each `overlap` items into the one before."""
+    if person.source_part != part:
+        return []
+    items = [
+        event.item
+        for event in person.events
+        if event.part is None and event.time < person.held_out_from
+    ]
+    found = []
+    while len(items) > 1:
+        found.append(tuple(items[-options.max_length - overlap :]))
+        items = items[: -options.max_length]
+    return found
+
+
+def transfer(person, part, options):
+    """(history, event) for each label of the part; whole histories."""
+    found = []
+    for event in person.events:
+        if event.part != part:
+            continue
+        history = [
+            other.item
+            for other in person.events
+            if other.part is None and (options.source_history == "all" or other.time < event.time)
+        ]
+        if part != TRAIN or len(history) >= options.min_history:
+            found.append((history, event))
+    return found
+
+
+def leave_one_out(person, part, options):
+    """(history, own items of it, event) for each label of the part that has a history."""
+    found = []
+    for place, event in enumerate(person.events):
+        if event.part != part:
+            continue
+        earlier = person.events[:place]
+        own = [other for other in earlier if other.part is not None and other.part <= part]
+        if options.source_history == "all":
+            history = [other for other in person.events if other.part is None] + own
+        else:
+            history = [
+                other
+                for other in earlier
+                if (other.time < event.time if other.part is None else other.part <= part)
+            ]
+        if history:
+            found.append(([other.item for other in history], [other.item for other in own], event))
+    return found

@@ -1,0 +1,200 @@
+"""Each view against a plain Python writing of its rule, on drawn logs of people of all sorts."""
+
+import collections
+import types
+import typing
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from data_pipelines.logs import PARTS
+from data_pipelines.prepared import build
+from data_pipelines.splitting.split_log import SplitOptions
+from data_pipelines.splitting.splits import split
+from data_pipelines.views import user_records
+from tests.data_pipelines.small_logs import (
+    DOMAINS,
+    drawn_rows,
+    given_rows,
+    joined,
+    log_of,
+    read,
+    source_of,
+)
+from tests.data_pipelines.views import plain_rules
+
+
+class Case(typing.NamedTuple):
+    """How the log is split, how a run reads it, and the views that are looked at."""
+
+    split: dict
+    targets: list
+    sources: list
+    views: tuple
+    options: Mapping = types.MappingProxyType({})
+    comparable_times: bool = True
+    parts: tuple = PARTS
+    users_at_once: int = 64
+
+
+CASES = {
+    "three_domains": Case(
+        {}, ["toys"], [], ("next_item", "transfer", "leave_one_out"), {"min_history": 0}
+    ),
+    "two_targets_and_cold_users": Case(
+        {},
+        ["toys", "books"],
+        ["films"],
+        ("next_item", "transfer", "leave_one_out"),
+        {"cold_share": 0.4, "min_history": 3},
+        parts=("train", "test"),
+    ),
+    "a_source_left_out_and_repeats": Case(
+        {"kind": "ratio", "repeats": "all"},
+        ["films"],
+        ["books"],
+        ("masked_item", "leave_one_out"),
+        {"source_history": "all"},
+        parts=("train", "validation"),
+        users_at_once=1,
+    ),
+    "time": Case(
+        {"kind": "time", "cut_times": (8, 14)},
+        ["books"],
+        [],
+        ("next_item", "transfer"),
+        {"source_validation_share": 0.3},
+        parts=("train", "validation"),
+        users_at_once=1,
+    ),
+    "last_of_all": Case(
+        {"kind": "last_of_all", "repeats": "all"},
+        ["books"],
+        ["toys"],
+        ("leave_one_out",),
+        {"cold_share": 0.2},
+        parts=("train", "test"),
+        users_at_once=1,
+    ),
+    "users_without_comparable_times": Case(
+        {"kind": "user", "validation_share": 0.2, "test_share": 0.2},
+        ["films", "toys"],
+        [],
+        ("masked_item", "transfer"),
+        {"source_history": "all", "min_history": 2, "max_length": 2},
+        comparable_times=False,
+        parts=("train", "test"),
+    ),
+    "given": Case({"kind": "given"}, ["toys"], [], ("next_item", "leave_one_out")),
+    "every_domain_a_target": Case({}, ["all"], [], ("leave_one_out",), parts=("train", "test")),
+    "no_target": Case({}, [], ["films", "books"], ("masked_item",), parts=("train", "test")),
+}
+CANDIDATES = 5
+
+
+class Run:
+    """A case's data set as a run reads it, and what a plain reader makes of it."""
+
+    def __init__(self, name, folder):
+        self.case = case = CASES[name]
+        columns = ("part", "negatives") if case.split.get("kind") == "given" else ()
+        rows = given_rows() if columns else drawn_rows()
+        log = log_of(rows, *columns, comparable_times=case.comparable_times)
+        split_log = split(log, SplitOptions(**case.split))
+        build.build(split_log, folder, num_shards=2)
+        self.source = source_of(
+            folder, case.targets, case.sources, **{"max_length": 4, **case.options}
+        )
+        self.options = self.source.options
+        self.people = plain_rules.people_of(split_log, self.source.roles, self.options)
+
+    def read(self, view, part, **options):
+        return joined(read(self.source, view, part, batch_size=300, **options), with_empty=True)
+
+    def names(self, space, ids):
+        """Names of the items among ids, each with its domain."""
+        vocabulary = self.source.vocabulary(space)
+        prefix = "" if vocabulary.prefixed else f"{DOMAINS[vocabulary.chosen[0]]}:"
+        tokens = vocabulary.tokens
+        return tuple(prefix + tokens[item - 1] for item in ids if 0 < item <= len(tokens))
+
+    def users(self, rows):
+        return self.source.user_names(rows["user"].tolist())
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def run(request, tmp_path_factory):
+    """Few users a window, so that batches reach over several; or one, who may have nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(user_records, "USERS_AT_ONCE", CASES[request.param].users_at_once)
+        yield Run(request.param, tmp_path_factory.mktemp("prepared") / "data")
+
+
+def test_examples_are_those_of_the_plain_rule(run):
+    for view in run.case.views:
+        for part in run.case.parts:
+            number = PARTS.index(part)
+            check = compare_labels if view in ("transfer", "leave_one_out") else compare_windows
+            check(run, view, number, part)
+
+
+def compare_windows(run, view, number, part):
+    rows = run.read(view, part)
+    if view == "next_item":
+        ids = rows["items"]
+    else:  # What was hidden is put back.
+        ids = rows["masked_items"].copy()
+        row, slot = np.nonzero(rows["label_weight"])
+        ids[row, rows["positions"][row, slot]] = rows["labels"][row, slot]
+    found = zip(run.users(rows), (run.names("source", row) for row in ids), strict=True)
+    expected = [
+        (user, window)
+        for user, person in run.people.items()
+        for window in plain_rules.windows(person, number, run.options, view == "next_item")
+    ]
+    assert collections.Counter(found) == collections.Counter(expected)
+    assert expected
+
+
+def compare_labels(run, view, number, part):
+    """Validation of leave_one_out reads histories of the target's own items."""
+    own = view == "leave_one_out" and part == "validation"
+    options = {"negatives": 3} if part == "train" else {"candidates": CANDIDATES}
+    rows = run.read(view, part, **options, **({"history_domains": "target"} if own else {}))
+    key, space = ("context", "source") if view == "transfer" else ("history", "joint")
+    users = run.users(rows)
+    (items,) = zip(*(run.names("target", [item]) for item in rows["target_item"]), strict=True)
+    histories = [run.names(space, history) for history in rows[key]]
+    expected = []
+    for user, person in run.people.items():
+        for *found, event in getattr(plain_rules, view)(person, number, run.options):
+            expected.append((user, tuple(found[own][-run.options.max_length :]), event.item))
+    found = zip(users, histories, items, strict=True)
+    assert collections.Counter(found) == collections.Counter(expected)
+    assert expected
+    if view == "leave_one_out":
+        assert rows["example_weight"].tolist() == [bool(history) for history in histories]
+    for row, (user, item) in enumerate(zip(users, items, strict=True)):
+        person = run.people[user]
+        if part == "train":
+            negatives = run.names("target", rows["negative_items"][row])
+            assert len(negatives) == 3
+            assert not person.trained & set(negatives)
+        else:
+            compare_what_is_ranked(run, person, item, {k: v[row] for k, v in rows.items()})
+
+
+def compare_what_is_ranked(run, person, item, row):
+    again = run.case.split.get("repeats") == "all"
+    seen = run.names("target", row["seen_items"])
+    assert sorted(seen) == sorted([] if again else person.taken - {item})
+    assert row["cold"] == (not person.trained)
+    first, *others = run.names("target", row["candidates"])
+    assert first == item
+    assert len(others) == CANDIDATES
+    if run.case.split.get("kind") == "given":
+        lists = [event.negatives for event in person.events if event.item == item]
+        assert others in [[f"toys:{name}" for name in names[:CANDIDATES]] for names in lists]
+    else:
+        assert len(set(others) - person.taken) == CANDIDATES
