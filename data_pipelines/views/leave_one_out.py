@@ -27,7 +27,7 @@ import tensorflow as tf
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import gather_or_zero, latest
-from data_pipelines.views.roles import RoleRecords, Roles, places_of
+from data_pipelines.views.roles import RoleRecords, Roles, first_of_ties, places_of
 from data_pipelines.views.target_items import (
     Labels,
     TargetItemOptions,
@@ -77,16 +77,15 @@ class LeaveOneOut(View):
         labels = Labels(records, read)
         readable = tf.logical_or(records.is_source, records.parts <= read.part)
         read_places = places_of(readable)
-        ids = tf.gather(read.ids("joint", records), read_places)
-        row, times, is_target = (
+        ids, row, is_target = (
             tf.gather(column, read_places)
-            for column in (records.row, records.times, records.is_target)
+            for column in (read.ids("joint", records), records.row, records.is_target)
         )
-        number = tf.size(ids, tf.int64)
         rows = tf.size(records.user, tf.int64)
         lengths = tf.math.unsorted_segment_sum(tf.ones_like(row), row, rows)
         user_start = tf.gather(tf.cumsum(lengths, exclusive=True), labels.row)
-        place = tf.gather(tf.cumsum(tf.cast(readable, tf.int64), exclusive=True), labels.places)
+        # The number of readable interactions before each place.
+        before = tf.cumsum(tf.cast(readable, tf.int64), exclusive=True)
         # The number of the target's items before each place.
         own_before = tf.concat([[0], tf.cumsum(tf.cast(is_target, tf.int64))], 0)
         own = tf.gather(ids, places_of(is_target))
@@ -99,12 +98,8 @@ class LeaveOneOut(View):
             own_recent = own_start
         else:
             older = ids
-            # Where each run of interactions of one user and time begins.
-            same = tf.logical_and(row[1:] == row[:-1], times[1:] == times[:-1])
-            begins = tf.concat([tf.ones([tf.minimum(number, 1)], tf.bool), ~same], 0)
-            run = tf.cumsum(tf.cast(begins, tf.int64)) - 1
             older_start = user_start
-            older_end = tf.gather(places_of(begins), tf.gather(run, place))
+            older_end = tf.gather(before, tf.gather(first_of_ties(records), labels.places))
             own_recent = tf.gather(own_before, older_end)
         examples, shared = labels.features()
         examples |= {
@@ -112,12 +107,11 @@ class LeaveOneOut(View):
             "older_end": older_end,
             "own_start": own_start,
             "own_recent": own_recent,
-            "own_end": tf.gather(own_before, place),
+            "own_end": tf.gather(own_before, tf.gather(before, labels.places)),
         }
         items = older_end - older_start + examples["own_end"] - own_recent
-        examples = {
-            name: tf.gather(column, places_of(items > 0)) for name, column in examples.items()
-        }
+        kept = places_of(items > 0)
+        examples = {name: tf.gather(column, kept) for name, column in examples.items()}
         return Cut(examples, {**shared, "older": older, "own": own})
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:

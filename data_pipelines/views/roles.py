@@ -191,3 +191,11 @@ def cast(records: UserRecords, assignment: Assignment) -> RoleRecords:
 def places_of(chosen: tf.Tensor) -> tf.Tensor:
     """Returns int64 [k], where bool [n] holds; gathering from there costs less than a mask."""
     return tf.reshape(tf.where(chosen), [-1])
+
+
+def first_of_ties(records: RoleRecords) -> tf.Tensor:
+    """Returns int64 [n], for each interaction the first one of its user that has the same time."""
+    row, times = records.row, records.times
+    is_tied = tf.logical_and(row[1:] == row[:-1], times[1:] == times[:-1])
+    begins = tf.concat([tf.ones([tf.minimum(tf.size(row), 1)], tf.bool), ~is_tied], 0)
+    return tf.gather(places_of(begins), tf.cumsum(tf.cast(begins, tf.int64)) - 1)

@@ -25,7 +25,7 @@ from data_pipelines.views import negative_sampling
 from data_pipelines.views.example_batches import Assemble, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import first
-from data_pipelines.views.roles import RoleRecords, Roles, places_of
+from data_pipelines.views.roles import RoleRecords, Roles, first_of_ties, places_of
 from data_pipelines.views.view import HistoryRead
 
 
@@ -87,43 +87,20 @@ class Labels:
         self._records = records
         self._read = read
 
-    def source_ends(self, times: tf.Tensor) -> tf.Tensor:
+    def source_ends(self) -> tf.Tensor:
         """Returns, for each label, how many of all users' source interactions come before it.
 
         Those of the users in the rows before count, too. With `source_history=all` it is how many
         the rows up to the label's own have.
-
-        Args:
-          times: int64 [s], of the source interactions of all users.
         """
         records, rows = self._records, tf.size(self._records.user, tf.int64)
         is_source = tf.cast(records.is_source, tf.int64)
-        up_to_row = tf.cumsum(tf.math.unsorted_segment_sum(is_source, records.row, rows))
         if self._read.options.source_history == "all":
-            return tf.gather(up_to_row, self.row)
-        # Interactions lie in the order of time: those before the label's place are earlier, or of
-        # the same time, which is not before it.
-        before = tf.gather(tf.cumsum(is_source, exclusive=True), self.places)
-        return before - self._ties(before, tf.gather(records.times, self.places), times)
-
-    def _ties(self, before: tf.Tensor, label_times: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
-        """Counts the source interactions just before each label that have its very time."""
-        records = self._records
-        source_row = tf.gather(records.row, places_of(records.is_source))
-        # Where each run of source interactions of one user and time begins.
-        same = tf.logical_and(source_row[1:] == source_row[:-1], times[1:] == times[:-1])
-        number = tf.size(times, tf.int64)
-        begins = tf.concat([tf.ones([tf.minimum(number, 1)], tf.bool), tf.logical_not(same)], 0)
-        starts = places_of(begins)
-        run = tf.cumsum(tf.cast(begins, tf.int64)) - 1
-        last = tf.maximum(before - 1, 0)
-        # An empty list of source interactions has no ties, but must be gathered from.
-        filled = [tf.concat([column, [0]], 0) for column in (source_row, times, starts, run)]
-        tied = before > 0
-        tied = tf.logical_and(tied, tf.gather(filled[0], last) == self.row)
-        tied = tf.logical_and(tied, tf.gather(filled[1], last) == label_times)
-        first_tied = tf.gather(filled[2], tf.gather(filled[3], last))
-        return tf.where(tied, before - first_tied, 0)
+            of_rows = tf.math.unsorted_segment_sum(is_source, records.row, rows)
+            return tf.gather(tf.cumsum(of_rows), self.row)
+        # What has the label's very time is not before it.
+        earlier = tf.gather(first_of_ties(records), self.places)
+        return tf.gather(tf.cumsum(is_source, exclusive=True), earlier)
 
     def features(self) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns what examples say of their labels, and what they share: see `Cut`."""

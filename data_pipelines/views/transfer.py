@@ -67,9 +67,8 @@ class Transfer(View):
         """Cuts an example for each target interaction of the split."""
         labels = Labels(records, read)
         is_source = records.is_source
-        source_places = places_of(is_source)
-        sources = tf.gather(read.ids("source", records), source_places)
-        ends = labels.source_ends(tf.gather(records.times, source_places))
+        sources = tf.gather(read.ids("source", records), places_of(is_source))
+        ends = labels.source_ends()
         before = tf.cumsum(tf.cast(is_source, tf.int64), exclusive=True)
         # Where the sources of each user begin among all sources.
         starts = tf.gather(
