@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from data_pipelines.errors import DataError
 from data_pipelines.prepared.dataset import open_prepared
 from data_pipelines.prepared.reading import Source, reopen
+from launchers.stored_config import restored
 from launchers.target_folders import target_folder
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
@@ -91,8 +92,8 @@ def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
                 "trained on; name that with --data_dir."
             )
         system = SYSTEMS[settings["system"]]
-        config = system.config_class(**_tuples(settings["config"]))
-        options = system.evaluation_options(**_tuples(settings["evaluation"]))
+        config = restored(system.config_class, settings["config"])
+        options = restored(system.evaluation_options, settings["evaluation"])
     except (KeyError, TypeError) as error:
         raise _other_version(folder, error) from error
     except ValueError as error:
@@ -118,8 +119,3 @@ def _other_version(folder: RunFolder, error: Exception) -> RunError:
         f"{folder.path}/config.json: settings that this version does not know ({error}); train "
         "again, or use the version that wrote them."
     )
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples; the dataclasses hold nothing else of several values."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

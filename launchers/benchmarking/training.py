@@ -19,6 +19,7 @@ from data_pipelines.prepared.reading import reopen
 from launchers.benchmarking import generated, step_phases
 from launchers.benchmarking.matrix_products import count_flops
 from launchers.benchmarking.peers.child_process import Workload, serve
+from launchers.stored_config import restored
 from tfcdr.benchmark import MATRIX_PRODUCTS, Kernel, Phase
 from tfcdr.distribution.one_device import ONE_DEVICE
 from tfcdr.runs.step_log import READ_LOSSES_EVERY, StepLog
@@ -36,12 +37,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
         "reading" (how it is read), "jit_compile".
     """
     system = SYSTEMS[settings["system"]]
-    config = system.config_class(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in settings["config"].items()
-        }
-    )
+    config = restored(system.config_class, settings["config"])
     data = reopen(open_prepared(settings["data_dir"]), settings["reading"])
     (stage,) = (stage for stage in system.stages(config) if stage.name == settings["stage"])
     tf.keras.utils.set_random_seed(0)
