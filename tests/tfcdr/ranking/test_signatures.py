@@ -33,6 +33,16 @@ def read_saved_model(path):
     return SavedModel.FromString((path / "saved_model.pb").read_bytes())
 
 
+def answers_in_a_session(path, histories, seen):
+    """What signature `recommend` gives for histories and seen items alone."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(path))
+        signature = graph.signature_def["recommend"]
+        named = {"history": histories, "seen_items": seen}
+        feeds = {signature.inputs[name].name: value for name, value in named.items()}
+        return session.run(signature.outputs["items"].name, feeds)
+
+
 def test_latest_known_ids_are_kept_in_order():
     ids = tf.constant([[0, 3, 0, 1, 2, 0], [0, 0, 0, 0, 0, 9], [5, 4, 3, 2, 1, 0]])
     expected = [[0, 3, 1, 2], [0, 0, 0, 9], [4, 3, 2, 1]]
@@ -111,6 +121,8 @@ def test_models_of_several_targets_answer_the_rows_of_their_domain(tmp_path):
         np.testing.assert_allclose(got.scores[row], expected[domain].scores[row], rtol=1e-5)
     assert got.items[3] == [""] * 3
     assert (got.scores[3] == tf.float32.min).all() and (got.item_scores[3] == tf.float32.min).all()
-    # Without a domain, the first target answers.
+    # Without a domain, as a server runs it, the first target answers.
+    [alone] = answers_in_a_session(path, HISTORIES[:1], SEEN[:1])
+    assert [token.decode() for token in alone] == expected["films"].items[0]
     defaults = read_saved_model(path).meta_graphs[0].signature_def["recommend"].defaults
     assert list(defaults["domain"].string_val) == [b"films"]
