@@ -28,8 +28,10 @@ PARTS = ("train", "validation", "test")
 REQUIRED_COLUMNS = ("user_id", "item_id", "domain", "timestamp")
 OPTIONAL_COLUMNS = ("rating", "category", "part", "negatives")
 
-# What a domain's name must not hold: it is written into tokens, file names and flags.
+# What a domain's name must not hold or be: it is written into tokens, file names and flags.
 _RESERVED_IN_DOMAIN_NAMES = ":=@,/\\"
+_RESERVED_DOMAIN_NAME = "all"
+_LONGEST_DOMAIN_NAME = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +110,12 @@ def check_domain_names(domains: Sequence[str]) -> None:
             raise DataError(
                 f"domain name {name!r}: a name is not empty, has no blanks at its ends and none "
                 f"of the signs {_RESERVED_IN_DOMAIN_NAMES}; rename the domain."
+            )
+        if name == _RESERVED_DOMAIN_NAME or len(name.encode()) > _LONGEST_DOMAIN_NAME:
+            raise DataError(
+                f"domain name {name[:_LONGEST_DOMAIN_NAME]!r}: a name is not "
+                f"{_RESERVED_DOMAIN_NAME!r}, which stands for all domains, and has at most "
+                f"{_LONGEST_DOMAIN_NAME} bytes; rename the domain."
             )
     if len(set(domains)) != len(domains):
         raise DataError(f"domain names {', '.join(domains)}: name each domain once.")

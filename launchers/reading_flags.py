@@ -12,6 +12,7 @@ from data_pipelines.prepared.reading import Source
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import roles_of
 from launchers import config_flags, program
+from tfcdr.errors import RunError
 from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
 
@@ -19,7 +20,8 @@ _TARGET = flags.DEFINE_list(
     "target",
     [],
     "Domains whose held-out interactions are predicted, comma-separated, or all; each gets a model "
-    "and figures of its own. Empty: every domain is a source, for pre-training alone.",
+    "and figures of its own. Empty: every domain is a source, for pre-training alone, as by "
+    "--peterrec.stages=pretrain.",
 )
 _SOURCES = flags.DEFINE_list(
     "sources",
@@ -56,10 +58,23 @@ def sources(prepared: PreparedData, system: System, config: object) -> dict[str,
     Raises:
       FlagError: a flag has a bad value.
       DataError: a domain is unknown, or has two roles.
+      RunError: the system needs a source, but there is none.
     """
     if prepared.log == "impressions":
         return {prepared.metadata["target"]: ImpressionSource(prepared)}
     shared = system.stages(config)[0].shared
     roles = roles_of(prepared.domains, _TARGET.value, _SOURCES.value, shared)
+    if shared and roles[0].target and not roles[0].sources:
+        others = [name for name in SYSTEMS if name != system.name and _trains_each(SYSTEMS[name])]
+        raise RunError(
+            f"--target={','.join(_TARGET.value)}: {system.name} pre-trains on the domains that are "
+            f"no targets, and none is left; name fewer, or use {' or '.join(others)}, which trains "
+            "one target after the other."
+        )
     examples = _EXAMPLES()
     return {each.target: InteractionSource(prepared, each, examples) for each in roles}
+
+
+def _trains_each(system: System) -> bool:
+    """Whether a system reads interactions and shares nothing between targets by default."""
+    return system.log == "interactions" and not system.stages(system.config_class())[0].shared

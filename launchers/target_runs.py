@@ -12,11 +12,13 @@ import platform
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from data_pipelines.errors import DataError
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source, reopen
 from launchers.target_folders import target_folder
 from tfcdr import row_groups
 from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.system import System
@@ -77,9 +79,7 @@ def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> N
     folder = RunFolder(wish.workdir, distribution.is_chief)
     settings = _run_config(wish, wish.config, distribution)
     settings |= {"targets": list(sources), "pretrained": _path(pretrained)}
-    for target, source in sources.items():  # All of them, before anything is written.
-        of_target = RunFolder(target_folder(wish.workdir, target), distribution.is_chief)
-        _checked(wish, wish.config, source, of_target, distribution, pretrained)
+    _check_all(wish, sources, distribution, pretrained)
     with distribution.chief_first():
         folder.claim(settings)
     stages = wish.system.stages(wish.config)
@@ -91,6 +91,30 @@ def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> N
         if pretrained is None and stages[0].shared and len(stages) > 1:
             pretrained = RunFolder(of_target, False)
     folder.finish(_summary(metrics))
+
+
+def _check_all(
+    wish: Wish,
+    sources: dict[str, Source],
+    distribution: Distribution,
+    pretrained: RunFolder | None,
+) -> None:
+    """Checks every target before anything is written; says which could be trained without others.
+
+    Raises:
+      RunError: one does not fit.
+    """
+    errors = {}
+    for target, source in sources.items():
+        folder = RunFolder(target_folder(wish.workdir, target), distribution.is_chief)
+        try:
+            _checked(wish, wish.config, source, folder, distribution, pretrained)
+        except (DataError, RunError) as error:
+            errors[target] = error
+    if errors:
+        fitting = ",".join(target for target in sources if target not in errors)
+        advice = f" These targets can be trained: --target={fitting}." if fitting else ""
+        raise RunError(f"{' '.join(map(str, errors.values()))}{advice}")
 
 
 def _run_target(

@@ -72,4 +72,8 @@ def summary_lines(items: ItemTable, counts: DomainCounts, dropped: Mapping[str, 
             }
         )
     lines = pd.DataFrame(rows).to_string(index=False).split("\n")
+    for name, parts in zip(items.domains, counts.parts, strict=True):
+        empty = [text for text, count in zip(PARTS, parts, strict=False) if not count]
+        if empty:
+            lines.append(f"{name}: n = 0 in {' and '.join(empty)}, so that it can be no target")
     return lines + [f"dropped: {what}: {count:,}" for what, count in dropped.items()]

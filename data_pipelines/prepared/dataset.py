@@ -48,7 +48,7 @@ def open_prepared(data_dir: str | Path) -> "PreparedData":
     if version != FORMAT_VERSION:
         raise DataError(
             f"{path}: format_version is {version}, this program reads {FORMAT_VERSION}; run "
-            "launchers/convert.py again."
+            "launchers/convert.py again, with --overwrite."
         )
     if not set(metadata) >= _ENTRIES:
         raise DataError(f"{path}: damaged; run launchers/convert.py again.")

@@ -213,7 +213,7 @@ def plan(counted: Census, options: SplitOptions) -> Plan:
 def _cut_times(counted: Census, options: SplitOptions) -> tuple[int, int]:
     times = counted.times
     if not len(times):
-        raise DataError("--split.kind=time: no interaction is left.")
+        require_training({}, options)
     if options.cut_times:
         first, last = int(times[0]), int(times[-1])
         for cut in options.cut_times:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.logs import BadLines, InteractionLog, typed_rows
+from data_pipelines.logs import BadLines, InteractionLog, check_domain_names, typed_rows
 
 
 def rows(**columns):
@@ -117,3 +117,9 @@ def test_bad_rows_may_be_skipped_up_to_the_number_allowed():
     good, mask = read(2)
     assert good["item_id"].tolist() == ["a"]
     assert mask.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("name", ["all", "a" * 101, "a:b", " a", ""])
+def test_names_that_a_domain_cannot_have(name):
+    with pytest.raises(DataError, match="rename the domain"):
+        check_domain_names(["books", name])

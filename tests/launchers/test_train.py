@@ -170,7 +170,10 @@ def test_a_bad_file_is_named_with_line_and_field(
         (["--target=toys", "--sources=moon"], "--sources=moon: the data set has no such domain"),
         (["--target=toys", "--sources=toys"], "--sources=toys: toys is a target; a domain is one"),
         (["--target="], "view transfer needs a target domain: name it with --target"),
-        (["--target=all"], "needs a source domain, but every domain that is read, books, toys, is"),
+        (
+            ["--target=all"],
+            "peterrec pre-trains on the domains that are no targets, and none is",
+        ),
         (
             ["--examples.source_validation_share=0"],
             "split validation of view next_item is empty (n",
@@ -183,6 +186,16 @@ def test_roles_that_do_not_fit_are_refused_before_training(
     outcome = train_from_csv(HEADER + "".join(ROWS), *arguments)
     assert outcome.status == 1
     assert message in outcome.error
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_targets_that_cannot_be_trained_are_named_with_those_that_can(train_from_csv, tmp_path):
+    rare = "".join(f"u{user},r{user},rare,{user},4\n" for user in range(3))
+    timirec = ("--system=timirec", "--target=all", "--timirec.embedding_size=8")
+    outcome = train_from_csv(HEADER + "".join(ROWS) + rare, *timirec)
+    assert outcome.status == 1
+    assert "target rare, split train of view leave_one_out is empty (n = 0)" in outcome.error
+    assert "These targets can be trained: --target=books,toys." in outcome.error
     assert not (tmp_path / "run" / "config.json").exists()
 
 

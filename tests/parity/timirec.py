@@ -261,8 +261,8 @@ def _replay_pipeline(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     del jit_compile
     log = case["in/log"]
     table = pd.DataFrame(log, columns=["user_id", "item_id", "timestamp"])
-    table = table.astype({"user_id": str, "item_id": str}).assign(domain="all")
-    whole = splits.split(InteractionLog(table, ("all",), comparable_times=True), SplitOptions())
+    table = table.astype({"user_id": str, "item_id": str}).assign(domain="shop")
+    whole = splits.split(InteractionLog(table, ("shop",), comparable_times=True), SplitOptions())
     users, items = (
         names.astype(np.int64)[codes]
         for names, codes in (
@@ -309,7 +309,7 @@ def _samples(whole: SplitLog, max_length: int) -> dict[str, dict[tuple[int, int]
     with tempfile.TemporaryDirectory() as folder:
         data_dir = f"{folder}/data"
         build.build(whole, data_dir)
-        (roles,) = roles_of(["all"], ["all"], [], shared=False)
+        (roles,) = roles_of(["shop"], ["shop"], [], shared=False)
         options = ExampleOptions(max_length=max_length)
         data = InteractionSource(open_prepared(data_dir), roles, options)
         items = [0, *map(int, data.vocabulary("target").tokens)]

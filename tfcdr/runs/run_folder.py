@@ -61,7 +61,10 @@ class RunFolder:
         """
         if (self.path / "config.json").exists():
             differing = differences("", self.config(), config)
+            # A fingerprint tells a person nothing that another setting tells.
+            telling = [each for each in differing if "fingerprint" not in each.partition(":")[0]]
             if differing:
+                differing = telling or differing
                 raise RunError(
                     f"{self.path}: this folder holds a run of another configuration "
                     f"({'; '.join(differing)}); give another --workdir."

@@ -155,6 +155,7 @@ def test_the_summary_counts_by_hand():
     ]
     assert "in others, too" in lines[0] and "no labels" in lines[0]
     assert lines[3:] == [
+        "S: n = 0 in train and validation and test, so that it can be no target",
         "dropped: items of none of the named categories: 5",
         "dropped: bad lines: 2",
     ]

@@ -201,7 +201,10 @@ CUT = {"kind": "time", "cut_times": (3, 8)}
         ({"min_user_interactions": 9}, "no domain has an interaction left to train on"),
         ({"kind": "time", "cut_times": (0, 2)}, "0 lies outside the log, .* from 0 to 3"),
         ({"kind": "time", "cut_times": (1, 4)}, "4 lies outside the log"),
-        ({"kind": "time", "min_item_interactions": 99}, "no interaction is left"),
+        (
+            {"kind": "time", "min_item_interactions": 99},
+            "no domain has an interaction left to train on",
+        ),
     ],
 )
 def test_splits_that_cannot_be_made_say_so(options, expected):
