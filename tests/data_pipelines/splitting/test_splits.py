@@ -198,7 +198,7 @@ CUT = {"kind": "time", "cut_times": (3, 8)}
     ("options", "expected"),
     [
         ({"kind": "given"}, "the log has no part column"),
-        ({"min_user_interactions": 9}, "no domain has an interaction left to train on"),
+        ({"min_user_interactions": 9}, "no domain has an interaction left"),
         ({"kind": "time", "cut_times": (0, 2)}, "0 lies outside the log, .* from 0 to 3"),
         ({"kind": "time", "cut_times": (1, 4)}, "4 lies outside the log"),
         (
