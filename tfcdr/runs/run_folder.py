@@ -61,10 +61,10 @@ class RunFolder:
         """
         if (self.path / "config.json").exists():
             differing = differences("", self.config(), config)
-            # A fingerprint tells a person nothing that another setting tells.
-            telling = [each for each in differing if "fingerprint" not in each.partition(":")[0]]
             if differing:
-                differing = telling or differing
+                # What is read differently has another fingerprint, which tells a person nothing.
+                if any(each.startswith("reading") for each in differing):
+                    differing = [each for each in differing if "_fingerprint:" not in each]
                 raise RunError(
                     f"{self.path}: this folder holds a run of another configuration "
                     f"({'; '.join(differing)}); give another --workdir."
