@@ -335,7 +335,7 @@ def test_a_bad_line_is_named_as_the_local_engine_does(tmp_path, csv_log, bad, me
         (SplitOptions(kind="given"), "the log has no part column"),
         (SplitOptions(min_user_interactions=50), "no domain has an interaction left to train on"),
         (SplitOptions(kind="time", cut_times=(300, 501)), "501 lies outside the log"),
-        (SplitOptions(kind="time", min_item_interactions=99), "no interaction is left"),
+        (SplitOptions(kind="time", min_item_interactions=99), "no domain has an interaction left"),
         (SplitOptions(min_item_interactions=99), "no domain has an interaction left to train on"),
     ],
 )
