@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from data_pipelines.errors import DataError
 from data_pipelines.prepared.dataset import open_prepared
 from data_pipelines.prepared.reading import Source, reopen
 from launchers.stored_config import restored
@@ -85,21 +84,21 @@ def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
     settings = folder.config()
     prepared = open_prepared(data_dir or settings["data_dir"])
     try:
-        source = reopen(prepared, settings["reading"])
-        if source.fingerprint != settings["data_fingerprint"]:
-            raise RunError(
-                f"{source.prepared.data_dir}: not the data that the run in {folder.path} was "
-                "trained on; name that with --data_dir."
-            )
         system = SYSTEMS[settings["system"]]
         config = restored(system.config_class, settings["config"])
         options = restored(system.evaluation_options, settings["evaluation"])
-    except (KeyError, TypeError) as error:
-        raise _other_version(folder, error) from error
-    except ValueError as error:
-        if isinstance(error, (DataError, RunError)):
-            raise
-        raise _other_version(folder, error) from error
+        reading, fingerprint = settings["reading"], settings["data_fingerprint"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder.path}/config.json: settings that this version does not know ({error}); train "
+            "again, or use the version that wrote them."
+        ) from error
+    source = reopen(prepared, reading)
+    if source.fingerprint != fingerprint:
+        raise RunError(
+            f"{prepared.data_dir}: not the data that the run in {folder.path} was trained on; name "
+            "that with --data_dir."
+        )
     experiment = Experiment(
         system=system,
         config=config,
@@ -112,10 +111,3 @@ def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
     with prepared.naming_corrupt_shards():
         model = experiment.best_model()
     return FinishedRun(folder, system, config, source, experiment, model)
-
-
-def _other_version(folder: RunFolder, error: Exception) -> RunError:
-    return RunError(
-        f"{folder.path}/config.json: settings that this version does not know ({error}); train "
-        "again, or use the version that wrote them."
-    )
