@@ -117,15 +117,13 @@ class ItemSpace:
     Attributes:
       items: of the data set.
       chosen: numbers of the domains whose items these are, in the order of their ids.
-      prefixed: whether a token is `domain:item_id` rather than the item id alone.
-      counts: int64 [n], how many training interactions of the run each item has (0 for items that
-        occur only in validation or test, or too late).
+      trained: int64, how many training interactions of the run each item of the data set has (0 for
+        items that occur only in validation or test, or too late).
     """
 
     items: ItemTable
     chosen: tuple[int, ...]
-    prefixed: bool
-    counts: np.ndarray
+    trained: np.ndarray
 
     @property
     def size(self) -> int:
@@ -151,14 +149,20 @@ class ItemSpace:
     def indices(self) -> np.ndarray:
         """int64 [n], each item's index in the data set."""
         starts = self.items.starts
-        ranges = [np.arange(starts[domain], starts[domain + 1]) for domain in self.chosen]
-        return np.concatenate(ranges) if ranges else np.zeros(0, np.int64)
+        return np.concatenate(
+            [np.arange(starts[domain], starts[domain + 1]) for domain in self.chosen]
+        )
+
+    @functools.cached_property
+    def counts(self) -> np.ndarray:
+        """int64 [n], how many training interactions of the run each item has."""
+        return self.trained[self.indices]
 
     @functools.cached_property
     def tokens(self) -> tuple[str, ...]:
-        """Raw ids."""
+        """Raw ids; with several domains `domain:item_id`."""
         ids = self.items.ids[self.indices]
-        if self.prefixed:
+        if len(self.chosen) > 1:
             prefixes = np.array([f"{name}:" for name in self.items.domains], dtype=object)
             ids = prefixes[self.items.domain_of()[self.indices]] + ids
         return tuple(ids.tolist())

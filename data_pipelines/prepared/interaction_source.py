@@ -105,10 +105,10 @@ class InteractionSource:
         Raises:
           DataError: there is no such view, or it cannot be cut from these data.
         """
-        cutter = self._view(view)
-        batching(view, cutter.batching, options)
+        kind = self._view(view)
+        batching(view, kind.batching, options)
         if (view, split) not in self._examples:
-            cut = self._cutter(cutter, split)
+            cut = self._cutter(kind, split)
             self._examples[view, split] = count_examples(self._records, cut)
         return self._examples[view, split]
 
@@ -142,8 +142,8 @@ class InteractionSource:
           DataError: there is no such view, the split is empty, a file is missing or truncated, an
             option is unknown or wrong, or the data cannot give what it asks for.
         """
-        cutter = self._view(view)
-        chosen = batching(view, cutter.batching, options)
+        kind = self._view(view)
+        chosen = batching(view, kind.batching, options)
         examples = self.num_examples(view, split)
         target = f"target {self.roles.target}, " if self.roles.target else ""
         what = f"{self.prepared.data_dir}: {target}split {split} of view {view}"
@@ -159,8 +159,7 @@ class InteractionSource:
         # A reader is traced once for all epochs.
         key = (view, chosen, read.split, read.shuffled, read.batch_size, read.rows, read.seed)
         if key not in self._readers:
-            assemble = cutter.assembler(read, chosen)
-            cut = self._cutter(cutter, split)
+            cut, assemble = self._cutter(kind, split), kind.assembler(read, chosen)
             self._readers[key] = ExampleReader(self._records, read, cut, assemble)
         return self._readers[key](epoch)
 
@@ -227,12 +226,8 @@ class InteractionSource:
         if roles.target:
             target = roles.numbers([roles.target])
             chosen |= {"target": target, "joint": (*target, *sources)}
-        spaces = {}
-        for name, domains in chosen.items():
-            space = ItemSpace(self.prepared.items, domains, len(domains) > 1, np.zeros(0, np.int64))
-            trained = self._counts.trained[space.indices]
-            spaces[name] = dataclasses.replace(space, counts=trained)
-        return spaces
+        items, trained = self.prepared.items, self._counts.trained
+        return {name: ItemSpace(items, domains, trained) for name, domains in chosen.items()}
 
     def _view(self, name: str) -> View:
         if name not in VIEWS:

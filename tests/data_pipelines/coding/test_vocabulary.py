@@ -29,13 +29,14 @@ def test_ids_follow_domains_then_falling_training_counts_then_raw_ids():
 
 def test_spaces_are_ranges_of_domains_one_behind_the_other():
     table, _ = small_table()
-    space = ItemSpace(table, (1, 0), True, np.array([0, 0, 5, 1]))
+    space = ItemSpace(table, (1, 0), np.array([5, 1, 0, 0]))
+    assert space.counts.tolist() == [0, 0, 5, 1]
     assert space.tokens == ("T:b", "T:c", "S:b", "S:a")
     assert (space.size, space.cls_id, space.mask_id, space.rows) == (4, 5, 6, 7)
     shifts = space.shifts()
     for index, id_of_all in enumerate((space.indices + 1).tolist()):
         assert id_of_all + shifts[table.domain_of()[id_of_all - 1]] == index + 1
-    alone = ItemSpace(table, (1,), False, np.zeros(2, np.int64))
+    alone = ItemSpace(table, (1,), np.zeros(4, np.int64))
     assert (alone.tokens, alone.shifts().tolist()) == (("b", "c"), [0, -2])
 
 
