@@ -115,7 +115,8 @@ class Run:
     def names(self, space, ids):
         """Names of the items among ids, each with its domain."""
         vocabulary = self.source.vocabulary(space)
-        prefix = "" if vocabulary.prefixed else f"{DOMAINS[vocabulary.chosen[0]]}:"
+        chosen = vocabulary.chosen
+        prefix = "" if len(chosen) > 1 else f"{DOMAINS[chosen[0]]}:"
         tokens = vocabulary.tokens
         return tuple(prefix + tokens[item - 1] for item in ids if 0 < item <= len(tokens))
 
