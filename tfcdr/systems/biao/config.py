@@ -1,0 +1,144 @@
+"""Every choice that BIAO offers, with the symbols of its SPEC."""
+
+import dataclasses
+
+from tfcdr import field_checks
+
+_CHOICES = {
+    "backbone": ("conet", "minet"),
+    "source_loss": ("weighted", "uniform", "none"),
+    "importance_gradient": ("perceptron", "released"),
+    "padding": ("masked", "attended"),
+    "softmax_rows": ("with_effect", "all"),
+    "decayed": ("weights", "all"),
+    "cutoff": ("example", "held_out"),
+    "evaluation_source": ("latest", "drawn"),
+    "table_update": ("all_rows", "touched_rows"),
+}
+_POSITIVE = (
+    "embedding_size",
+    "attention_heads",
+    "learning_rate",
+    "importance_learning_rate",
+    "neumann_step",
+    "clip_norm",
+    "developing_batch_size",
+    "interval",
+    "batch_size",
+    "epochs",
+    "patience",
+)
+_NOT_NEGATIVE = (
+    "prior_weight",
+    "importance_decay",
+    "neumann_terms",
+    "descent_steps",
+    "warm_up_epochs",
+    "l2",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class BiaoConfig:
+    """Hyperparameters.
+
+    Attributes:
+      backbone: the network whose source loss is weighted: "conet", towers of both domains with
+        cross units between them; "minet", whose target tower attends to both histories.
+      embedding_size: width e of an embedding of a user, an item or a category.
+      hidden_widths: widths d_1, d_2, ... of the towers' layers.
+      source_loss: what the source behaviours' losses add to the target's: "weighted" by the
+        perceptron, which is BIAO; "uniform", their mean; "none": the target alone, which reads
+        nothing of the sources.
+      prior_weight: factor lambda of the source loss.
+      positive_above: a behaviour is liked if its rating is above this.
+      cutoff: what of a user's behaviours goes with an example. "example": what came before it;
+        "held_out", as released: all before the user's first held-out one, so that a training row
+        also reads what came after it, and its own item.
+      evaluation_source: the source behaviour that goes with a held-out example: the "latest", or
+        one "drawn" among all, as released, but the same in every epoch.
+      attention_heads: heads of the perceptron's attention.
+      padding: whether the perceptron's attention leaves padding out and averages over a history's
+        own length ("masked"), or attends to padding and divides by the padded length ("attended",
+        as released).
+      softmax_rows: which rows of a batch share its weight: those "with_effect", or "all", as
+        released, where rows without a source behaviour take shares that are lost.
+      importance_gradient: what a gradient by the model's parameters sees of the weights.
+        "perceptron": nothing, they are the perceptron's alone; "released": also the way through
+        the source item's embedding, so that the model lowers its loss by weighing rows.
+      warm_up_epochs: epochs before the first outer step.
+      interval: steps of the model between two outer steps.
+      descent_steps: batches of the replacement head's descent in an outer step.
+      developing_batch_size: rows of these batches, and of the outer step's validation loss.
+      neumann_terms: K, terms behind the first of the truncated series of the inverse Hessian.
+      neumann_step: step size eta of that series.
+      clip_norm: greatest norm of the hypergradient.
+      importance_learning_rate: step size of the perceptron.
+      importance_decay: weight decay of the perceptron, behind the clipping.
+      decayed: what decays: "weights", its kernels; or "all", as released: biases and the domain
+        prior, too, which the decay drives to 0, where it stays.
+      learning_rate: Adam's step size of the model and, along a cosine, of the replacement head.
+      l2: factor of the penalty l2 * sum(w^2) / 2 over the model's parameters, in the gradient
+        before Adam's moments; 0 as released.
+      table_update: whether a step of the model moves "all_rows" of its tables, as Adam in the
+        release does, or only the "touched_rows" that the batch has read.
+      batch_size: rows of a training batch.
+      epochs: most passes over the target's training rows.
+      patience: epochs without a better validation score after which training stops.
+    """
+
+    backbone: str = "conet"
+    embedding_size: int = 10
+    hidden_widths: tuple[int, ...] = (64, 32, 16, 8)
+    source_loss: str = "weighted"
+    prior_weight: float = 1.0
+    positive_above: float = 3.0
+    cutoff: str = "example"
+    evaluation_source: str = "latest"
+    attention_heads: int = 4
+    padding: str = "masked"
+    softmax_rows: str = "with_effect"
+    importance_gradient: str = "perceptron"
+    warm_up_epochs: int = 0
+    interval: int = 100
+    descent_steps: int = 100
+    developing_batch_size: int = 256
+    neumann_terms: int = 3
+    neumann_step: float = 1.0
+    clip_norm: float = 10.0
+    importance_learning_rate: float = 1e-2
+    importance_decay: float = 2.0
+    decayed: str = "weights"
+    learning_rate: float = 1e-2
+    l2: float = 0.0
+    table_update: str = "all_rows"
+    batch_size: int = 64
+    epochs: int = 5
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuses values outside their range, naming the field.
+
+        Raises:
+          ValueError: a field is out of range, or not among its choices.
+        """
+        field_checks.check_choices(self, _CHOICES)
+        field_checks.check_positive(self, _POSITIVE)
+        field_checks.check_not_negative(self, _NOT_NEGATIVE)
+        if not self.hidden_widths or min(self.hidden_widths) < 1:
+            raise ValueError(f"hidden_widths must be positive. Received: {self.hidden_widths}.")
+        if 4 * self.embedding_size % self.attention_heads:
+            raise ValueError(
+                f"attention_heads must divide 4 * embedding_size = {4 * self.embedding_size}. "
+                f"Received: {self.attention_heads}."
+            )
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether the model reads source behaviours."""
+        return self.source_loss != "none"
+
+    @property
+    def learns_weights(self) -> bool:
+        """Whether a perceptron weighs them."""
+        return self.source_loss == "weighted"
