@@ -163,9 +163,37 @@ class ItemSpace:
         """Raw ids; with several domains `domain:item_id`."""
         ids = self.items.ids[self.indices]
         if len(self.chosen) > 1:
-            prefixes = np.array([f"{name}:" for name in self.items.domains], dtype=object)
-            ids = prefixes[self.items.domain_of()[self.indices]] + ids
+            ids = self._prefixes() + ids
         return tuple(ids.tolist())
+
+    @functools.cached_property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the items' categories, in order; with several domains `domain:category`.
+
+        The category at index i has id i + 1. Items without one have none.
+        """
+        return self._category_codes[1]
+
+    @functools.cached_property
+    def category_of(self) -> np.ndarray:
+        """int64 [n + 1], the id of each item's category, 0 for none and for id 0."""
+        return self._category_codes[0]
+
+    @functools.cached_property
+    def _category_codes(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        names = self.items.categories[self.indices].astype(object)
+        has_one = names != ""
+        if len(self.chosen) > 1:
+            names = self._prefixes() + names
+        found = np.unique(names[has_one].astype(str))
+        codes = np.zeros(self.size + 1, np.int64)
+        codes[1:][has_one] = np.searchsorted(found, names[has_one].astype(str)) + 1
+        return codes, tuple(found.tolist())
+
+    def _prefixes(self) -> np.ndarray:
+        """Returns str [n], the domain of each item with a colon."""
+        prefixes = np.array([f"{name}:" for name in self.items.domains], dtype=object)
+        return prefixes[self.items.domain_of()[self.indices]]
 
     def shifts(self) -> np.ndarray:
         """Returns int64 [domains], what to add to a data set's ids for those of this space.

@@ -72,6 +72,11 @@ class InteractionSource:
         return self.options.max_length
 
     @property
+    def num_users(self) -> int:
+        """Number of users; their ids are from 1."""
+        return len(self.prepared.users)
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Names of the source domains."""
         return self.roles.sources
@@ -202,7 +207,8 @@ class InteractionSource:
     @functools.cached_property
     def _records(self) -> Records:
         files, metadata = self.prepared.files(SPLIT), self.prepared.metadata
-        return Records(files, self.prepared.items.starts, metadata["negatives"])
+        starts = self.prepared.items.starts
+        return Records(files, starts, metadata["ratings"], metadata["negatives"])
 
     def _windows(self) -> tf.data.Dataset:
         return self._records.windows(self._records.files)
@@ -263,6 +269,7 @@ class InteractionSource:
             part=part,
             options=self.options,
             spaces=self._spaces,
+            has_ratings=self.prepared.metadata["ratings"],
             excludes_seen=self.prepared.metadata["repeats"] == "first",
             most_seen=int(self._counts.most_seen[part]),
             given_negatives=tuple(self._counts.given_negatives[part].tolist()),

@@ -5,6 +5,11 @@ import dataclasses
 from data_pipelines.errors import DataError
 from data_pipelines.splitting.split_log import check_shares
 
+_CHOICES = {
+    "source_history": ("before_target", "all"),
+    "behaviour_cutoff": ("example", "held_out"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ExampleOptions:
@@ -19,6 +24,12 @@ class ExampleOptions:
         can be compared between domains. "all": the whole source sequence, for data without times.
       min_history: transfer view: a training example with fewer source items is left out, since it
         says nothing about what the source tells. Validation and test keep everybody.
+      positive_above: paired_behaviour view: an item is liked if its rating is above this.
+      behaviour_cutoff: paired_behaviour view: what of a user's behaviours goes with an example.
+        "example" (default): the source behaviours before the example's time, and what the user
+        liked before it. "held_out", as BIAO's release has it: the source behaviours before the
+        user's first held-out target interaction, and all that he liked in training, so that a
+        training example is read beside what came after it, and beside its own item.
       cold_share: the share of the users with source and target interactions of whom all target
         interactions are held out, one half of these users validating, the other testing. They are
         cold in the target. Splits of kind user, given and time say themselves what is held out.
@@ -32,6 +43,8 @@ class ExampleOptions:
     max_length: int = 20
     source_history: str = "before_target"
     min_history: int = 1
+    positive_above: float = 3.0
+    behaviour_cutoff: str = "example"
     cold_share: float = 0.0
     source_validation_share: float = 0.05
     source_test_share: float = 0.05
@@ -42,10 +55,11 @@ class ExampleOptions:
             raise DataError(f"max_length must be at least 2. Received: {self.max_length}.")
         if self.min_history < 0:
             raise DataError(f"min_history must not be negative. Received: {self.min_history}.")
-        if self.source_history not in ("before_target", "all"):
-            raise DataError(
-                f"source_history must be before_target or all. Received: {self.source_history!r}."
-            )
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise DataError(
+                    f"{name} must be {' or '.join(allowed)}. Received: {getattr(self, name)!r}."
+                )
         if not 0 <= self.cold_share < 1:
             raise DataError(f"cold_share is {self.cold_share}: it must be in [0, 1).")
         check_shares(self, "source_validation_share", "source_test_share")

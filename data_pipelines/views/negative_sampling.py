@@ -48,6 +48,11 @@ def random_bits(rows: int, num: int, seed: tf.Tensor) -> tf.Tensor:
     )
 
 
+def bits_of_rows(seeds: tf.Tensor) -> tf.Tensor:
+    """Hashes int64 [B, 2] row seeds to int64 [B], all values equally likely."""
+    return tf.bitcast(_spread(seeds)[:, :2], tf.int64)
+
+
 def draw_excluding(
     weights_cumulative: tf.Tensor, excluded: tf.Tensor, bits: tf.Tensor
 ) -> tf.Tensor:

@@ -29,5 +29,7 @@ def first(
 
 def gather_or_zero(values: tf.Tensor, places: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     """Gathers values at places of any shape, 0 where none is `present`."""
-    with_zero = tf.concat([tf.zeros([1], values.dtype), values], axis=0)
-    return tf.gather(with_zero, tf.where(present, places + 1, tf.zeros_like(places)))
+    # Values are those of thousands of users, of whom a batch reads a few: they are not copied.
+    some = tf.cond(tf.size(values) > 0, lambda: values, lambda: tf.zeros([1], values.dtype))
+    found = tf.gather(some, tf.where(present, places, tf.zeros_like(places)))
+    return tf.where(present, found, tf.zeros_like(found))

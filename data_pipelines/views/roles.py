@@ -112,6 +112,7 @@ class RoleRecords(NamedTuple):
       times: int64 [n].
       is_target: bool [n]: a label in the target. All others are source interactions.
       parts: int64 [n], of target interactions their own, of others that of the user's sequence.
+      ratings: float32 [n].
       before_held_out: bool [n], whether the user has no held-out label up to this time.
       negatives: int64 [m], given negatives of any interactions.
       negative_starts: int64 [n]; an interaction has negatives[negative_starts:negative_ends].
@@ -126,6 +127,7 @@ class RoleRecords(NamedTuple):
     times: tf.Tensor
     is_target: tf.Tensor
     parts: tf.Tensor
+    ratings: tf.Tensor
     before_held_out: tf.Tensor
     negatives: tf.Tensor
     negative_starts: tf.Tensor
@@ -178,6 +180,7 @@ def cast(records: UserRecords, assignment: Assignment) -> RoleRecords:
         "times": records.times,
         "is_target": is_target,
         "parts": tf.where(is_target, parts, source_parts),
+        "ratings": records.ratings,
         "before_held_out": before,
         "negative_starts": records.negative_splits[:-1],
         "negative_ends": records.negative_splits[1:],

@@ -24,6 +24,7 @@ class UserRecords(NamedTuple):
       domains: int64 [n].
       times: int64 [n].
       parts: int64 [n]; see `data_pipelines.parts`.
+      ratings: float32 [n]; 0 where the log has none.
       negatives: int64 [m].
       negative_splits: int64 [n + 1]; interaction i has the given negatives
         negatives[negative_splits[i]:negative_splits[i + 1]].
@@ -35,6 +36,7 @@ class UserRecords(NamedTuple):
     domains: tf.Tensor
     times: tf.Tensor
     parts: tf.Tensor
+    ratings: tf.Tensor
     negatives: tf.Tensor
     negative_splits: tf.Tensor
 
@@ -46,11 +48,13 @@ class Records:
     Attributes:
       files: TFRecord files; `prepared.history_records` says what they hold.
       domain_starts: int64 [domains + 1], the index of each domain's first item in the data set.
+      ratings: whether the records hold ratings.
       negatives: whether the records hold given negatives.
     """
 
     files: Sequence[str]
     domain_starts: np.ndarray
+    ratings: bool
     negatives: bool
 
     def windows(self, files: Sequence[str]) -> tf.data.Dataset:
@@ -68,35 +72,40 @@ class Records:
     @functools.cached_property
     def _parse(self) -> Callable[[tf.Tensor], UserRecords]:
         def parsed(serialized: tf.Tensor) -> UserRecords:
-            return parse(serialized, self.domain_starts, self.negatives)
+            return parse(serialized, self)
 
         return tf.function(parsed, autograph=False)
 
 
-def parse(serialized: tf.Tensor, domain_starts: np.ndarray, negatives: bool) -> UserRecords:
+def parse(serialized: tf.Tensor, records: Records) -> UserRecords:
     """Parses records.
 
     Args:
       serialized: string [U].
-      domain_starts: as in `Records`.
-      negatives: as in `Records`.
+      records: says what they hold.
     """
-    names = ["items", "gaps", "parts", *(["negatives", "negative_counts"] if negatives else [])]
-    ragged = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
-    features = {"user": tf.io.FixedLenFeature([], tf.int64), **dict.fromkeys(names, ragged)}
+    dtypes = dict.fromkeys(("items", "gaps", "parts"), tf.int64)
+    if records.ratings:
+        dtypes["ratings"] = tf.float32
+    if records.negatives:
+        dtypes |= dict.fromkeys(("negatives", "negative_counts"), tf.int64)
+    features = {"user": tf.io.FixedLenFeature([], tf.int64)}
+    for name, dtype in dtypes.items():
+        features[name] = tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
     values = tf.io.parse_example(serialized, features)
     items, splits = values["items"].values, values["items"].row_splits
     # Every row's sum starts anew: what was added up before it is taken away.
     sums = tf.concat([[0], tf.cumsum(values["gaps"].values)], axis=0)
     times = sums[1:] - tf.repeat(tf.gather(sums, splits[:-1]), splits[1:] - splits[:-1])
     domains = tf.searchsorted(
-        tf.constant(domain_starts[1:], tf.int64), items - 1, side="right", out_type=tf.int64
+        tf.constant(records.domain_starts[1:], tf.int64), items - 1, side="right", out_type=tf.int64
     )
-    if negatives:
+    if records.negatives:
         counts = tf.concat([[0], tf.cumsum(values["negative_counts"].values)], axis=0)
         given = values["negatives"].values
     else:
         counts, given = tf.zeros_like(sums), tf.zeros([0], tf.int64)
+    ratings = values["ratings"].values if records.ratings else tf.zeros_like(items, tf.float32)
     return UserRecords(
         user=values["user"],
         splits=splits,
@@ -104,6 +113,7 @@ def parse(serialized: tf.Tensor, domain_starts: np.ndarray, negatives: bool) -> 
         domains=domains,
         times=times,
         parts=values["parts"].values,
+        ratings=ratings,
         negatives=given,
         negative_splits=counts,
     )

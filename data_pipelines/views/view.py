@@ -22,6 +22,7 @@ class HistoryRead(SplitRead):
       part: the split's place in PARTS.
       options: how examples are cut.
       spaces: item spaces `source`, `target` and `joint`, as far as the roles make them.
+      has_ratings: whether the data set has them.
       excludes_seen: whether items that a user has taken are left out of the catalogue that his
         held-out interactions are ranked in.
       most_seen: the greatest number of distinct target items of a user with an example in the
@@ -33,6 +34,7 @@ class HistoryRead(SplitRead):
     part: int
     options: ExampleOptions
     spaces: Mapping[str, ItemSpace]
+    has_ratings: bool
     excludes_seen: bool
     most_seen: int
     given_negatives: tuple[int, int]

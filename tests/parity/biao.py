@@ -12,8 +12,8 @@ from tests.parity.reference_layout import Steps, in_reference_layout, values
 from tfcdr.label_prediction.metrics import exact_auc, log_loss
 from tfcdr.stage_model import Batch
 from tfcdr.systems.biao import reference
-from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.conet import CoNet
+from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.history_attention import HistoryAttention
 from tfcdr.systems.biao.importance import Behaviours
 from tfcdr.systems.biao.model import (

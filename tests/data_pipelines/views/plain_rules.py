@@ -18,6 +18,7 @@ class Event:
     time: int
     part: int | None
     negatives: list
+    rating: float
 
 
 @dataclasses.dataclass
@@ -39,9 +40,11 @@ class Person:
 
 def people_of(split_log, roles, options):
     """Returns user -> Person; an item's name tells its domain."""
+    log = split_log.log
+    ratings = [0.0] * len(log.item) if log.ratings is None else log.ratings.tolist()
+    rated = [(*row, rating) for row, rating in zip(rows_of(split_log), ratings, strict=True)]
     rows = {
-        user: list(of_user)
-        for user, of_user in itertools.groupby(rows_of(split_log), key=lambda row: row[0])
+        user: list(of_user) for user, of_user in itertools.groupby(rated, key=lambda row: row[0])
     }
     in_source = {
         user for user, of_user in rows.items() if any(row[2] in roles.sources for row in of_user)
@@ -67,7 +70,7 @@ def people_of(split_log, roles, options):
         source_parts = {user: max(parts, default=TRAIN) for user, parts in given.items()}
 
     def label(user, row):
-        _, _, domain, _, part, _ = row
+        _, _, domain, _, part, _, _ = row
         if domain not in roles.targets or part == REPEATED:
             return None
         if cold[domain][user] != TRAIN:
@@ -85,7 +88,7 @@ def people_of(split_log, roles, options):
             is_target = row[2] == roles.target and part is not None
             if is_target or row[2] in roles.sources:
                 own = part if is_target else None
-                events.append(Event(f"{row[2]}:{row[1]}", row[3], own, row[5]))
+                events.append(Event(f"{row[2]}:{row[1]}", row[3], own, row[5], row[6]))
         first = min(held_out, default=float("inf"))
         people[user] = Person(events, int(source_parts[user]), first)
     return people
@@ -141,4 +144,31 @@ def leave_one_out(person, part, options):
             ]
         if history:
             found.append(([other.item for other in history], [other.item for other in own], event))
+    return found
+
+
+def paired_behaviour(person, part, options):
+    """(event, pool of source events, what was liked in the target, in the sources) for each label.
+
+    Lists from the oldest on, as long as they are.
+    """
+    found = []
+    for place, event in enumerate(person.events):
+        if event.part != part:
+            continue
+        earlier = person.events[:place]
+        own = [other for other in earlier if other.part is not None and other.part <= part]
+        pool = [other for other in person.events if other.part is None]
+        if options.behaviour_cutoff == "held_out":
+            own = [other for other in person.events if other.part == TRAIN]
+            before = person.held_out_from
+        else:
+            before = event.time
+        if options.source_history == "before_target":
+            pool = [other for other in pool if other.time < before]
+        liked = (
+            [other.item for other in behaviours if other.rating > options.positive_above]
+            for behaviours in (own, pool)
+        )
+        found.append((event, pool, *liked))
     return found

@@ -15,7 +15,7 @@ def test_parsing_gives_the_log_back(tmp_path):
     log = split(log_of(rows, "part", "negatives"), SplitOptions(kind="given"))
     build.build(log, tmp_path / "data", num_shards=3)
     prepared = open_prepared(tmp_path / "data")
-    records = Records(prepared.files("users"), prepared.items.starts, negatives=True)
+    records = Records(prepared.files("users"), prepared.items.starts, ratings=False, negatives=True)
     found = []
     for window in records.windows(records.files):
         arrays = {name: tensor.numpy() for name, tensor in window._asdict().items()}

@@ -11,7 +11,6 @@ _CHOICES = {
     "padding": ("masked", "attended"),
     "softmax_rows": ("with_effect", "all"),
     "decayed": ("weights", "all"),
-    "cutoff": ("example", "held_out"),
     "evaluation_source": ("latest", "drawn"),
     "table_update": ("all_rows", "touched_rows"),
 }
@@ -51,10 +50,6 @@ class BiaoConfig:
         perceptron, which is BIAO; "uniform", their mean; "none": the target alone, which reads
         nothing of the sources.
       prior_weight: factor lambda of the source loss.
-      positive_above: a behaviour is liked if its rating is above this.
-      cutoff: what of a user's behaviours goes with an example. "example": what came before it;
-        "held_out", as released: all before the user's first held-out one, so that a training row
-        also reads what came after it, and its own item.
       evaluation_source: the source behaviour that goes with a held-out example: the "latest", or
         one "drawn" among all, as released, but the same in every epoch.
       attention_heads: heads of the perceptron's attention.
@@ -92,8 +87,6 @@ class BiaoConfig:
     hidden_widths: tuple[int, ...] = (64, 32, 16, 8)
     source_loss: str = "weighted"
     prior_weight: float = 1.0
-    positive_above: float = 3.0
-    cutoff: str = "example"
     evaluation_source: str = "latest"
     attention_heads: int = 4
     padding: str = "masked"
@@ -127,11 +120,6 @@ class BiaoConfig:
         field_checks.check_not_negative(self, _NOT_NEGATIVE)
         if not self.hidden_widths or min(self.hidden_widths) < 1:
             raise ValueError(f"hidden_widths must be positive. Received: {self.hidden_widths}.")
-        if 4 * self.embedding_size % self.attention_heads:
-            raise ValueError(
-                f"attention_heads must divide 4 * embedding_size = {4 * self.embedding_size}. "
-                f"Received: {self.attention_heads}."
-            )
 
     @property
     def reads_sources(self) -> bool:

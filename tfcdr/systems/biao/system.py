@@ -1,21 +1,176 @@
+"""BIAO's one stage, its outer step's feeds, and what it asks of the data."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
 import tensorflow as tf
 
 from tfcdr import optimizers
+from tfcdr.data_source import DataSource, ViewRequest, Vocabulary
+from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
+from tfcdr.label_prediction.system import LabelPredictionSystem
+from tfcdr.report_section import Names, Section
+from tfcdr.row_groups import COLD_AND_WARM, RowGroups
+from tfcdr.serving.saved_model import SERVING_DEFAULT
+from tfcdr.stage import Feed, PeriodicStep, Stage
 from tfcdr.stage_model import MODEL_OPTIMIZER
-from tfcdr.systems.biao.model import *
+from tfcdr.system import Serving
+from tfcdr.systems.biao import report
+from tfcdr.systems.biao.benchmark import BiaoBenchmark
+from tfcdr.systems.biao.config import BiaoConfig
+from tfcdr.systems.biao.model import (
+    DESCENT,
+    DEVELOPING,
+    HEAD_OPTIMIZER,
+    IMPORTANCE_OPTIMIZER,
+    OUTER_STEP,
+    TRAINING,
+    BiaoModel,
+)
+from tfcdr.systems.biao.signatures import export_model
+from tfcdr.systems.biao.tables import TableSizes
+
+VIEW = "paired_behaviour"
+LABEL = "liked"
 
 
-class Biao:
-    def optimizers(self, stage, config):
+class CategoryVocabulary(Vocabulary, Protocol):
+    """A vocabulary whose items have categories.
+
+    Attributes:
+      categories: their names; the id of the one at index i is i + 1.
+    """
+
+    categories: Sequence[str]
+
+
+class BehaviourSource(DataSource, Protocol):
+    """A prepared data set of rated interactions with categories."""
+
+    @property
+    def num_users(self) -> int:
+        """Number of users; their ids are from 1."""
+
+    def vocabulary(self, space: str) -> CategoryVocabulary:
+        """Returns the vocabulary of item space "source" or "target"."""
+
+
+class Biao(LabelPredictionSystem):
+    """A two-domain network, and a perceptron that weighs its source behaviours."""
+
+    name = "biao"
+    config_class = BiaoConfig
+    log = "interactions"
+    tasks = (LABEL,)
+    benchmark = BiaoBenchmark()
+    signatures = (SERVING_DEFAULT,)
+
+    def stages(self, config: BiaoConfig) -> tuple[Stage, ...]:
+        request = ViewRequest(VIEW, {"evaluation_source": config.evaluation_source})
+        return (
+            Stage(
+                name="train",
+                training=request,
+                evaluation=request,
+                batch_size=config.batch_size,
+                epochs=config.epochs,
+                patience=config.patience,
+                periodic_steps=_outer_steps(config, request),
+            ),
+        )
+
+    def build(self, stage: str, config: BiaoConfig, data: BehaviourSource, seed: int) -> BiaoModel:
+        del stage, seed  # Of the start, which the run has seeded; a step draws nothing.
+        target, source = (data.vocabulary(space) for space in ("target", "source"))
+        sizes = TableSizes(
+            user=data.num_users,
+            target_item=target.size,
+            target_category=len(target.categories),
+            source_item=source.size,
+            source_category=len(source.categories),
+        )
+        return BiaoModel(config, sizes, data.max_length, source.categories)
+
+    def optimizers(
+        self, stage: str, config: BiaoConfig
+    ) -> dict[str, tf.keras.optimizers.Optimizer]:
         del stage
-        named = {
-            MODEL_OPTIMIZER: optimizers.pytorch_adam(
-                config.learning_rate, config.l2, table_update=config.table_update
-            )
-        }
-        if config.learns_weights:
-            named[HEAD_OPTIMIZER] = optimizers.pytorch_adam(config.learning_rate)
-            named[IMPORTANCE_OPTIMIZER] = tf.keras.optimizers.SGD(
+        model = optimizers.pytorch_adam(
+            config.learning_rate, config.l2, table_update=config.table_update
+        )
+        if not config.learns_weights:
+            return {MODEL_OPTIMIZER: model}
+        return {
+            MODEL_OPTIMIZER: model,
+            HEAD_OPTIMIZER: optimizers.pytorch_adam(config.learning_rate),
+            # The step is compiled as a whole, the optimizer with it.
+            IMPORTANCE_OPTIMIZER: tf.keras.optimizers.SGD(
                 config.importance_learning_rate, jit_compile=False
-            )
-        return named
+            ),
+        }
+
+    def row_groups(self, data: DataSource) -> Sequence[RowGroups]:
+        del data
+        effect = RowGroups("source_effect", {"with source": 1, "without source": 0})
+        return (COLD_AND_WARM, effect)
+
+    def check(self, config: BiaoConfig, data: BehaviourSource, distribution: Distribution) -> None:
+        """Refuses data without categories, or without a source behaviour to learn from.
+
+        Raises:
+          RunError: what is missing, and which flag gives it.
+        """
+        del distribution  # One device; its outer steps say so.
+        for space in ("target", "source") if config.reads_sources else ("target",):
+            if not data.vocabulary(space).categories:
+                raise RunError(
+                    f"no {space} item has a category, which biao reads: convert a log that has "
+                    "them, such as --reader=movielens, amazon with its metadata, or csv with "
+                    "--read.category_column."
+                )
+
+    def without_transfer(self, config: BiaoConfig) -> BiaoConfig:
+        """Trains the target's tower alone; it reads nothing of the sources.
+
+        Raises:
+          RunError: that is what the configuration trains.
+        """
+        if not config.reads_sources:
+            raise RunError("--biao.source_loss=none reads no sources: there is no transfer.")
+        return dataclasses.replace(config, source_loss="none")
+
+    def export(
+        self,
+        config: BiaoConfig,
+        model: BiaoModel,
+        data: BehaviourSource,
+        export_dir: Path,
+        serving: Serving,
+    ) -> Path:
+        """Exports the signature of `signatures.py`; there is nothing to recommend."""
+        del config, serving
+        return export_model(model, data, export_dir)
+
+    def report_sections(
+        self, config: BiaoConfig, model: BiaoModel, data: BehaviourSource, names: Names
+    ) -> Sequence[Section]:
+        """Shows which source behaviours the perceptron gives weight."""
+        del names
+        return report.sections(self.stages(config)[-1], model, data)
+
+
+def _outer_steps(config: BiaoConfig, request: ViewRequest) -> tuple[PeriodicStep, ...]:
+    if not config.learns_weights:
+        return ()
+    # The developing rows are the training rows in fixed order (SPEC section 9, quirk 5).
+    in_order = Feed(request, config.developing_batch_size, shuffled=False)
+    feeds: Mapping[str, Feed] = {
+        DESCENT: in_order._replace(batches=config.descent_steps, restarts=True),
+        DEVELOPING: in_order,
+        # A fresh shuffled pass each time would give the same: a batch at random.
+        TRAINING: Feed(request, config.batch_size),
+    }
+    return (PeriodicStep(OUTER_STEP, config.interval, feeds, config.warm_up_epochs),)

@@ -1,0 +1,7 @@
+"""BIAO's benchmark."""
+
+from tfcdr.benchmark import Benchmark
+
+
+class BiaoBenchmark(Benchmark):
+    """TODO."""

@@ -1,0 +1,2 @@
+def export_model(*a):
+    raise NotImplementedError
