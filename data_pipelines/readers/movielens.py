@@ -63,12 +63,17 @@ class MovieLensOptions(DomainByOptions):
         left out. With domain_by=file, the order of the names in --input; empty for theirs.
       domain_by: where an interaction's domain stands: category (the first genre of the item's list
         that is among the domains) or file (inputs are DOMAIN=FOLDER).
+      category: an item's category: genres (its whole list, as in Comedy|Romance) or secondary (the
+        first genre of the list that is not its domain; others if there is none).
     """
 
     domain_by: str = "category"
+    category: str = "genres"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.category not in ("genres", "secondary"):
+            raise DataError(f"category is {self.category!r}: it must be genres or secondary.")
         self._require_domain_by("movielens", "category", "file")
 
 
@@ -109,11 +114,25 @@ def read(inputs: Sequence[str], options: MovieLensOptions) -> InteractionLog:
         else:
             _require_known_genres(names, genres, ratings_path)
             rows, locate = assembly.by_category(rows, "|", locate)
+        if options.category == "secondary":
+            rows = rows.assign(category=_secondary(rows["category"], rows["domain"]))
         assembly.add(rows, locate)
     return assembly.log(comparable_times=True)
 
 
 READER = Reader("movielens", MovieLensOptions, read)
+
+
+def _secondary(genres: pd.Series, domains: pd.Series) -> list[str]:
+    """The first genre of each row's list that is not its domain."""
+    pairs = list(zip(genres, domains, strict=True))
+    found = {
+        (listed, domain): next(
+            (genre for genre in listed.split("|") if genre and genre != domain), "others"
+        )
+        for listed, domain in set(pairs)
+    }
+    return [found[pair] for pair in pairs]
 
 
 def _require_known_genres(names: Sequence[str], genres: pd.Series, path: pathlib.Path) -> None:

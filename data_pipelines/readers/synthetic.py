@@ -17,6 +17,11 @@ How a log is drawn:
    whom an exported model meets. To measure cold users, let the split hold out all target events
    of others (`--examples.cold_share`).
 6. The noise domain's events are drawn by popularity alone, whatever the user's interests.
+7. With ratings, an item's category is its interest. A user likes an item (rates it 4 or 5 rather
+   than 1 to 3) with probability a + b - 1/2, kept in [0.05, 0.95]: a says how easily the user likes
+   anything, b how well the interest is liked, each drawn once and the same in the sources and the
+   target. In the noise domain every other item is liked, at random. So what a user likes in the
+   sources tells what he likes in the target, and the noise tells the wrong thing.
 
 Only uniform draws of PCG64, divisions and sums are used, so that a seed gives the same log on
 every platform.
@@ -41,6 +46,8 @@ _INTEREST_SHARES = np.array([0.6, 0.3, 0.1])
 # items gets two fifths of the events.
 _INTEREST_OFFSET = 4
 _ITEM_OFFSET = 1
+_LIKED_AT_LEAST, _LIKED_AT_MOST, _LIKED_NOISE = 0.05, 0.95, 0.5
+_LIKED_RATINGS, _OTHER_RATINGS = (4, 5), (1, 2, 3)
 _PERSISTENCE = 0.8
 _SUCCESSION = 0.5
 _START = 1_672_531_200  # 2023-01-01 00:00:00 UTC
@@ -63,6 +70,7 @@ class SyntheticOptions:
         a half times as many.
       target_length: mean number of target events of a user who has any, 2 fewer to 2 more.
       cold_users: share of users without any target event.
+      ratings: whether events have ratings, and items categories.
       seed: of all draws.
     """
 
@@ -75,6 +83,7 @@ class SyntheticOptions:
     source_length: int = 18
     target_length: int = 5
     cold_users: float = 0.2
+    ratings: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -111,8 +120,8 @@ READER = Reader("synthetic", SyntheticOptions, read)
 def draw(options: SyntheticOptions) -> InteractionLog:
     """Draws the log. Times are Unix seconds, comparable across domains."""
     # One stream for each purpose: a longer source leaves the users' interests as they are.
-    seeds = np.random.SeedSequence(options.seed).spawn(3 + options.source_domains)
-    users_rng, target_rng, noise_rng, *source_rngs = map(_generator, seeds)
+    seeds = np.random.SeedSequence(options.seed).spawn(4 + options.source_domains)
+    users_rng, target_rng, noise_rng, *source_rngs, ratings_rng = map(_generator, seeds)
     interests = _draw_interests(users_rng, options)
     sources = ["source", *(f"source_{k + 1}" for k in range(1, options.source_domains))]
 
@@ -126,6 +135,9 @@ def draw(options: SyntheticOptions) -> InteractionLog:
     items = _Items(target_rng, options.target_items, options.interests)
     frames.append(_draw_target(target_rng, items, interests, options))
     log = pd.concat(frames, ignore_index=True)
+    if options.ratings:
+        log = _with_ratings(ratings_rng, log, options)
+    log = log.drop(columns="interest")
     domains = [*sources, *([NOISE] if options.noise_source else []), TARGET]
     return InteractionLog(log, tuple(domains), comparable_times=True)
 
@@ -225,7 +237,7 @@ def _draw_source(
     user, event = np.nonzero(np.arange(most) < lengths[:, None])
     times = _source_times(rng, (users, most))
     ids = items.ids(domain, interest[user, event], place[user, event])
-    return _frame(domain, user, ids, times[user, event])
+    return _frame(domain, user, ids, times[user, event], interest[user, event])
 
 
 def _draw_noise(rng: np.random.Generator, items: _Items, options: SyntheticOptions) -> pd.DataFrame:
@@ -238,7 +250,7 @@ def _draw_noise(rng: np.random.Generator, items: _Items, options: SyntheticOptio
         _zipf(options.interests, _INTEREST_OFFSET), rng.random(len(user)), side="right"
     )
     ids = items.ids(NOISE, interest, items.popular(rng, interest))
-    return _frame(NOISE, user, ids, times[user, event])
+    return _frame(NOISE, user, ids, times[user, event], interest)
 
 
 def _draw_target(
@@ -260,15 +272,40 @@ def _draw_target(
     # From half-way through a source sequence of mean length to a little after its end.
     span = options.source_length * 10 * _DAY
     times = _START + span // 2 + (rng.random(len(user)) * 0.6 * span).astype(np.int64)
-    return _frame(TARGET, user, items.ids(TARGET, interest, place), times)
+    return _frame(TARGET, user, items.ids(TARGET, interest, place), times, interest)
 
 
-def _frame(domain: str, user: np.ndarray, ids: pd.Series, times: np.ndarray) -> pd.DataFrame:
+def _with_ratings(
+    rng: np.random.Generator, log: pd.DataFrame, options: SyntheticOptions
+) -> pd.DataFrame:
+    """Adds ratings, and items' interests as their categories."""
+    interest = log["interest"].to_numpy()
+    user = log["user_id"].str.removeprefix("user_").astype(np.int64).to_numpy() - 1
+    of_users, of_interests = rng.random(options.users), rng.random(options.interests)
+    liked_share = np.clip(
+        of_users[user] + of_interests[interest] - 0.5, _LIKED_AT_LEAST, _LIKED_AT_MOST
+    )
+    liked_share[(log["domain"] == NOISE).to_numpy()] = _LIKED_NOISE
+    liked = rng.random(len(log)) < liked_share
+    u = rng.random(len(log))
+    of_liked, of_others = (
+        np.array(ratings)[(u * len(ratings)).astype(np.int64)]
+        for ratings in (_LIKED_RATINGS, _OTHER_RATINGS)
+    )
+    rating = np.where(liked, of_liked, of_others).astype(np.float64)
+    category = "interest_" + pd.Series(interest + 1).astype("str")
+    return log.assign(rating=rating, category=category.array)
+
+
+def _frame(
+    domain: str, user: np.ndarray, ids: pd.Series, times: np.ndarray, interest: np.ndarray
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "user_id": "user_" + pd.Series(user + 1).astype("str"),
             "item_id": ids.array,
             "domain": domain,
             "timestamp": times,
+            "interest": interest,
         }
     )

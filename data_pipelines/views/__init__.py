@@ -1,6 +1,13 @@
 """The kinds of training example. A new view is one module here and one line in `VIEWS`."""
 
-from data_pipelines.views import leave_one_out, masked_item, next_item, paired_behaviour, transfer
+from data_pipelines.views import (
+    known_behaviour,
+    leave_one_out,
+    masked_item,
+    next_item,
+    paired_behaviour,
+    transfer,
+)
 from data_pipelines.views.view import View
 
 # Views that are cut from users' histories. Impressions have a reading of their own.
@@ -12,5 +19,6 @@ VIEWS: dict[str, View] = {
         transfer.VIEW,
         leave_one_out.VIEW,
         paired_behaviour.VIEW,
+        known_behaviour.VIEW,
     )
 }

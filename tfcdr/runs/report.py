@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ _STYLE = (
 # Numbers of an epoch's line that are no terms of a loss, or the whole loss.
 _NOT_TERMS = ["epoch", "loss", "seconds", "examples_per_second"]
 _PANELS_IN_A_ROW = 3
+_LINES_IN_A_PANEL = 8
 _HEADINGS = {"losses": "loss terms", "figures": "figures of the training steps"}
 
 
@@ -114,11 +116,18 @@ def figures(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str], pd
 def draw_panels(series: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
     """Draws, a row for each stage, a panel for each of its series by epoch.
 
+    Series whose names differ behind a colon, such as "weight: books" and "weight: toys", are lines
+    of one panel, the outermost ones if they are many.
+
     Args:
       series: at least one, by (stage, name).
     """
-    stages = list(dict.fromkeys(stage for stage, _ in series))
-    of_stages = [[name for of, name in series if of == stage] for stage in stages]
+    panels: dict[tuple[str, str], dict[str, pd.Series]] = {}
+    for (stage, name), by_epoch in series.items():
+        title, _, label = name.partition(": ")
+        panels.setdefault((stage, title), {})[label] = by_epoch
+    stages = list(dict.fromkeys(stage for stage, _ in panels))
+    of_stages = [[title for of, title in panels if of == stage] for stage in stages]
     widest = min(_PANELS_IN_A_ROW, max(map(len, of_stages)))
     rows = [
         (stage, of[start : start + widest])
@@ -128,14 +137,24 @@ def draw_panels(series: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.F
     figure = matplotlib.figure.Figure((3 * widest, 2.5 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), widest, squeeze=False)
     for line, (stage, shown) in zip(grid, rows, strict=True):
-        for axes, name in zip(line, shown, strict=False):
-            by_epoch = series[stage, name]
-            axes.plot(by_epoch.index, by_epoch, marker=".")
-            axes.set(title=f"{stage}: {name.replace('_', ' ')}", xlabel="epoch")
+        for axes, title in zip(line, shown, strict=False):
+            _draw_lines(axes, panels[stage, title])
+            axes.set(title=f"{stage}: {title.replace('_', ' ')}", xlabel="epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
         for axes in line[len(shown) :]:
             axes.remove()
     return figure
+
+
+def _draw_lines(axes: matplotlib.axes.Axes, lines: dict[str, pd.Series]) -> None:
+    if len(lines) > _LINES_IN_A_PANEL:
+        ordered = sorted(lines, key=lambda label: lines[label].iloc[-1])
+        half = _LINES_IN_A_PANEL // 2
+        lines = {label: lines[label] for label in (*ordered[-half:][::-1], *ordered[:half][::-1])}
+    for label, by_epoch in lines.items():
+        axes.plot(by_epoch.index, by_epoch, marker=".", label=label)
+    if len(lines) > 1:
+        axes.legend(fontsize=6)
 
 
 def _page(

@@ -78,6 +78,7 @@ class BiaoModel(LabelModel):
       target_head, source_head, replacement_head: maps of their last layers to logits; None where
         the configuration has no such head.
       importance: the perceptron; None where no weights are learned.
+      categories: names of the source items' categories, by ids from 1.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class BiaoModel(LabelModel):
         """
         super().__init__(name="biao")
         self.config = config
+        self.categories = tuple(categories)
         self._max_length = max_length
         self.tables = {
             name: tf.Variable(tf.random.normal((size + 1, config.embedding_size)), name=name)
@@ -107,7 +109,7 @@ class BiaoModel(LabelModel):
         if config.learns_weights:
             self.replacement_head = linear(width, 1, "replacement_head")
             self.importance = ImportancePerceptron(config)
-            self._weight_figures = WeightFigures(categories)
+            self._weight_figures = WeightFigures(self.categories)
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
