@@ -20,7 +20,13 @@ _JSON = json.JSONDecoder(strict=False)
 # of texts (u'...' was written by Python 2), and three names. A text is matched as a whole, so that
 # nothing inside one is taken for a name or a quote.
 _LITERAL_TOKEN = re.compile(
-    r"""u?('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|\b(?:None|True|False)\b""", re.DOTALL
+    r"""
+    ((?:[^'"A-Za-z]{0,8}'[^'"\\]*')+)  # plain texts and what stands between, as many as follow
+    | u?('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")  # any other text
+    | \b(?:None|True|False)\b
+    | ['"]  # of a text that does not end
+    """,
+    re.DOTALL | re.VERBOSE,
 )
 _NAMES = {"None": "null", "True": "true", "False": "false"}
 
@@ -134,8 +140,12 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _as_json(token: re.Match[str]) -> str:
-    quoted = token[1]
-    if quoted is None:
+    plain, quoted = token[1], token[2]
+    if plain:
+        return plain.replace("'", '"')
+    if not quoted:
+        if token[0] not in _NAMES:
+            raise ValueError("a text does not end")
         return _NAMES[token[0]]
     if "\\" not in quoted:
         return json.dumps(quoted[1:-1])

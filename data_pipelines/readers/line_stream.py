@@ -32,19 +32,15 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
       DataError: the file is missing, empty, blank, truncated or damaged.
     """
     require_file(path)
-    number, filled, rest = 0, False, b""
+    number, filled = 0, False
     try:
         with _opened(path) as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                lines = (rest + chunk).split(b"\n")
-                rest = lines.pop()[: MAX_LINE_BYTES + 1]
-                if not number and lines:
-                    lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
-                for line in lines:
-                    number += 1
-                    if line.strip():
-                        filled = True
-                        yield number, line
+            for number, line in enumerate(_lines(file), 1):
+                if number == 1:
+                    line = line.removeprefix(_BYTE_ORDER_MARK)
+                if line.strip():
+                    filled = True
+                    yield number, line
     except EOFError as error:
         raise DataError(
             f"{path}: the gzip file is truncated, after line {number}; fetch it again."
@@ -54,12 +50,21 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
         raise DataError(
             f"{path}: cannot be read after line {number} ({reason}); fetch it again."
         ) from error
-    if not number:
-        rest = rest.removeprefix(_BYTE_ORDER_MARK)
-    if rest.strip():
-        yield number + 1, rest
-    elif not filled:
+    if not filled:
         raise DataError(f"{path}: the file has no lines but blank ones.")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    # `read1` gives what comes before a damaged place; `read` would not.
+    while chunk := file.read1(_CHUNK_BYTES):
+        lines = chunk.split(b"\n")
+        # Nobody asks how a line that is too long goes on.
+        lines[0] = rest if len(rest) > MAX_LINE_BYTES else rest + lines[0]
+        rest = lines.pop()
+        yield from lines
+    if rest:
+        yield rest
 
 
 def _opened(path: pathlib.Path) -> BinaryIO:
