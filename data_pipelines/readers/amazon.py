@@ -188,9 +188,9 @@ def _add_categories(
     names = pd.Series([found.names.get(item, OTHERS) for item in items], dtype="str")
     for rows in tables:
         rows["category"] = names.take(items.get_indexer(rows["item_id"])).array
-    note = f"{domain}: categories of {len(found.names):,} items from {', '.join(map(str, paths))}"
+    note = f"{domain}: items with metadata in {', '.join(map(str, paths))}: {len(found.names):,}"
     if missing := len(items) - len(found.names):
-        note += f"; {missing:,} items are not there and count as {OTHERS!r}"
+        note += f"; without, so that their category is {OTHERS!r}: {missing:,}"
     if found.contradicted:
-        note += f"; {found.contradicted:,} come again with another category, the first counts"
+        note += f"; again with another category, the first counts: {found.contradicted:,}"
     assembly.notes.append(note)
