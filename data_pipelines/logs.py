@@ -47,6 +47,7 @@ class InteractionLog:
       skipped_lines: number of bad lines that the reader was allowed to skip.
       left_out: reason -> number of interactions that the reader left out on purpose, such as
         items of none of the named categories.
+      notes: what else the reader has to tell people, a line each.
     """
 
     interactions: pd.DataFrame
@@ -54,6 +55,7 @@ class InteractionLog:
     comparable_times: bool
     skipped_lines: int = 0
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_domain_names(self.domains)

@@ -61,6 +61,7 @@ def number_groups(splitter: GroupSplit, options: PipelineOptions) -> Content:
         repeats=split.repeats,
         cut_times=splitter.cut_times,
         dropped=counted.dropped,
+        notes=log.notes,
         counts=counted.domains,
     )
 

@@ -41,6 +41,7 @@ class GroupedLog:
       comparable_times: as in `InteractionLog`.
       skipped_lines: as in `InteractionLog`.
       left_out: as in `InteractionLog`.
+      notes: as in `InteractionLog`.
       columns: those of the log.
       block_places: int64 [blocks], ascending; the place of each block's first row. Empty if the
         rows have times.
@@ -52,6 +53,7 @@ class GroupedLog:
     comparable_times: bool
     skipped_lines: int
     left_out: Mapping[str, int]
+    notes: tuple[str, ...]
     columns: Set[str]
     block_places: np.ndarray
     block_rows: np.ndarray
@@ -110,6 +112,7 @@ def group_tables(
         comparable_times=bool(read.timestamp_column),
         skipped_lines=skipped,
         left_out=_left_out(blocks),
+        notes=(),
         columns=set(_canonical_columns(sources[0])),
         block_places=np.array([facts["place"] for facts in untimed], np.int64),
         block_rows=np.cumsum([0, *(facts["rows"] for facts in untimed)])[:-1],
@@ -142,6 +145,7 @@ def group_log(log: InteractionLog, work: WorkFolder, options: PipelineOptions) -
         comparable_times=log.comparable_times,
         skipped_lines=log.skipped_lines,
         left_out=log.left_out,
+        notes=log.notes,
         columns=set(rows),
         block_places=np.array([], np.int64),
         block_rows=np.array([], np.int64),

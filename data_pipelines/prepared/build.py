@@ -86,6 +86,7 @@ def build(
         repeats=split_log.repeats,
         cut_times=split_log.cut_times,
         dropped=split_log.dropped,
+        notes=split_log.notes,
         counts=domain_counts(log, split_log.parts),
     )
 
@@ -118,6 +119,7 @@ class Content:
       repeats: as in `SplitOptions`.
       cut_times: as in `SplitLog`.
       dropped: what -> how many.
+      notes: what else the log's reader has to tell people, a line each.
       counts: of each domain.
     """
 
@@ -132,6 +134,7 @@ class Content:
     repeats: str
     cut_times: tuple[int, ...]
     dropped: Mapping[str, int]
+    notes: Sequence[str]
     counts: DomainCounts
 
 
@@ -197,7 +200,7 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
             name: {"repeated": int(parts[REPEATED]), "too_few": int(parts[TOO_FEW])}
             for name, parts in zip(items.domains, content.counts.parts, strict=True)
         },
-        "summary": summary_lines(items, content.counts, content.dropped),
+        "summary": [*summary_lines(items, content.counts, content.dropped), *content.notes],
         "options": dict(provenance),
         "records": {"name": kind.name, "version": kind.version, "splits": [SPLIT]},
     }

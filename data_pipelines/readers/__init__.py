@@ -9,6 +9,7 @@ from typing import Any
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers import (
+    amazon,
     delimited,
     movielens,
     pairs,
@@ -21,7 +22,16 @@ from data_pipelines.readers.reader import Reader
 
 READERS: dict[str, Reader[Any, InteractionLog]] = {
     module.READER.name: module.READER
-    for module in (delimited, movielens, pairs, peterrec, rechorus, sequences, synthetic)
+    for module in (
+        amazon,
+        delimited,
+        movielens,
+        pairs,
+        peterrec,
+        rechorus,
+        sequences,
+        synthetic,
+    )
 }
 
 

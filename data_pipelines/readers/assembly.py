@@ -18,12 +18,14 @@ class LogAssembly:
     Attributes:
       bad_lines: the count of bad lines over all files.
       left_out: reason -> number of interactions that the user's options leave out.
+      notes: what else people should know, a line each.
     """
 
     def __init__(self, domains: Sequence[str], bad_lines: BadLines) -> None:
         """Starts without rows; `domains` are the names that rows may have."""
         self.bad_lines = bad_lines
         self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
         self._domains = tuple(domains)
         self._frames: list[pd.DataFrame] = []
 
@@ -127,7 +129,12 @@ class LogAssembly:
         rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
         self._frames.clear()  # the log holds the rows now, one copy is enough
         return InteractionLog(
-            rows, self._domains, comparable_times, self.bad_lines.count, dict(self.left_out)
+            rows,
+            self._domains,
+            comparable_times,
+            self.bad_lines.count,
+            dict(self.left_out),
+            tuple(self.notes),
         )
 
 

@@ -91,6 +91,7 @@ class SplitLog:
       repeats: as in `SplitOptions`.
       cut_times: of kind time, where validation and test begin; else empty.
       dropped: what -> how many, for the summary.
+      notes: of the log's reader, for the summary.
     """
 
     log: CodedLog
@@ -99,3 +100,4 @@ class SplitLog:
     repeats: str
     cut_times: tuple[int, ...]
     dropped: Mapping[str, int]
+    notes: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ def split(log: InteractionLog, options: SplitOptions) -> SplitLog:
     trained = np.bincount(in_domain, minlength=len(log.domains)).tolist()
     require_training(dict(zip(log.domains, trained, strict=True)), options)
     before = dropped_before(log.left_out, log.skipped_lines)
-    return dataclasses.replace(result, dropped=without_zeros({**before, **result.dropped}))
+    dropped = without_zeros({**before, **result.dropped})
+    return dataclasses.replace(result, dropped=dropped, notes=log.notes)
 
 
 def check(comparable_times: bool, columns: Set[str], options: SplitOptions) -> None:

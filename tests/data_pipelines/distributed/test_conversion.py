@@ -1,5 +1,6 @@
 """Both engines prepare the same data set from the same files and flags."""
 
+import gzip
 import json
 import random
 
@@ -14,6 +15,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.parts import REPEATED, TEST, TOO_FEW, TRAIN, VALIDATION
 from data_pipelines.prepared import build, dataset
+from data_pipelines.readers.amazon import AmazonOptions
 from data_pipelines.readers.delimited import CsvOptions
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.rechorus import ReChorusOptions
@@ -271,6 +273,36 @@ def test_negatives_of_several_domains_that_nobody_took(tmp_path, monkeypatch):
         of_negatives = domain_of[np.array(record["negatives"], int) - 1]
         assert of_negatives.tolist() == np.repeat(domains, counts).tolist()
     assert (beam.items.parts.sum(axis=1) == 0).sum() > 10
+
+
+def test_a_log_whose_reader_has_notes(tmp_path, tmp_path_factory):
+    """Reader `amazon`, which the launching machine reads: categories, and what metadata lack."""
+    rng = random.Random(3)
+    folder = tmp_path_factory.mktemp("amazon")
+    inputs = []
+    for domain in ("Books", "Toys"):
+        reviews = [
+            {
+                "reviewerID": f"A{rng.randrange(40)}",
+                "asin": f"{domain}{rng.randrange(25)}",
+                "overall": float(rng.randint(1, 5)),
+                "unixReviewTime": 1_400_000_000 + 86_400 * rng.randrange(200),
+            }
+            for _ in range(400)
+        ]
+        items = [
+            {"asin": f"{domain}{item}", "categories": [[domain, f"It's {item % 4}"]]}
+            for item in range(20)
+        ]
+        path = folder / f"reviews_{domain}_5.json.gz"
+        path.write_bytes(gzip.compress("".join(f"{json.dumps(r)}\n" for r in reviews).encode()))
+        (folder / f"meta_{domain}.json").write_text("".join(f"{item}\n" for item in items))
+        inputs.append(f"{domain}={path}")
+    split = SplitOptions(min_item_interactions=3)
+    beam = both(tmp_path, "amazon", inputs, AmazonOptions(), split)
+    assert beam.metadata["summary"][-1].endswith("their category is 'others': 5")
+    assert set(beam.items.categories) == {"others", *(f"It's {k}" for k in range(4))}
+    assert beam.metadata["ratings"]
 
 
 def test_more_domains_than_a_byte_counts(tmp_path, csv_log):

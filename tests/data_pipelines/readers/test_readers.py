@@ -506,6 +506,12 @@ def test_a_bad_sequence_line_is_skipped_with_a_count(tmp_path):
         ("movielens", ["nothing"], {"domains": ("Drama",)}, "reads a folder"),
         ("peterrec", ["a"], {"domains": ("one",)}, "the peterrec reader takes two names"),
         ("peterrec", ["a"], {"domains": ()}, "the peterrec reader takes two names"),
+        (
+            "amazon",
+            ["A=a"],
+            {"category_depth": 0, "metadata": ("A=b",)},
+            "metadata have no meaning with category_depth 0",
+        ),
         ("synthetic", ["a"], {}, "--input has no meaning"),
     ],
 )
@@ -516,7 +522,9 @@ def test_options_that_do_not_fit_are_named(reader, inputs, options, expected):
 
 
 def test_an_unknown_reader_is_named():
-    with pytest.raises(DataError, match=r"--reader=xml: the readers are csv, movielens, pairs"):
+    with pytest.raises(
+        DataError, match=r"--reader=xml: the readers are amazon, csv, movielens, pairs"
+    ):
         readers.read("xml", ["a"])
 
 
@@ -530,6 +538,9 @@ def test_an_unknown_reader_is_named():
         ("user_column", ""),
         ("item_column", ""),
         ("category_separator", ""),
+        ("category_depth", -1),
+        ("metadata", ("meta_Books.json",)),
+        ("metadata", ("Books=",)),
         ("domains", ("A", "A")),
         ("item_ranges", ("A:1",)),
         ("item_ranges", ("A:2:1",)),
@@ -550,6 +561,7 @@ def test_every_reader_has_its_own_options():
     columns = ("user", "item", "timestamp", "rating", "category", "domain", "part")
     of_all = {"domains", "max_bad_lines"}
     expected = {
+        "amazon": of_all | {"category_depth", "metadata", "download"},
         "csv": of_all
         | {f"{column}_column" for column in columns}
         | {"separator", "domain_by", "item_ranges", "category_separator"},
@@ -569,6 +581,7 @@ def test_defaults_are_the_readers_own():
     defaults = {name: reader.options() for name, reader in readers.READERS.items()}
     places = {name: getattr(of, "domain_by", None) for name, of in defaults.items()}
     assert places == {
+        "amazon": None,
         "csv": "column",
         "movielens": "category",
         "pairs": "file",

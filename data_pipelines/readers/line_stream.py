@@ -1,0 +1,74 @@
+"""The lines of a text file, plain or compressed, as a stream that takes little memory."""
+
+import gzip
+import pathlib
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from data_pipelines.errors import DataError
+from data_pipelines.readers.text_files import require_file
+
+# Whatever a file unpacks to, no more than a few lines of this length are in memory.
+MAX_LINE_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 22
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+    r"""Yields (1-based number, line) for the lines that are not blank.
+
+    A line comes without its `\n`. One that is longer than `MAX_LINE_BYTES` may come cut, but still
+    longer than that.
+
+    Args:
+      path: a file of plain text, or a compressed one. Gzip is told by the content, since programs
+        that fetch a `.gz` may unpack it and leave its name; .bz2 and .zst by the name.
+
+    Raises:
+      DataError: the file is missing, empty, blank, truncated or damaged.
+    """
+    require_file(path)
+    number, filled = 0, False
+    try:
+        with _opened(path) as file:
+            for number, line in enumerate(_lines(file), 1):
+                if number == 1:
+                    line = line.removeprefix(_BYTE_ORDER_MARK)
+                if line.strip():
+                    filled = True
+                    yield number, line
+    except EOFError as error:
+        raise DataError(
+            f"{path}: the gzip file is truncated, after line {number}; fetch it again."
+        ) from error
+    except (OSError, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path}: cannot be read after line {number} ({reason}); fetch it again."
+        ) from error
+    if not filled:
+        raise DataError(f"{path}: the file has no lines but blank ones.")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    # `read1` gives what comes before a damaged place; `read` would not.
+    while chunk := file.read1(_CHUNK_BYTES):
+        lines = chunk.split(b"\n")
+        # Nobody asks how a line that is too long goes on.
+        lines[0] = rest if len(rest) > MAX_LINE_BYTES else rest + lines[0]
+        rest = lines.pop()
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _opened(path: pathlib.Path) -> BinaryIO:
+    with path.open("rb") as file:
+        if file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
+            return gzip.open(path)
+    return pa.input_stream(str(path), compression=None if path.suffix == ".gz" else "detect")
