@@ -19,6 +19,7 @@ VIEWS: dict[str, View] = {
         transfer.VIEW,
         leave_one_out.VIEW,
         paired_behaviour.VIEW,
+        paired_behaviour.DEVELOPING_VIEW,
         known_behaviour.VIEW,
     )
 }

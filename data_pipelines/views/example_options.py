@@ -30,6 +30,9 @@ class ExampleOptions:
         liked before it. "held_out", as BIAO's release has it: the source behaviours before the
         user's first held-out target interaction, and all that he liked in training, so that a
         training example is read beside what came after it, and beside its own item.
+      developing_share: paired_behaviour view: the share of users whose latest training example is
+        held out of training, to develop what is learned about learning (`developing_behaviour`).
+        0: all training examples serve for both.
       cold_share: the share of the users with source and target interactions of whom all target
         interactions are held out, one half of these users validating, the other testing. They are
         cold in the target. Splits of kind user, given and time say themselves what is held out.
@@ -45,6 +48,7 @@ class ExampleOptions:
     min_history: int = 1
     positive_above: float = 3.0
     behaviour_cutoff: str = "example"
+    developing_share: float = 0.0
     cold_share: float = 0.0
     source_validation_share: float = 0.05
     source_test_share: float = 0.05
@@ -62,4 +66,6 @@ class ExampleOptions:
                 )
         if not 0 <= self.cold_share < 1:
             raise DataError(f"cold_share is {self.cold_share}: it must be in [0, 1).")
+        if not 0 <= self.developing_share <= 1:
+            raise DataError(f"developing_share is {self.developing_share}: it must be in [0, 1].")
         check_shares(self, "source_validation_share", "source_test_share")

@@ -28,10 +28,13 @@ from data_pipelines.views import negative_sampling
 from data_pipelines.views.behaviours import behaviour_entries, stretches
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
-from data_pipelines.views.roles import RoleRecords, Roles, first_of_ties
+from data_pipelines.views.roles import RoleRecords, Roles, first_of_ties, places_of
 from data_pipelines.views.source_windows import check_has_source
 from data_pipelines.views.target_items import Labels, check_target
 from data_pipelines.views.view import HistoryRead, View
+
+# To within one of so many, a share of users is drawn.
+_SHARE_STEPS = 1 << 20
 
 EVALUATION_SOURCES = ("latest", "drawn")
 
@@ -56,10 +59,15 @@ class Batching:
 
 
 class PairedBehaviour(View):
-    """Cuts and batches pairs of target and source behaviour; see the module's docstring."""
+    """Cuts and batches pairs of target and source behaviour; see the module's docstring.
+
+    With `developing_share`, training has examples of two kinds: those that train, and those by
+    which it is judged while it trains.
+    """
 
     name = "paired_behaviour"
     batching = Batching
+    _develops = False
 
     def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
         """Raises DataError if a domain is missing or times cannot be compared."""
@@ -80,14 +88,15 @@ class PairedBehaviour(View):
         )
         features, _ = labels.features()
         liked = tf.gather(records.ratings, labels.places) > options.positive_above
-        return Cut(
-            {
-                **{name: features[name] for name in ("user", "target_item", "cold")},
-                "liked": tf.cast(liked, tf.float32),
-                **behaviours,
-            },
-            shared,
-        )
+        examples = {
+            **{name: features[name] for name in ("user", "target_item", "cold")},
+            "liked": tf.cast(liked, tf.float32),
+            **behaviours,
+        }
+        if read.for_training and options.developing_share:
+            kept = places_of(_develop(labels, features["user"], options) == self._develops)
+            examples = {name: tf.gather(column, kept) for name, column in examples.items()}
+        return Cut(examples, shared)
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that draws source behaviours and pads histories.
@@ -108,6 +117,21 @@ class PairedBehaviour(View):
             }
 
         return assemble
+
+
+class DevelopingBehaviour(PairedBehaviour):
+    """The training examples by which training is judged; see `PairedBehaviour`."""
+
+    name = "developing_behaviour"
+    _develops = True
+
+
+def _develop(labels: Labels, user: tf.Tensor, options: ExampleOptions) -> tf.Tensor:
+    """Returns bool [k], whether a label is the latest of a user who is drawn for developing."""
+    is_latest = tf.concat([user[1:] != user[:-1], tf.ones_like(user[:1], tf.bool)], 0)
+    seeds = tf.stack([tf.fill(tf.shape(user), np.int64(options.seed)), user], axis=1)
+    drawn = tf.math.floormod(negative_sampling.bits_of_rows(seeds), _SHARE_STEPS)
+    return is_latest & (drawn < round(options.developing_share * _SHARE_STEPS))
 
 
 def _source_ends(records: RoleRecords, labels: Labels, options: ExampleOptions) -> tf.Tensor:
@@ -138,3 +162,4 @@ def _chosen(
 
 
 VIEW = PairedBehaviour()
+DEVELOPING_VIEW = DevelopingBehaviour()

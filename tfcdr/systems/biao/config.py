@@ -11,6 +11,7 @@ _CHOICES = {
     "padding": ("masked", "attended"),
     "softmax_rows": ("with_effect", "all"),
     "decayed": ("weights", "all"),
+    "prior_gate": ("softplus", "relu"),
     "evaluation_source": ("latest", "drawn"),
     "table_update": ("all_rows", "touched_rows"),
 }
@@ -58,6 +59,8 @@ class BiaoConfig:
         as released).
       softmax_rows: which rows of a batch share its weight: those "with_effect", or "all", as
         released, where rows without a source behaviour take shares that are lost.
+      prior_gate: what makes a weight of the domain prior: "softplus", or "relu" as released, from
+        behind which a prior that has become negative never returns.
       importance_gradient: what a gradient by the model's parameters sees of the weights.
         "perceptron": nothing, they are the perceptron's alone; "released": also the way through
         the source item's embedding, so that the model lowers its loss by weighing rows.
@@ -91,6 +94,7 @@ class BiaoConfig:
     attention_heads: int = 4
     padding: str = "masked"
     softmax_rows: str = "with_effect"
+    prior_gate: str = "softplus"
     importance_gradient: str = "perceptron"
     warm_up_epochs: int = 0
     interval: int = 100

@@ -1,6 +1,7 @@
 """The perceptron that says how much each source behaviour of a batch counts: SPEC section 3."""
 
 import itertools
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -10,6 +11,8 @@ from tfcdr.systems.biao.history_attention import HistoryAttention
 from tfcdr.systems.biao.linear import linear
 
 _HIDDEN_WIDTHS = (32, 16)
+# Where each gate gives 1: softplus(log(e - 1)) = 1.
+_PRIORS_OF_ONE = {"softplus": math.log(math.e - 1), "relu": 1.0}
 
 
 class Behaviours(NamedTuple):
@@ -31,13 +34,13 @@ class Behaviours(NamedTuple):
 
 
 class ImportancePerceptron(tf.keras.layers.Layer):
-    """Weighs source behaviours: w = relu(prior) * softmax over rows of (relevance * item score).
+    """Weighs source behaviours: w = gate(prior) * softmax over rows of (relevance * item score).
 
     What it reads of embeddings is constant, but for the candidate in the item's score with
     `importance_gradient="released"`.
 
     Attributes:
-      domain_prior: the sum of a batch's weights, whatever its size; 1 at first.
+      domain_prior: what the sum of a batch's weights follows from, whatever its size; 1 at first.
       source_attention, target_attention: over each history beside the candidate.
       relevance_layers: of what the two histories say.
       item_transform: of the candidate alone.
@@ -47,7 +50,8 @@ class ImportancePerceptron(tf.keras.layers.Layer):
         super().__init__(name="importance")
         self._config = config
         size = config.embedding_size
-        self.domain_prior = self.add_weight("domain_prior", (1,), initializer="ones")
+        start = tf.keras.initializers.Constant(_PRIORS_OF_ONE[config.prior_gate])
+        self.domain_prior = self.add_weight("domain_prior", (1,), initializer=start)
         self.source_attention = HistoryAttention(config, "source_attention")
         self.target_attention = HistoryAttention(config, "target_attention")
         widths = (8 * size, *_HIDDEN_WIDTHS, 1)
@@ -67,7 +71,12 @@ class ImportancePerceptron(tf.keras.layers.Layer):
         logits = self.relevance(behaviours) * self.item_score(behaviours.candidate)
         logits = tf.where(counts, logits, logits.dtype.min)
         shares = tf.nn.softmax(logits) * tf.cast(counts, logits.dtype)
-        return tf.nn.relu(self.domain_prior) * shares
+        return self.total() * shares
+
+    def total(self) -> tf.Tensor:
+        """Returns float [1], the sum of a batch's weights."""
+        gate = tf.nn.softplus if self._config.prior_gate == "softplus" else tf.nn.relu
+        return gate(self.domain_prior)
 
     def relevance(self, behaviours: Behaviours) -> tf.Tensor:
         """Returns float [batch], g: what both histories say of the candidate."""

@@ -173,7 +173,7 @@ class BiaoModel(LabelModel):
         counts = self.sharing_rows(batch)
         self._weight_figures.add(batch, weights, counts)
         report = self._report(self.logits(self.tables, batch), batch, weights)
-        return StepReport(report.losses, {"domain_prior": self.importance.domain_prior[0]})
+        return StepReport(report.losses, {"source_weight": self.importance.total()[0]})
 
     def epoch_figures(self) -> dict[str, float]:
         return self._weight_figures.take() if self._weight_figures else {}

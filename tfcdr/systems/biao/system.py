@@ -33,7 +33,7 @@ from tfcdr.systems.biao.model import (
 from tfcdr.systems.biao.signatures import export_model
 from tfcdr.systems.biao.tables import TableSizes
 
-VIEW = "paired_behaviour"
+VIEW, DEVELOPING_VIEW = "paired_behaviour", "developing_behaviour"
 LABEL = "liked"
 
 
@@ -165,8 +165,10 @@ class Biao(LabelPredictionSystem):
 def _outer_steps(config: BiaoConfig, request: ViewRequest) -> tuple[PeriodicStep, ...]:
     if not config.learns_weights:
         return ()
-    # The developing rows are the training rows in fixed order (SPEC section 9, quirk 5).
-    in_order = Feed(request, config.developing_batch_size, shuffled=False)
+    # As released, and without --examples.developing_share, the developing rows are the training
+    # rows in fixed order (SPEC section 9, quirk 5).
+    developing = request._replace(view=DEVELOPING_VIEW)
+    in_order = Feed(developing, config.developing_batch_size, shuffled=False)
     feeds: Mapping[str, Feed] = {
         DESCENT: in_order._replace(batches=config.descent_steps, restarts=True),
         DEVELOPING: in_order,
