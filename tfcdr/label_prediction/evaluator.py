@@ -13,6 +13,7 @@ from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
+from tfcdr.label_prediction.logistic_regression import LOGISTIC_REGRESSION, LogisticRegression
 from tfcdr.label_prediction.metrics import auc_influence, chunked, exact_auc, log_loss
 from tfcdr.label_prediction.model import MODEL, LabelModel, Scorer
 from tfcdr.row_groups import RowGroups
@@ -76,7 +77,8 @@ class LabelScores(NamedTuple):
 class LabelEvaluator(Evaluator):
     """Exact AUC and log loss over all rows at once; processes share the scoring.
 
-    The model stands beside the scorers that it names and beside the best constant.
+    The model stands beside the scorers that it names, beside the best constant and, where the
+    system has ids to fit it on, beside a logistic regression.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class LabelEvaluator(Evaluator):
         options: LabelEvaluationOptions,
         distribution: Distribution,
         groups: Sequence[RowGroups] = (),
+        bar: LogisticRegression | None = None,
     ) -> None:
         """Creates the evaluator.
 
@@ -95,6 +98,7 @@ class LabelEvaluator(Evaluator):
           options: what is reported.
           distribution: the devices and processes that share each batch.
           groups: of rows, reported besides all of them.
+          bar: what the model stands beside, fitted before the first tables.
         """
         self.monitor = options.monitor
         self._tasks = tuple(tasks)
@@ -102,6 +106,8 @@ class LabelEvaluator(Evaluator):
         self._options = options
         self._distribution = distribution
         self._groups = groups
+        self._bar = bar
+        self._bar_is_fitted = False
         self._batch_size = distribution.shared_batch_size(options.batch_size)
         # By the model's identity and the scorer; each keeps its model, so that an identity is not
         # used again.
@@ -134,7 +140,11 @@ class LabelEvaluator(Evaluator):
         return self.headline(self._scores(stage, model, [MODEL], "validation"))
 
     def scores(self, stage: Stage, model: LabelModel, split: str) -> LabelScores:
-        return self._scores(stage, model, model.scorers(), split)
+        found = self._scores(stage, model, model.scorers(), split)
+        if self._bar is None:
+            return found
+        by_scorer = {**found.probabilities, LOGISTIC_REGRESSION: self._scores_of_bar(stage, split)}
+        return found._replace(probabilities=by_scorer)
 
     def headline(self, scores: LabelScores) -> dict[str, float]:
         """Returns the model's figures: "AUC", and for each task "click_AUC", "click_log_loss"."""
@@ -239,6 +249,19 @@ class LabelEvaluator(Evaluator):
         by_scorer = dict(zip(scorers, probabilities, strict=True))
         _refuse_non_finite(by_scorer, stage, split)
         return LabelScores(labels, by_scorer, dict(zip(names, groups, strict=True)))
+
+    def _scores_of_bar(self, stage: Stage, split: str) -> np.ndarray:
+        """Returns float32 [rows, 1], by the bar, which is the same in every process."""
+
+        def batches(of_split: str) -> tf.data.Dataset:
+            size = self._batch_size
+            return stage.evaluation.batches(self._data, of_split, size, seed=0, shuffled=False)
+
+        if not self._bar_is_fitted:
+            self._bar.fit(lambda: batches("train"), lambda: batches("validation"))
+            self._bar_is_fitted = True
+        scored = [self._bar.probabilities(batch) for batch in batches(split)]
+        return np.concatenate(scored)[: stage.evaluation.num_examples(self._data, split)]
 
     @property
     def _monitored(self) -> list[str]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.label_prediction.evaluator import LabelEvaluationOptions, LabelEvaluator, monitors
+from tfcdr.label_prediction.logistic_regression import LogisticRegression
 from tfcdr.row_groups import RowGroups
 from tfcdr.system import System
 
@@ -32,7 +33,13 @@ class LabelPredictionSystem(System):
     def evaluator(
         self, data: DataSource, options: LabelEvaluationOptions, distribution: Distribution
     ) -> LabelEvaluator:
-        return LabelEvaluator(self.tasks, data, options, distribution, self.row_groups(data))
+        groups, bar = self.row_groups(data), self.bar(data)
+        return LabelEvaluator(self.tasks, data, options, distribution, groups, bar)
+
+    def bar(self, data: DataSource) -> LogisticRegression | None:
+        """Returns what the models stand beside in tables besides the constant; nothing here."""
+        del data  # which says how many ids there are
+        return None
 
     def row_groups(self, data: DataSource) -> Sequence[RowGroups]:
         """Returns the groups of held-out rows that are reported besides all of them; none here."""

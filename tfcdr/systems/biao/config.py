@@ -13,10 +13,12 @@ _CHOICES = {
     "decayed": ("weights", "all"),
     "prior_gate": ("softplus", "relu"),
     "evaluation_source": ("latest", "drawn"),
+    "importance_optimizer": ("sgd", "adam"),
     "table_update": ("all_rows", "touched_rows"),
 }
 _POSITIVE = (
     "embedding_size",
+    "embedding_scale",
     "attention_heads",
     "learning_rate",
     "importance_learning_rate",
@@ -46,6 +48,7 @@ class BiaoConfig:
       backbone: the network whose source loss is weighted: "conet", towers of both domains with
         cross units between them; "minet", whose target tower attends to both histories.
       embedding_size: width e of an embedding of a user, an item or a category.
+      embedding_scale: standard deviation of the embeddings at first; 1 as released.
       hidden_widths: widths d_1, d_2, ... of the towers' layers.
       source_loss: what the source behaviours' losses add to the target's: "weighted" by the
         perceptron, which is BIAO; "uniform", their mean; "none": the target alone, which reads
@@ -71,6 +74,8 @@ class BiaoConfig:
       neumann_terms: K, terms behind the first of the truncated series of the inverse Hessian.
       neumann_step: step size eta of that series.
       clip_norm: greatest norm of the hypergradient.
+      importance_optimizer: what moves the perceptron: "sgd", as released, or "adam", under which
+        the domain prior, whose gradient is by far the greatest, does not run ahead of the rest.
       importance_learning_rate: step size of the perceptron.
       importance_decay: weight decay of the perceptron, behind the clipping.
       decayed: what decays: "weights", its kernels; or "all", as released: biases and the domain
@@ -87,6 +92,7 @@ class BiaoConfig:
 
     backbone: str = "conet"
     embedding_size: int = 10
+    embedding_scale: float = 1.0
     hidden_widths: tuple[int, ...] = (64, 32, 16, 8)
     source_loss: str = "weighted"
     prior_weight: float = 1.0
@@ -103,6 +109,7 @@ class BiaoConfig:
     neumann_terms: int = 3
     neumann_step: float = 1.0
     clip_norm: float = 10.0
+    importance_optimizer: str = "sgd"
     importance_learning_rate: float = 1e-2
     importance_decay: float = 2.0
     decayed: str = "weights"

@@ -97,7 +97,10 @@ class BiaoModel(LabelModel):
         self.categories = tuple(categories)
         self._max_length = max_length
         self.tables = {
-            name: tf.Variable(tf.random.normal((size + 1, config.embedding_size)), name=name)
+            name: tf.Variable(
+                tf.random.normal((size + 1, config.embedding_size), stddev=config.embedding_scale),
+                name=name,
+            )
             for name, size in sizes._asdict().items()
             if config.reads_sources or not name.startswith("source")
         }

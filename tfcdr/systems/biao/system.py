@@ -11,6 +11,7 @@ from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest, Vocabulary
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
+from tfcdr.label_prediction.logistic_regression import LogisticRegression
 from tfcdr.label_prediction.system import LabelPredictionSystem
 from tfcdr.report_section import Names, Section
 from tfcdr.row_groups import COLD_AND_WARM, RowGroups
@@ -31,7 +32,7 @@ from tfcdr.systems.biao.model import (
     BiaoModel,
 )
 from tfcdr.systems.biao.signatures import export_model
-from tfcdr.systems.biao.tables import TableSizes
+from tfcdr.systems.biao.tables import TARGET_CATEGORY, TARGET_ITEM, USER, TableSizes
 
 VIEW, DEVELOPING_VIEW = "paired_behaviour", "developing_behaviour"
 LABEL = "liked"
@@ -106,16 +107,23 @@ class Biao(LabelPredictionSystem):
         return {
             MODEL_OPTIMIZER: model,
             HEAD_OPTIMIZER: optimizers.pytorch_adam(config.learning_rate),
-            # The step is compiled as a whole, the optimizer with it.
-            IMPORTANCE_OPTIMIZER: tf.keras.optimizers.SGD(
-                config.importance_learning_rate, jit_compile=False
-            ),
+            IMPORTANCE_OPTIMIZER: _importance_optimizer(config),
         }
 
     def row_groups(self, data: DataSource) -> Sequence[RowGroups]:
         del data
         effect = RowGroups("source_effect", {"with source": 1, "without source": 0})
         return (COLD_AND_WARM, effect)
+
+    def bar(self, data: BehaviourSource) -> LogisticRegression:
+        target = data.vocabulary("target")
+        columns = {
+            USER: data.num_users,
+            TARGET_ITEM: target.size,
+            TARGET_CATEGORY: len(target.categories),
+        }
+        # Id 0 stands for none.
+        return LogisticRegression({name: 1 + size for name, size in columns.items()}, LABEL)
 
     def check(self, config: BiaoConfig, data: BehaviourSource, distribution: Distribution) -> None:
         """Refuses data without categories, or without a source behaviour to learn from.
@@ -160,6 +168,13 @@ class Biao(LabelPredictionSystem):
         """Shows which source behaviours the perceptron gives weight."""
         del names
         return report.sections(self.stages(config)[-1], model, data)
+
+
+def _importance_optimizer(config: BiaoConfig) -> tf.keras.optimizers.Optimizer:
+    if config.importance_optimizer == "adam":
+        return optimizers.pytorch_adam(config.importance_learning_rate)
+    # The step is compiled as a whole, the optimizer with it.
+    return tf.keras.optimizers.SGD(config.importance_learning_rate, jit_compile=False)
 
 
 def _outer_steps(config: BiaoConfig, request: ViewRequest) -> tuple[PeriodicStep, ...]:
