@@ -81,6 +81,19 @@ SMALL_DAA_RUN = (
     "--daa.adapt_epochs=2",
     "--nojit_compile",
 )
+SMALL_BIAO_RUN = (
+    "--system=biao",
+    "--target=target",
+    "--examples.max_length=6",
+    "--biao.embedding_size=4",
+    "--biao.hidden_widths=8,4",
+    "--biao.batch_size=64",
+    "--biao.developing_batch_size=64",
+    "--biao.interval=4",
+    "--biao.descent_steps=2",
+    "--biao.epochs=2",
+    "--nojit_compile",
+)
 
 
 class Outcome(NamedTuple):
