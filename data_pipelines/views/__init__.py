@@ -1,10 +1,22 @@
 """The kinds of training example. A new view is one module here and one line in `VIEWS`."""
 
-from data_pipelines.views import leave_one_out, masked_item, next_item, transfer
+from data_pipelines.views import (
+    leave_one_out,
+    masked_item,
+    multi_domain_sequence,
+    next_item,
+    transfer,
+)
 from data_pipelines.views.view import View
 
 # Views that are cut from users' histories. Impressions have a reading of their own.
 VIEWS: dict[str, View] = {
     view.name: view
-    for view in (next_item.VIEW, masked_item.VIEW, transfer.VIEW, leave_one_out.VIEW)
+    for view in (
+        next_item.VIEW,
+        masked_item.VIEW,
+        transfer.VIEW,
+        leave_one_out.VIEW,
+        multi_domain_sequence.VIEW,
+    )
 }

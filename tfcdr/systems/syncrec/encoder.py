@@ -1,0 +1,132 @@
+"""Blocks of the experts, stacked: self-attention and feed-forward, both post-norm: SPEC section 2.
+
+Hidden states are float [E, P, B, T, H]: E stacked blocks, each of which reads P tasks' sequences.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfcdr.systems.syncrec.draws import Draws
+from tfcdr.systems.syncrec.embedding import Sequences
+from tfcdr.systems.syncrec.stacked import StackedDense, StackedLayerNorm
+
+# Where the batch is in hidden states.
+_ROW_AXIS = 2
+# Added to the scores of keys that must not be attended to.
+_MASKED = -10000.0
+
+
+class Dropouts(NamedTuple):
+    """Shares that training drops.
+
+    Attributes:
+      hidden: of a block's output.
+      attention: of attention weights.
+    """
+
+    hidden: float
+    attention: float
+
+
+def causal_mask(is_key: tf.Tensor) -> tf.Tensor:
+    """Returns what is added to attention scores, float32 [..., T, T], for keys bool [..., T].
+
+    A query sees the keys up to its own place that are kept.
+    """
+    time = is_key.shape[-1]
+    earlier = tf.linalg.band_part(tf.ones((time, time), tf.bool), -1, 0)
+    return tf.where(is_key[..., tf.newaxis, :] & earlier, 0.0, _MASKED)
+
+
+class AttentionBlock(tf.keras.layers.Layer):
+    """LN(W_o MHA(x) + b_o + x), `count` of them side by side."""
+
+    def __init__(
+        self, count: int, size: int, heads: int, dropouts: Dropouts, **kwargs: object
+    ) -> None:
+        """Creates the blocks.
+
+        Args:
+          count: E, or 1 for one block with which all of the input's stack are read.
+          size: H.
+          heads: they share H.
+          dropouts: what training drops.
+          **kwargs: of the Keras layer.
+        """
+        super().__init__(**kwargs)
+        self._heads = heads
+        self._dropouts = dropouts
+        self.query_key_value = StackedDense(count, 3 * size, name="query_key_value")
+        self.output_layer = StackedDense(count, size, name="output")
+        self.norm = StackedLayerNorm(count, name="norm")
+
+    def call(self, hidden: tf.Tensor, mask: tf.Tensor, draws: Draws) -> tf.Tensor:
+        """Attends; see the module's docstring.
+
+        Args:
+          hidden: float [E or 1, P, B, T, H].
+          mask: float32, of `causal_mask`, that broadcasts to [E, P, B, T, T].
+          draws: the dropout.
+        """
+        return self._attend(self.query_key_value(hidden), hidden, mask, draws)
+
+    def read(self, sequences: Sequences, count: int, mask: tf.Tensor, draws: Draws) -> tf.Tensor:
+        """Attends to the tasks' sequences, whose common positions are projected only once.
+
+        Args:
+          sequences: of P tasks.
+          count: E; more than the blocks, if these are one that all share.
+          mask: as in `call`.
+          draws: the dropout.
+        """
+        values = self.query_key_value(sequences.values[tf.newaxis])[:, tf.newaxis]
+        padding = self.query_key_value(sequences.padding[tf.newaxis])[:, tf.newaxis, tf.newaxis]
+        projected = tf.where(sequences.kept[..., tf.newaxis], values, padding)
+        if count > projected.shape[0]:
+            projected = tf.repeat(projected, count, 0)
+        return self._attend(projected, sequences.of_tasks()[tf.newaxis], mask, draws)
+
+    def _attend(
+        self, projected: tf.Tensor, residual: tf.Tensor, mask: tf.Tensor, draws: Draws
+    ) -> tf.Tensor:
+        query, key, value = (self._by_head(part) for part in tf.split(projected, 3, -1))
+        query *= query.shape[-1] ** -0.5
+        # Heads are a part of the stack, so that one mask fits all.
+        scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
+        weights = tf.cast(tf.nn.softmax(scores + mask), value.dtype)
+        weights = draws.dropout(weights, self._dropouts.attention, _ROW_AXIS)
+        context = self._together(tf.matmul(weights, value))
+        output = draws.dropout(self.output_layer(context), self._dropouts.hidden, _ROW_AXIS)
+        return self.norm(output + residual)
+
+    def _by_head(self, hidden: tf.Tensor) -> tf.Tensor:
+        """[E, P, B, T, H] -> [heads * E, P, B, T, H / heads]."""
+        return tf.concat(tf.split(hidden, self._heads, -1), 0)
+
+    def _together(self, by_head: tf.Tensor) -> tf.Tensor:
+        return tf.concat(tf.split(by_head, self._heads, 0), -1)
+
+
+class FeedForward(tf.keras.layers.Layer):
+    """LN(W_2 gelu(W_1 a + b_1) + b_2 + a), `count` of them side by side; W_1 widens four times."""
+
+    def __init__(self, count: int, size: int, dropout: float, **kwargs: object) -> None:
+        """Creates the blocks.
+
+        Args:
+          count: as in `AttentionBlock`.
+          size: H.
+          dropout: share of the output that training drops.
+          **kwargs: of the Keras layer.
+        """
+        super().__init__(**kwargs)
+        self._dropout = dropout
+        self.widening = StackedDense(count, 4 * size, name="widening")
+        self.narrowing = StackedDense(count, size, name="narrowing")
+        self.norm = StackedLayerNorm(count, name="norm")
+
+    def call(self, hidden: tf.Tensor, draws: Draws) -> tf.Tensor:
+        """[E or 1, P, B, T, H] -> [E, P, B, T, H]; gelu is exact, by erf."""
+        output = self.narrowing(tf.nn.gelu(self.widening(hidden)))
+        return self.norm(draws.dropout(output, self._dropout, _ROW_AXIS) + hidden)
