@@ -16,8 +16,8 @@ Batch:
 
 | key | shape | dtype | |
 | --- | --- | --- | --- |
-| `items`, `domains` | [B, T], or [B, D, T] where training reads `by_domain` | int32 | oldest first, \
-left-padded with 0 |
+| `items`, `domains` | [B, T], or [B, D, T] where training reads `by_domain` | int32 | oldest \
+first, left-padded with 0 |
 | training: `next_items`, `next_domains` | like `items` | int32 | what comes next, 0 at padding |
 | training: `negative_items` | like `items`, and [N] | int32 | drawn anew in each epoch, never of \
 the user's own, whatever their part; 0 at padding |
@@ -25,8 +25,8 @@ the user's own, whatever their part; 0 at padding |
 | else: `seen_items` | [B, P] | int32 | what the user took in the targets besides `target_item`, \
 among zeros; with `repeats=all` there is none |
 | else: `cold` | [B] | int32 | 1 if the user has no training interaction in the target's domain |
-| else, if candidates > 0: `candidates` | [B, 1+n] | int32 | the target item, then n distinct items \
-that the user never took; the same in every epoch, whatever the batch size |
+| else, if candidates > 0: `candidates` | [B, 1+n] | int32 | the target item, then n distinct \
+items that the user never took; the same in every epoch, whatever the batch size |
 | `user` | [B] | int32 | user ids from 1 |
 | `example_weight` | [B] | float32 | 1, or 0 for rows without a history: those that fill up the \
 last batch, and users new in the domain where it alone is read |
