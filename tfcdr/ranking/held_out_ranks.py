@@ -107,9 +107,9 @@ class Ranks(NamedTuple):
     def summary(self, ks: Iterable[int]) -> dict[str, float]:
         """Averages the metrics.
 
-        HR, NDCG, MRR (cut at k, and whole) and AUC are means over interactions. Recall@k is the mean over
-        users of the share of their held-out items within the top k; it equals HR@k where every
-        user has one. AUC is the mean share of competitors ranked below the held-out item.
+        HR, NDCG, MRR (cut at k, and whole) and AUC are means over interactions. Recall@k is the
+        mean over users of the share of their held-out items within the top k; it equals HR@k where
+        every user has one. AUC is the mean share of competitors ranked below the held-out item.
         """
         if not len(self.rank):
             return {}
