@@ -1,12 +1,22 @@
 """Replays SyNCRec's golden cases: from the arrays of a case to the arrays that it should give."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
+from data_pipelines.logs import InteractionLog
+from data_pipelines.prepared import build
+from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.prepared.interaction_source import InteractionSource
+from data_pipelines.splitting import splits
+from data_pipelines.splitting.split_log import SplitOptions
+from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.roles import roles_of
 from tests.parity.reference_layout import Steps, in_reference_layout, values
 from tfcdr.ranking import metrics
 from tfcdr.systems.syncrec import reference
@@ -36,6 +46,7 @@ def replay(case: Case, jit_compile: bool = False) -> Outputs:
         "step": _replay_step,
         "gating": _replay_gating,
         "metrics": _replay_metrics,
+        "pipeline": _replay_pipeline,
     }
     return replays[settings["case"]](case, settings, jit_compile)
 
@@ -283,3 +294,56 @@ def _replay_metrics(case: Case, settings: dict, jit_compile: bool) -> Outputs:
         of_group = _metrics(ranks[chosen], ks)
         outputs |= {f"out/{group}/{name}": value for name, value in of_group.items()}
     return outputs
+
+
+def _replay_pipeline(case: Case, settings: dict, jit_compile: bool) -> Outputs:
+    """The release's windows, from its sequences through the view `multi_domain_sequence`."""
+    del jit_compile
+    people = len(settings["lengths"])
+    rows = [
+        (str(user), str(item), str(kind), time)
+        for user in range(people)
+        for time, (item, kind) in enumerate(
+            zip(case[f"in/items_{user}"], case[f"in/types_{user}"], strict=True)
+        )
+    ]
+    table = pd.DataFrame(rows, columns=["user_id", "item_id", "domain", "timestamp"])
+    log = InteractionLog(table, tuple(sorted(set(table["domain"]))), comparable_times=True)
+    whole = splits.split(log, SplitOptions(kind="last_of_all", repeats="all"))
+    outputs = {}
+    with tempfile.TemporaryDirectory() as folder:
+        build.build(whole, f"{folder}/data")
+        (roles,) = roles_of(log.domains, ["all"], [], shared=False, joint=True)
+        options = ExampleOptions(max_length=settings["max_seq_length"])
+        data = InteractionSource(open_prepared(f"{folder}/data"), roles, options)
+        for name, part in (("train", "train"), ("valid", "validation"), ("test", "test")):
+            windows = _windows(data, part, people)
+            outputs |= {f"out/{name}/{column}": array for column, array in windows.items()}
+    return outputs
+
+
+def _windows(data: InteractionSource, part: str, people: int) -> Outputs:
+    """Reads a part in the release's columns: zeros for who has no example in it."""
+    tokens = ["0:0", *data.vocabulary("joint").tokens]
+    kinds, items = np.array([token.split(":") for token in tokens], np.int64).T
+    found = {
+        name: np.zeros((people, data.max_length), np.int64)
+        for name in ("item_input", "item_pos", "type_input", "type_pos")
+    }
+    found["item_answer"] = np.zeros((people, 1), np.int64)
+    batches = data.batches("multi_domain_sequence", part, batch_size=people, seed=0)
+    for batch in batches.as_numpy_iterator():
+        for place, user in enumerate(batch["user"]):
+            if not batch["example_weight"][place]:
+                continue
+            row = int(data.user_names([user])[0])
+            own = batch["items"][place]
+            if part == "train":
+                following = batch["next_items"][place]
+            else:
+                answer = batch["target_item"][place]
+                found["item_answer"][row] = items[answer]
+                following = np.where(own > 0, np.append(own[1:], answer), 0)
+            for name, ids in (("input", own), ("pos", following)):
+                found[f"item_{name}"][row], found[f"type_{name}"][row] = items[ids], kinds[ids]
+    return found
