@@ -15,13 +15,14 @@ from data_pipelines.readers import (
     peterrec,
     rechorus,
     sequences,
+    syncrec,
     synthetic,
 )
 from data_pipelines.readers.reader import Reader
 
 READERS: dict[str, Reader[Any, InteractionLog]] = {
     module.READER.name: module.READER
-    for module in (delimited, movielens, pairs, peterrec, rechorus, sequences, synthetic)
+    for module in (delimited, movielens, pairs, peterrec, rechorus, sequences, syncrec, synthetic)
 }
 
 

@@ -16,6 +16,7 @@ from tfcdr.row_groups import ALL, COLD_AND_WARM, RowGroups
 from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.system import Serving
 from tfcdr.systems.syncrec import report
+from tfcdr.systems.syncrec.benchmark import SyncRecBenchmark
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.domain_model import DomainCatalogue, DomainModel
 from tfcdr.systems.syncrec.model import SyncRecModel
@@ -30,6 +31,7 @@ class SyncRec(RankingSystem):
     name = "syncrec"
     config_class = SyncRecConfig
     joint_targets = True
+    benchmark = SyncRecBenchmark()
 
     def stages(self, config: SyncRecConfig) -> tuple[RankingStage, ...]:
         joint = config.training == "joint"
