@@ -5,6 +5,7 @@ Hidden states are float [E, P, B, T, H]: E stacked blocks, each of which reads P
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfcdr.systems.syncrec.draws import Draws
@@ -13,8 +14,8 @@ from tfcdr.systems.syncrec.stacked import StackedDense, StackedLayerNorm
 
 # Where the batch is in hidden states.
 _ROW_AXIS = 2
-# Added to the scores of keys that must not be attended to.
-_MASKED = -10000.0
+# The score of keys that are not seen.
+_UNSEEN = -10000.0
 
 
 class Dropouts(NamedTuple):
@@ -30,13 +31,10 @@ class Dropouts(NamedTuple):
 
 
 def causal_mask(is_key: tf.Tensor) -> tf.Tensor:
-    """Returns what is added to attention scores, float32 [..., T, T], for keys bool [..., T].
-
-    A query sees the keys up to its own place that are kept.
-    """
+    """Returns which keys a query sees, bool [..., T, T]: those of bool [..., T] up to its place."""
     time = is_key.shape[-1]
-    earlier = tf.linalg.band_part(tf.ones((time, time), tf.bool), -1, 0)
-    return tf.where(is_key[..., tf.newaxis, :] & earlier, 0.0, _MASKED)
+    earlier = tf.constant(np.tri(time, dtype=bool))
+    return is_key[..., tf.newaxis, :] & earlier
 
 
 class AttentionBlock(tf.keras.layers.Layer):
@@ -66,7 +64,7 @@ class AttentionBlock(tf.keras.layers.Layer):
 
         Args:
           hidden: float [E or 1, P, B, T, H].
-          mask: float32, of `causal_mask`, that broadcasts to [E, P, B, T, T].
+          mask: bool, of `causal_mask`, that broadcasts to [E, P, B, T, T].
           draws: the dropout.
         """
         return self._attend(self.query_key_value(hidden), hidden, mask, draws)
@@ -94,7 +92,9 @@ class AttentionBlock(tf.keras.layers.Layer):
         query *= query.shape[-1] ** -0.5
         # Heads are a part of the stack, so that one mask fits all.
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
-        weights = tf.cast(tf.nn.softmax(scores + mask), value.dtype)
+        weights = tf.nn.softmax(tf.where(mask, scores, _UNSEEN))
+        # A query that sees nothing gets nothing, rather than a mean over what comes later.
+        weights = tf.cast(tf.where(mask, weights, 0.0), value.dtype)
         weights = draws.dropout(weights, self._dropouts.attention, _ROW_AXIS)
         context = self._together(tf.matmul(weights, value))
         output = draws.dropout(self.output_layer(context), self._dropouts.hidden, _ROW_AXIS)

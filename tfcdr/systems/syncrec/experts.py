@@ -90,6 +90,6 @@ def attention_blocks(count: int, config: SyncRecConfig) -> list[AttentionBlock]:
 
 
 def task_mask(sequences: Sequences, config: SyncRecConfig) -> tf.Tensor:
-    """Returns the attention mask of the tasks' sequences, float32 [1 or P, B, T, T]."""
+    """Returns the attention mask of the tasks' sequences, bool [1 or P, B, T, T]."""
     attended = config.blanked_positions == "attended"
     return causal_mask(sequences.is_item[tf.newaxis] if attended else sequences.kept)
