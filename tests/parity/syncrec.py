@@ -17,13 +17,14 @@ from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import roles_of
-from tests.parity.reference_layout import Steps, in_reference_layout, values
+from tests.parity.reference_layout import Steps, in_reference_layout, record, values
 from tfcdr.ranking import metrics
 from tfcdr.systems.syncrec import reference
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.draws import Draws, NoDraws
 from tfcdr.systems.syncrec.gate import PartitionedGates, PlainGates
 from tfcdr.systems.syncrec.model import DomainLosses, SyncRecModel, TrainingOutputs
+from tfcdr.systems.syncrec.network import TaskOutputs
 from tfcdr.systems.syncrec.system import SyncRec
 
 Case = Mapping[str, np.ndarray]
@@ -84,6 +85,7 @@ def _config(case: Case, settings: dict) -> SyncRecConfig:
         single_stop_gradient=yes["single_detach"],
         cross_stop_gradient=yes["cross_detach"],
         cross_gate_in_training=settings["cross_gate_in_training"],
+        blanked_positions="attended",
         hidden_dropout=settings["dropout"],
         attention_dropout=settings["dropout"],
         loss_weighting="rebalanced" if yes["lrb"] else "cross_only",
@@ -146,17 +148,19 @@ def _replay_step(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     return outputs | _training(case, settings, model, batch, jit_compile)
 
 
-def _activations(made: TrainingOutputs, sums: DomainLosses, is_item: np.ndarray) -> Outputs:
+def _activations(
+    single: TaskOutputs | None, made: TrainingOutputs, sums: DomainLosses, is_item: np.ndarray
+) -> Outputs:
     """What both kinds of task made of the batch, and the sums of their losses."""
     recorded = {"gate_cross": made.cross.gates[0], "cross_seq": made.cross.hidden[0]}
-    if made.single is not None:
-        both = made.single, made.cross
+    if single is not None:
+        both = single, made.cross
         recorded |= {
-            "gate_single": made.single.gates,
+            "gate_single": single.gates,
             "seq_emb": np.concatenate([of.embedded for of in both]),
             "tower_in": np.concatenate([of.mixed for of in both]),
             "tower_out": np.concatenate([of.hidden for of in both]),
-            "single_seq": made.single_sequence,
+            "single_seq": made.single.own,
         }
     if made.mutual_information is not None:
         recorded["mip_pos_score"], recorded["mip_neg_score"] = made.mutual_information
@@ -176,6 +180,7 @@ def _training(
 ) -> Outputs:
     """Losses, gradients and weights after the steps of the case."""
     weights = reference.reference_weights(model)
+    of_tasks = record(model.network, "single_tasks")
     steps = Steps(model, jit_compile, "training_outputs", "domain_losses")
     deltas, made, first = [], [], {}
     for number in range(settings["steps"]):
@@ -186,6 +191,7 @@ def _training(
             continue
         first = steps.losses()
         outputs_of_first = steps.result("training_outputs"), steps.result("domain_losses")
+        single = tf.nest.map_structure(lambda kept: kept.numpy(), of_tasks.get("single_tasks"))
         slopes = in_reference_layout(weights, "grad", steps.gradients())
     outputs = {
         "loss": first["loss"],
@@ -207,7 +213,7 @@ def _training(
         }
     after = in_reference_layout(weights, "after", values(model.variables))
     outputs = {f"out/{name}": array for name, array in outputs.items()}
-    outputs |= _activations(*outputs_of_first, batch["items"].numpy() > 0)
+    outputs |= _activations(single, *outputs_of_first, batch["items"].numpy() > 0)
     outputs |= _with_special_types(case, slopes, "grad", fill=0.0)
     outputs |= _with_special_types(case, after, "after", fill=None)
     # What no gradient reaches stays as it is.

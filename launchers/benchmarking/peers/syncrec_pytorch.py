@@ -66,8 +66,9 @@ def set_up(settings: dict[str, Any]) -> Workload:
             query, key, value = (
                 self.by_head(layer(hidden)) for layer in (self.query, self.key, self.value)
             )
-            scores = query @ key.transpose(-1, -2) / (size // heads) ** 0.5 + mask
-            weights = self.attention_dropout(scores.softmax(-1))
+            scores = query @ key.transpose(-1, -2) / (size // heads) ** 0.5
+            weights = scores.masked_fill(~mask, -10000.0).softmax(-1).masked_fill(~mask, 0.0)
+            weights = self.attention_dropout(weights)
             context = (weights @ value).transpose(1, 2).reshape(hidden.shape)
             return self.norm(self.dropout(self.dense(context)) + hidden)
 
@@ -140,12 +141,15 @@ def set_up(settings: dict[str, Any]) -> Workload:
 
         def forward(self, items: Any, types: Any, following: Any, kinds: Any, others: Any) -> Any:
             earlier = torch.ones(length, length).tril().bool()
-            mask = -10000.0 * ~(earlier & (items > 0)[:, None])[:, None]
+            seen = (earlier & (items > 0)[:, None])[:, None]
             vectors = self.items(following), self.items(others)
-            of_all = self.task(domains, items, types, mask)
+            of_all = self.task(domains, items, types, seen)
             of_domains, gained, sums = torch.zeros_like(of_all), [], []
             for domain in range(1, domains + 1):
                 is_own = types == domain
+                mask = seen
+                if config["blanked_positions"] == "masked":
+                    mask = seen & is_own[:, None, None]
                 hidden = self.task(domain - 1, items * is_own, types * is_own, mask)
                 of_domains = of_domains + hidden * is_own[..., None]
                 chosen = kinds == domain

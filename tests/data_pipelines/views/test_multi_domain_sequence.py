@@ -22,7 +22,8 @@ def events(user, items, domain="books", start=0):
 
 
 def test_times_that_tie_keep_the_order_of_the_log(tmp_path):
-    rows = [("u", item, domain, 5) for item, domain in zip("cabed", ["books", "films"] * 3)]
+    domains = ["books", "films", "books", "films", "books"]
+    rows = [("u", item, domain, 5) for item, domain in zip("cabed", domains, strict=True)]
     data = source(tmp_path, rows)
     tokens = data.vocabulary("joint").tokens
     (batch,) = read(data, VIEW, "test", batch_size=1)

@@ -60,8 +60,9 @@ class SyncRecConfig:
         (cross_detach). Without both of these, gates are plain softmaxes over all experts.
       cross_gate_in_training: the gate of the cross-domain task in training: "cross", or
         "last_domain", that of the last single-domain task, as in the release for ffn.
-      blanked_positions: what a single-domain task sees where other domains' items are: "attended",
-        padding that it attends to, as in the release; "masked", nothing.
+      blanked_positions: what a single-domain task sees where other domains' items are: "masked",
+        nothing, so that all these tasks together cost little more than one; "attended", padding
+        that it attends to, as in the release.
       hidden_dropout: share of embeddings and of block outputs that training drops.
       attention_dropout: share of attention weights that training drops.
       loss_weighting: "rebalanced": the cross-domain loss of each domain is weighted by measured
@@ -101,7 +102,7 @@ class SyncRecConfig:
     single_stop_gradient: bool = True
     cross_stop_gradient: bool = True
     cross_gate_in_training: str = "cross"
-    blanked_positions: str = "attended"
+    blanked_positions: str = "masked"
     hidden_dropout: float = 0.2
     attention_dropout: float = 0.2
     loss_weighting: str = "rebalanced"

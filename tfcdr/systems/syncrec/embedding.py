@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfcdr.systems.syncrec.draws import Draws
@@ -28,6 +29,39 @@ class Sequences(NamedTuple):
     def of_tasks(self) -> tf.Tensor:
         """Returns float [P, B, T, H], each task's own sequence."""
         return tf.where(self.kept[..., tf.newaxis], self.values, self.padding)
+
+
+class FoldedSequences(NamedTuple):
+    """What the single-domain tasks read of B users where each sees its own domain alone.
+
+    Then no two of them read the same item, and all fit into one sequence of 2T tokens: every item,
+    read by its domain's task, and behind these, for each place, what the next item's task reads
+    there: that item, if it is of that domain, or padding. Keys are the items.
+
+    Attributes:
+      values: float [B, T, H].
+      padding: float [T, H].
+      is_same: bool [B, T], whether the next item is of the item's domain.
+      mask: bool [1, B, 2T, T], which items each token sees: the earlier ones of its domain.
+    """
+
+    values: tf.Tensor
+    padding: tf.Tensor
+    is_same: tf.Tensor
+    mask: tf.Tensor
+
+    def of_tasks(self) -> tf.Tensor:
+        """Returns float [1, B, 2T, H]."""
+        return self.unfolded(self.values, self.padding)[tf.newaxis]
+
+    def unfolded(self, values: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
+        """Puts something of items, [..., B, T, width], and of padding, [..., T, width], together.
+
+        Returns:
+          [..., B, 2T, width].
+        """
+        others = tf.where(self.is_same[..., tf.newaxis], values, padding)
+        return tf.concat([values, others], -2)
 
 
 class SequenceEmbedding(tf.keras.layers.Layer):
@@ -97,3 +131,21 @@ def of_each_domain(sequences: Sequences, domains: tf.Tensor, number: int) -> Seq
     """
     kept = domains == tf.range(1, number + 1)[:, tf.newaxis, tf.newaxis]
     return sequences._replace(kept=kept)
+
+
+def folded(sequences: Sequences, domains: tf.Tensor, next_domains: tf.Tensor) -> FoldedSequences:
+    """Returns what the single-domain tasks read, each its own domain alone.
+
+    Args:
+      sequences: with all positions.
+      domains: int32 [B, T] from 1.
+      next_domains: int32 [B, T], of the items that come next.
+    """
+    # The domain whose task reads each token.
+    reading = tf.concat([domains, next_domains], 1)
+    sees = reading[..., tf.newaxis] == domains[:, tf.newaxis]
+    time = domains.shape[1]
+    earlier = tf.constant(np.tile(np.tri(time, dtype=bool), (2, 1)))
+    mask = sees & earlier & sequences.is_item[:, tf.newaxis]
+    is_same = (domains == next_domains) & sequences.is_item
+    return FoldedSequences(sequences.values, sequences.padding, is_same, mask[tf.newaxis])

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.systems.syncrec.draws import Draws
-from tfcdr.systems.syncrec.embedding import Sequences
+from tfcdr.systems.syncrec.embedding import FoldedSequences, Sequences
 from tfcdr.systems.syncrec.stacked import StackedDense, StackedLayerNorm
 
 # Where the batch is in hidden states.
@@ -64,12 +64,22 @@ class AttentionBlock(tf.keras.layers.Layer):
 
         Args:
           hidden: float [E or 1, P, B, T, H].
-          mask: bool, of `causal_mask`, that broadcasts to [E, P, B, T, T].
+          mask: bool, of `causal_mask`, that broadcasts to [E, P, B, T, T]; with fewer keys, these
+            are the first places.
           draws: the dropout.
         """
-        return self._attend(self.query_key_value(hidden), hidden, mask, draws)
+        keys, size = mask.shape[-1], hidden.shape[-1]
+        if keys == hidden.shape[-2]:
+            projected = tf.split(self.query_key_value(hidden), 3, -1)
+        else:
+            query = self.query_key_value(hidden, columns=slice(size))
+            rest = self.query_key_value(hidden[..., :keys, :], columns=slice(size, None))
+            projected = [query, *tf.split(rest, 2, -1)]
+        return self._attend(projected, hidden, mask, draws)
 
-    def read(self, sequences: Sequences, count: int, mask: tf.Tensor, draws: Draws) -> tf.Tensor:
+    def read(
+        self, sequences: Sequences | FoldedSequences, count: int, mask: tf.Tensor, draws: Draws
+    ) -> tf.Tensor:
         """Attends to the tasks' sequences, whose common positions are projected only once.
 
         Args:
@@ -80,15 +90,21 @@ class AttentionBlock(tf.keras.layers.Layer):
         """
         values = self.query_key_value(sequences.values[tf.newaxis])[:, tf.newaxis]
         padding = self.query_key_value(sequences.padding[tf.newaxis])[:, tf.newaxis, tf.newaxis]
-        projected = tf.where(sequences.kept[..., tf.newaxis], values, padding)
-        if count > projected.shape[0]:
-            projected = tf.repeat(projected, count, 0)
+        if isinstance(sequences, FoldedSequences):
+            query, *rest = tf.split(values, 3, -1)
+            query = sequences.unfolded(query, tf.split(padding, 3, -1)[0])
+            projected = [query, *rest]
+        else:
+            kept = sequences.kept[..., tf.newaxis]
+            projected = tf.split(tf.where(kept, values, padding), 3, -1)
+        if count > values.shape[0]:
+            projected = [tf.repeat(part, count, 0) for part in projected]
         return self._attend(projected, sequences.of_tasks()[tf.newaxis], mask, draws)
 
     def _attend(
-        self, projected: tf.Tensor, residual: tf.Tensor, mask: tf.Tensor, draws: Draws
+        self, projected: list[tf.Tensor], residual: tf.Tensor, mask: tf.Tensor, draws: Draws
     ) -> tf.Tensor:
-        query, key, value = (self._by_head(part) for part in tf.split(projected, 3, -1))
+        query, key, value = (self._by_head(part) for part in projected)
         query *= query.shape[-1] ** -0.5
         # Heads are a part of the stack, so that one mask fits all.
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)

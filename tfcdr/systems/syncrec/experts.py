@@ -1,22 +1,11 @@
 """A group of experts, which reads the sequences of several tasks at once: SPEC section 2."""
 
-from typing import Protocol
-
 import tensorflow as tf
 
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.draws import Draws
-from tfcdr.systems.syncrec.embedding import Sequences
+from tfcdr.systems.syncrec.embedding import FoldedSequences, Sequences
 from tfcdr.systems.syncrec.encoder import AttentionBlock, Dropouts, FeedForward, causal_mask
-
-
-class Experts(Protocol):
-    """A group of experts."""
-
-    def __call__(
-        self, sequences: Sequences, mask: tf.Tensor, draws: Draws, *, number: int
-    ) -> tf.Tensor:
-        """Reads P tasks' sequences by `number` experts: float [number, P, B, T, H]."""
 
 
 class TransformerExperts(tf.keras.layers.Layer):
@@ -39,7 +28,12 @@ class TransformerExperts(tf.keras.layers.Layer):
         ]
 
     def call(
-        self, sequences: Sequences, mask: tf.Tensor, draws: Draws, *, number: int
+        self,
+        sequences: Sequences | FoldedSequences,
+        mask: tf.Tensor,
+        draws: Draws,
+        *,
+        number: int,
     ) -> tf.Tensor:
         first, *others = self.attention_blocks
         hidden = first.read(sequences, number, mask, draws)
@@ -71,7 +65,9 @@ class SharedAttention(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.attention_blocks = attention_blocks(1, config)
 
-    def call(self, sequences: Sequences, mask: tf.Tensor, draws: Draws) -> tf.Tensor:
+    def call(
+        self, sequences: Sequences | FoldedSequences, mask: tf.Tensor, draws: Draws
+    ) -> tf.Tensor:
         """Reads P tasks' sequences: float [1, P, B, T, H]."""
         first, *others = self.attention_blocks
         hidden = first.read(sequences, 1, mask, draws)
@@ -89,7 +85,9 @@ def attention_blocks(count: int, config: SyncRecConfig) -> list[AttentionBlock]:
     ]
 
 
-def task_mask(sequences: Sequences, config: SyncRecConfig) -> tf.Tensor:
-    """Returns the attention mask of the tasks' sequences, bool [1 or P, B, T, T]."""
+def task_mask(sequences: Sequences | FoldedSequences, config: SyncRecConfig) -> tf.Tensor:
+    """Returns the attention mask of the tasks' sequences, bool [1 or P, B, queries, keys]."""
+    if isinstance(sequences, FoldedSequences):
+        return sequences.mask
     attended = config.blanked_positions == "attended"
     return causal_mask(sequences.is_item[tf.newaxis] if attended else sequences.kept)

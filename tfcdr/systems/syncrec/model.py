@@ -11,7 +11,7 @@ from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.domain_model import DomainModel
 from tfcdr.systems.syncrec.draws import Draws, NoDraws, StepDraws
 from tfcdr.systems.syncrec.mutual_information import MutualInformation, Scores
-from tfcdr.systems.syncrec.network import CooperativeNetwork, TaskOutputs
+from tfcdr.systems.syncrec.network import CooperativeNetwork, OwnOutputs, TaskOutputs
 from tfcdr.systems.syncrec.rebalancing import LossRebalancing
 
 # By which the release divides sums of losses.
@@ -23,15 +23,13 @@ class TrainingOutputs(NamedTuple):
     """What both kinds of task make of a training batch.
 
     Attributes:
-      single: of the D single-domain tasks.
+      single: of the D single-domain tasks; None without them.
       cross: of the cross-domain task.
-      single_sequence: float [B, T, H], at each position the state of its domain's task.
       mutual_information: the scores, or None without that loss.
     """
 
-    single: TaskOutputs
+    single: OwnOutputs | None
     cross: TaskOutputs
-    single_sequence: tf.Tensor
     mutual_information: Scores | None
 
 
@@ -100,7 +98,7 @@ class SyncRecModel(DomainModel):
         if config.mutual_information:
             self.mutual_information = MutualInformation(config.hidden_size, name="information")
         nothing = tf.zeros((1, max_length), tf.int32)
-        self.outputs_of(nothing, nothing, NoDraws(), with_single=True)
+        self.outputs_of(nothing, nothing, nothing, NoDraws(), with_single=True)
         self.encode(nothing, nothing, 1)
         self.built = True
 
@@ -135,34 +133,35 @@ class SyncRecModel(DomainModel):
         return StepDraws(self._seed, self.optimizer.iterations, batch["user"], permuted)
 
     def outputs_of(
-        self, items: tf.Tensor, domains: tf.Tensor, draws: Draws, with_single: bool
+        self,
+        items: tf.Tensor,
+        domains: tf.Tensor,
+        next_domains: tf.Tensor,
+        draws: Draws,
+        with_single: bool,
     ) -> TrainingOutputs:
         """Computes both kinds of task as training does.
 
         Args:
           items: int32 [B, T].
           domains: int32 [B, T].
+          next_domains: int32 [B, T].
           draws: of the step.
           with_single: whether single-domain tasks are needed.
         """
-        single = single_sequence = scores = None
+        single = scores = None
         if with_single:
-            single = self.network.single_tasks(items, domains, draws)
-            kept = tf.one_hot(
-                domains - 1, len(self.domain_sizes), axis=0, dtype=single.hidden.dtype
-            )
-            single_sequence = tf.reduce_sum(kept[..., tf.newaxis] * single.hidden, 0)
+            single = self.network.own_outputs(items, domains, next_domains, draws)
         cross = self.network.cross_task(items, domains, draws, training=True)
         if self.mutual_information is not None:
             vectors = self._item_vectors(draws.other_rows(items))
-            scores = self.mutual_information(cross.hidden[0], single_sequence, vectors)
-        return TrainingOutputs(single, cross, single_sequence, scores)
+            scores = self.mutual_information(cross.hidden[0], single.own, vectors)
+        return TrainingOutputs(single, cross, scores)
 
     def training_outputs(self, batch: Batch) -> TrainingOutputs:
         """Computes what the losses of a batch are made of."""
-        return self.outputs_of(
-            batch["items"], batch["domains"], self.draws(batch), self._with_single
-        )
+        sequences = (batch[name] for name in ("items", "domains", "next_domains"))
+        return self.outputs_of(*sequences, self.draws(batch), self._with_single)
 
     def domain_losses(self, batch: Batch, outputs: TrainingOutputs) -> DomainLosses:
         """Sums the losses by the targets' domains.
@@ -179,13 +178,11 @@ class SyncRecModel(DomainModel):
         table = self.item_factors()[0]
         vectors = tf.gather(table, batch["next_items"]), tf.gather(table, batch["negative_items"])
 
-        def sums(of_positions: tf.Tensor) -> tf.Tensor:
-            return tf.reduce_sum(weights * of_positions, (1, 2))
+        def sums(hidden: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_sum(weights * _position_losses(hidden, *vectors), (1, 2))
 
-        cross = sums(_position_losses(outputs.cross.hidden, *vectors))
-        single = tf.zeros_like(cross)
-        if outputs.single is not None:
-            single = sums(_position_losses(outputs.single.hidden, *vectors))
+        cross = sums(outputs.cross.hidden[0])
+        single = tf.zeros_like(cross) if outputs.single is None else sums(outputs.single.next)
         return DomainLosses(single, cross, tf.reduce_sum(weights, (1, 2)))
 
     @tf.autograph.experimental.do_not_convert  # which would take longer than the tracing
@@ -249,9 +246,8 @@ class SyncRecModel(DomainModel):
           Float [D + 1, B, E].
         """
         draws = NoDraws()
-        single = self.network.single_tasks(items, domains, draws)
         cross = self.network.cross_task(items, domains, draws, training=False)
-        return tf.concat([single.gates, cross.gates], 0)
+        return tf.concat([self.network.task_gates(items, domains, draws), cross.gates], 0)
 
     def encode(
         self, items: tf.Tensor, domains: tf.Tensor, target_domain: tf.Tensor | int
@@ -304,10 +300,10 @@ class SyncRecModel(DomainModel):
 
 
 def _position_losses(hidden: tf.Tensor, positive: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """Returns the loss at each position, float32 [P, B, T].
+    """Returns the loss at each position, float32 [B, T].
 
     Args:
-      hidden: float [P, B, T, H].
+      hidden: float [B, T, H].
       positive: float32 [B, T, H].
       negatives: float32 [B, T, N, H].
     """

@@ -12,7 +12,13 @@ import tensorflow as tf
 
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.draws import Draws
-from tfcdr.systems.syncrec.embedding import SequenceEmbedding, Sequences, of_each_domain
+from tfcdr.systems.syncrec.embedding import (
+    FoldedSequences,
+    SequenceEmbedding,
+    Sequences,
+    folded,
+    of_each_domain,
+)
 from tfcdr.systems.syncrec.encoder import FeedForward
 from tfcdr.systems.syncrec.experts import (
     FeedForwardExperts,
@@ -37,6 +43,20 @@ class TaskOutputs(NamedTuple):
     gates: tf.Tensor
     mixed: tf.Tensor
     hidden: tf.Tensor
+
+
+class OwnOutputs(NamedTuple):
+    """What the single-domain tasks make of B users, at the positions that matter.
+
+    Attributes:
+      gates: float [D, B, E].
+      own: float [B, T, H], the state of the task of each item's domain.
+      next: float [B, T, H], that of the task of the next item's domain.
+    """
+
+    gates: tf.Tensor
+    own: tf.Tensor
+    next: tf.Tensor
 
 
 class CooperativeNetwork(tf.keras.layers.Layer):
@@ -119,10 +139,42 @@ class CooperativeNetwork(tf.keras.layers.Layer):
         sequences = of_each_domain(sequences, domains, self._domains)
         constant = (False, config.single_stop_gradient)
         experts = self._read(sequences, constant, draws)
-        gates = self.single_gates(
-            self._gate_inputs(sequences), draws, single_share=config.cross_expert_ratio
-        )
+        gates = self._single_gates(sequences, draws)
         return self._outputs(sequences, experts, gates, self.single_towers, draws)
+
+    def own_outputs(
+        self, items: tf.Tensor, domains: tf.Tensor, next_domains: tf.Tensor, draws: Draws
+    ) -> OwnOutputs:
+        """Lets the single-domain tasks read, and keeps each where it is its turn.
+
+        Where tasks see their own domain alone, they are folded into one: what they cost then does
+        not depend on the number of domains, but for gates and towers.
+
+        Args:
+          items: as in `single_tasks`.
+          domains: as in `single_tasks`.
+          next_domains: int32 [B, T], of the items that come next.
+          draws: of the step.
+        """
+        turns = [
+            tf.cast(
+                kinds == tf.range(1, self._domains + 1)[:, tf.newaxis, tf.newaxis],
+                self.compute_dtype,
+            )[..., tf.newaxis]
+            for kinds in (domains, next_domains)
+        ]
+        if self._config.blanked_positions == "attended":
+            outputs = self.single_tasks(items, domains, draws)
+            hidden, gates = outputs.hidden, outputs.gates
+        else:
+            hidden, gates = self._folded_tasks(items, domains, next_domains, turns, draws)
+        own, following = (tf.reduce_sum(turn * hidden, 0) for turn in turns)
+        return OwnOutputs(gates, own, following)
+
+    def task_gates(self, items: tf.Tensor, domains: tf.Tensor, draws: Draws) -> tf.Tensor:
+        """Returns the single-domain tasks' gates alone, float [D, B, E]; see `single_tasks`."""
+        every = self.embedding(items, domains, draws)
+        return self._single_gates(of_each_domain(every, domains, self._domains), draws)
 
     def cross_task(
         self, items: tf.Tensor, domains: tf.Tensor, draws: Draws, training: bool
@@ -149,8 +201,41 @@ class CooperativeNetwork(tf.keras.layers.Layer):
         gates = gate(inputs, draws, single_share=share)
         return self._outputs(sequences, experts, gates, self.cross_tower, draws)
 
+    def _folded_tasks(
+        self,
+        items: tf.Tensor,
+        domains: tf.Tensor,
+        next_domains: tf.Tensor,
+        turns: list[tf.Tensor],
+        draws: Draws,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the tasks' states, float [D, B, T, H], of use where it is their turn, and gates.
+
+        Args:
+          items: as in `single_tasks`.
+          domains: as in `single_tasks`.
+          next_domains: as in `own_outputs`.
+          turns: float [D, B, T, 1], 1 where each task reads the item, and where it predicts.
+          draws: of the step.
+        """
+        every = self.embedding(items, domains, draws)
+        gates = self._single_gates(of_each_domain(every, domains, self._domains), draws)
+        tokens = folded(every, domains, next_domains)
+        experts = self._read(tokens, (False, self._config.single_stop_gradient), draws)
+        # Each token's gate is that of the task that reads it.
+        reading = tf.concat(turns, 2)
+        of_tokens = tf.reduce_sum(reading * gates[:, :, tf.newaxis], 0)
+        mixed = _mixture(experts, tf.transpose(of_tokens, (2, 0, 1))[:, tf.newaxis])[0]
+        of_items, of_next = tf.split(mixed, 2, 1)
+        inputs = tf.where(turns[0] > 0, of_items, turns[1] * of_next)
+        return self.single_towers(inputs[:, tf.newaxis], draws)[:, 0], gates
+
+    def _single_gates(self, sequences: Sequences, draws: Draws) -> tf.Tensor:
+        share = self._config.cross_expert_ratio
+        return self.single_gates(self._gate_inputs(sequences), draws, single_share=share)
+
     def _read(
-        self, sequences: Sequences, constant: tuple[bool, bool], draws: Draws
+        self, sequences: Sequences | FoldedSequences, constant: tuple[bool, bool], draws: Draws
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the outputs of both groups: float [S, P, B, T, H] and [C, P, B, T, H].
 
@@ -187,13 +272,18 @@ class CooperativeNetwork(tf.keras.layers.Layer):
         towers: FeedForward,
         draws: Draws,
     ) -> TaskOutputs:
-        mixed = 0.0
-        number = 0
-        for group in experts:
-            # A sum of products, not a matrix product: its contraction is over the stack.
-            weights = tf.transpose(gates[..., number : number + group.shape[0]], (2, 0, 1))
-            mixed += tf.reduce_sum(weights[..., tf.newaxis, tf.newaxis] * group, 0)
-            number += group.shape[0]
+        weights = tf.transpose(gates, (2, 0, 1))[..., tf.newaxis]
+        mixed = _mixture(experts, weights)
         # The towers' stack is the tasks'.
         hidden = towers(mixed[:, tf.newaxis], draws)[:, 0]
         return TaskOutputs(sequences.of_tasks(), gates, mixed, hidden)
+
+
+def _mixture(experts: tuple[tf.Tensor, tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
+    """Sums both groups' outputs, float [.., P, B, T, H], by weights [E, P, B, T or 1].
+
+    It is no matrix product, since what is summed over is the stack.
+    """
+    single, cross = experts
+    parts = tf.split(weights[..., tf.newaxis], [single.shape[0], cross.shape[0]], 0)
+    return tf.add_n([tf.reduce_sum(part * of, 0) for part, of in zip(parts, experts, strict=True)])

@@ -36,13 +36,16 @@ class StackedDense(tf.keras.layers.Layer):
         self.bias = self.add_weight("bias", (self.count, self.units), initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, columns: slice = slice(None)) -> tf.Tensor:
+        """Maps inputs to all outputs, or to some columns of them."""
+        kernel, bias = self.kernel[..., columns], self.bias[..., columns]
         # Rows in one dimension: XLA on CPU has a kernel for one batch dimension.
         rows = tf.reshape(inputs, (inputs.shape[0], -1, inputs.shape[-1]))
-        product = tf.matmul(rows, self.kernel) + tf.expand_dims(self.bias, 1)
-        shape = tf.concat([[product.shape[0]], tf.shape(inputs)[1:-1], [self.units]], 0)
+        product = tf.matmul(rows, kernel) + tf.expand_dims(bias, 1)
+        count, units = product.shape[0], product.shape[-1]
+        shape = tf.concat([[count], tf.shape(inputs)[1:-1], [units]], 0)
         outputs = tf.reshape(product, shape)
-        return tf.ensure_shape(outputs, [product.shape[0], *inputs.shape[1:-1], self.units])
+        return tf.ensure_shape(outputs, [count, *inputs.shape[1:-1], units])
 
 
 class StackedLayerNorm(tf.keras.layers.Layer):

@@ -69,6 +69,53 @@ def test_the_batched_tasks_equal_a_loop_of_calls(fields, jit_compile):
     assert np.abs(came[0] - came[1]).max() > 1e-3
 
 
+FOLDED = [
+    {},
+    {"heads": 2},
+    {"expert_layer": "ffn"},
+    {"modules": "released"},
+    {"layers": 3, "single_stop_gradient": False},
+]
+
+
+@pytest.mark.parametrize("fields", FOLDED, ids=str)
+def test_folded_tasks_equal_tasks_of_their_own(fields, jit_compile):
+    """Tasks that see their own domain alone, all in one sequence: outputs and gradients."""
+    model, rows = make(blanked_positions="masked", **fields), batch()
+    numbers = tf.range(1, len(NAMES) + 1)[:, tf.newaxis, tf.newaxis]
+    kinds = [rows["domains"], rows["next_domains"]]
+    turns = [tf.cast(of == numbers, tf.float32)[..., tf.newaxis] for of in kinds]
+    variables = model.trainable_variables
+
+    def unfolded():
+        hidden = model.network.single_tasks(*rows_of("items", "domains"), NoDraws()).hidden
+        return [tf.reduce_sum(turn * hidden, 0) for turn in turns]
+
+    def in_one():
+        arrays = rows_of("items", "domains", "next_domains")
+        outputs = model.network.own_outputs(*arrays, NoDraws())
+        return [outputs.own, outputs.next]
+
+    def rows_of(*names):
+        return [rows[name] for name in names]
+
+    def differentiated(compute):
+        with tf.GradientTape() as tape:
+            own, following = compute()
+            value = tf.reduce_sum(own**3 + tf.sin(following))
+        slopes = tape.gradient(value, variables, unconnected_gradients="zero")
+        return own, following, [tf.convert_to_tensor(slope) for slope in slopes]
+
+    expected, came = (
+        tf.function(differentiated, jit_compile=jit_compile)(compute)
+        for compute in (unfolded, in_one)
+    )
+    for ours, theirs in zip(came[:2], expected[:2], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    for ours, theirs in zip(came[2], expected[2], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-4 * (1 + np.abs(theirs).max()))
+
+
 @pytest.mark.parametrize("blanked", ["attended", "masked"])
 def test_nothing_that_comes_later_is_read(blanked):
     model = make(blanked_positions=blanked)
@@ -103,19 +150,25 @@ def test_a_masked_task_reads_its_domain_alone():
 def moved_by(model, rows, output):
     """Names of the experts and gates that a gradient of an output reaches."""
     with tf.GradientTape() as tape:
-        made = model.outputs_of(rows["items"], rows["domains"], NoDraws(), with_single=True)
-        value = tf.reduce_sum(getattr(made, output).hidden ** 3)
+        arrays = rows["items"], rows["domains"]
+        if output == "single":
+            single = model.network.own_outputs(*arrays, rows["next_domains"], NoDraws())
+            value = tf.reduce_sum(single.own**3 + single.next**3)
+        else:
+            cross = model.network.cross_task(*arrays, NoDraws(), training=True)
+            value = tf.reduce_sum(cross.hidden**3)
     names = ("single_experts", "cross_experts", "single_gates", "cross_gates")
     layers = {name: getattr(model.network, name).trainable_variables for name in names}
     slopes = tape.gradient(value, layers)
     return {name for name in names if any(slope is not None for slope in slopes[name])}
 
 
-def test_experts_learn_from_the_tasks_of_their_group_alone():
-    model, rows = make(), batch()
+@pytest.mark.parametrize("blanked", ["attended", "masked"])
+def test_experts_learn_from_the_tasks_of_their_group_alone(blanked):
+    model, rows = make(blanked_positions=blanked), batch()
     assert moved_by(model, rows, "single") == {"single_experts", "single_gates"}
     assert moved_by(model, rows, "cross") == {"cross_experts", "cross_gates"}
-    model = make(single_stop_gradient=False)
+    model = make(single_stop_gradient=False, blanked_positions=blanked)
     assert moved_by(model, rows, "single") == {
         "single_experts",
         "cross_experts",
