@@ -19,9 +19,9 @@ from tfcdr.systems.registry import SYSTEMS
 _TARGET = flags.DEFINE_list(
     "target",
     [],
-    "Domains whose held-out interactions are predicted, comma-separated, or all; each gets a model "
-    "and figures of its own. Empty: every domain is a source, for pre-training alone, as by "
-    "--peterrec.stages=pretrain.",
+    "Domains whose held-out interactions are predicted, comma-separated, or all; each gets figures "
+    "and a model of its own, or all share one, as in --system=syncrec. Empty: every domain is a "
+    "source, for pre-training alone, as by --peterrec.stages=pretrain.",
 )
 _SOURCES = flags.DEFINE_list(
     "sources",
@@ -63,7 +63,8 @@ def sources(prepared: PreparedData, system: System, config: object) -> dict[str,
     if prepared.log == "impressions":
         return {prepared.metadata["target"]: ImpressionSource(prepared)}
     shared = system.stages(config)[0].shared
-    roles = roles_of(prepared.domains, _TARGET.value, _SOURCES.value, shared)
+    joint = system.joint_targets
+    roles = roles_of(prepared.domains, _TARGET.value, _SOURCES.value, shared, joint)
     if shared and roles[0].target and not roles[0].sources:
         others = [name for name in SYSTEMS if name != system.name and _trains_each(SYSTEMS[name])]
         raise RunError(
@@ -77,4 +78,6 @@ def sources(prepared: PreparedData, system: System, config: object) -> dict[str,
 
 def _trains_each(system: System) -> bool:
     """Whether a system reads interactions and shares nothing between targets by default."""
-    return system.log == "interactions" and not system.stages(system.config_class())[0].shared
+    if system.log != "interactions" or system.joint_targets:
+        return False
+    return not system.stages(system.config_class())[0].shared

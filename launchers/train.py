@@ -184,7 +184,7 @@ def _sources(wish: Wish, data: PreparedData) -> dict[str, Source]:
     """Returns what is read for each target, and says what it holds."""
     sources = reading_flags.sources(data, wish.system, wish.config)
     for target, source in sources.items():
-        if wish.baseline_config is not None and not source.sources:
+        if wish.baseline_config is not None and not source.transfers:
             raise program.FlagError(
                 f"--compare_no_transfer: nothing is read besides the target {target}, so that "
                 "nothing is transferred; leave it out."

@@ -41,7 +41,21 @@ class ImpressionSizes(NamedTuple):
     numerical: int
 
 
-InputSizes = HistorySizes | ImpressionSizes
+class DomainSequenceSizes(NamedTuple):
+    """Sizes of generated sequences over several domains, for peers that draw them themselves.
+
+    Attributes:
+      domains: number of domains.
+      items: items of each.
+      length: items T of a sequence.
+    """
+
+    domains: int
+    items: int
+    length: int
+
+
+InputSizes = HistorySizes | ImpressionSizes | DomainSequenceSizes
 
 
 class Invocation(NamedTuple):

@@ -33,6 +33,10 @@ class Vocabulary(Protocol):
     def rows(self) -> int:
         """Rows of an embedding table: padding, n items, CLS, MASK."""
 
+    @property
+    def domain_sizes(self) -> Mapping[str, int]:
+        """Items of each of its domains, by name; their ids follow each other in this order."""
+
 
 class DataSource(Protocol):
     """A prepared data set as a run reads it."""

@@ -40,6 +40,7 @@ class System(abc.ABC):
         same class share it.
       log: the kind of log whose data sets it reads, "interactions" or "impressions".
       signatures: of the exported model.
+      joint_targets: whether one model predicts for all targets of a run, rather than one for each.
       benchmark: what `launchers/benchmark.py` measures besides its stages.
     """
 
@@ -49,6 +50,7 @@ class System(abc.ABC):
     evaluation_group: ClassVar[str]
     log: ClassVar[str]
     signatures: ClassVar[tuple[str, ...]]
+    joint_targets: ClassVar[bool] = False
     benchmark: ClassVar[Benchmark] = Benchmark()
 
     @abc.abstractmethod

@@ -145,6 +145,12 @@ class ItemSpace:
         """Rows of an embedding table that holds padding, the items, CLS and MASK."""
         return self.size + 3
 
+    @property
+    def domain_sizes(self) -> dict[str, int]:
+        """Items of each of these domains, by name; their ids follow each other in this order."""
+        sizes = np.diff(self.items.starts)
+        return {self.items.domains[domain]: int(sizes[domain]) for domain in self.chosen}
+
     @functools.cached_property
     def indices(self) -> np.ndarray:
         """int64 [n], each item's index in the data set."""

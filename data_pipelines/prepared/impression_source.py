@@ -53,6 +53,11 @@ class ImpressionSource:
         return tuple(self.prepared.metadata["sources"])
 
     @property
+    def transfers(self) -> bool:
+        """Whether anything is read besides the target."""
+        return bool(self.sources)
+
+    @property
     def field_sizes(self) -> tuple[int, ...]:
         """Of each categorical column, the number n of its values 0 .. n-1."""
         return tuple(self.prepared.metadata["field_sizes"])

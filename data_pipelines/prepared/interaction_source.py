@@ -52,6 +52,8 @@ class InteractionSource:
     def fingerprint(self) -> str:
         """Hex sha256 of the data set, the roles and how examples are cut."""
         roles = dataclasses.asdict(self.roles)
+        if not roles["joint"]:
+            del roles["joint"]  # Runs of before there was the choice keep their fingerprint.
         return fingerprint(self.prepared.fingerprint, roles, dataclasses.asdict(self.options))
 
     @functools.cached_property
@@ -63,8 +65,8 @@ class InteractionSource:
     def settings(self) -> dict[str, Any]:
         """What JSON keeps of the roles and of how examples are cut; see `reading.reopen`."""
         roles = {"target": self.roles.target, "sources": list(self.roles.sources)}
-        targets = list(self.roles.targets)
-        return {**roles, "targets": targets, "examples": dataclasses.asdict(self.options)}
+        targets = {"targets": list(self.roles.targets), "joint": self.roles.joint}
+        return {**roles, **targets, "examples": dataclasses.asdict(self.options)}
 
     @property
     def max_length(self) -> int:
@@ -80,6 +82,11 @@ class InteractionSource:
     def sources(self) -> tuple[str, ...]:
         """Names of the source domains."""
         return self.roles.sources
+
+    @property
+    def transfers(self) -> bool:
+        """Whether anything is read besides a single target."""
+        return bool(self.roles.sources) or len(self.roles.predicted) > 1
 
     def user_names(self, users: Sequence[int]) -> list[str]:
         """Returns the raw ids of users by their ids, from 1."""
@@ -150,7 +157,8 @@ class InteractionSource:
         kind = self._view(view)
         chosen = batching(view, kind.batching, options)
         examples = self.num_examples(view, split)
-        target = f"target {self.roles.target}, " if self.roles.target else ""
+        named = ",".join(self.roles.predicted)
+        target = f"target {named}, " if named else ""
         what = f"{self.prepared.data_dir}: {target}split {split} of view {view}"
         check_reading(what, examples, batch_size)
         read = dataclasses.replace(
@@ -173,12 +181,13 @@ class InteractionSource:
         sizes = np.diff(self.prepared.items.starts).tolist()
         metadata = self.prepared.metadata
         lines = role_census.summary_lines(self.roles, self._counts, sizes)
-        no_labels = metadata["no_labels"].get(self.roles.target, {})
-        if any(no_labels.values()):
-            lines.append(
-                f"no labels of {self.roles.target}: {no_labels['repeated']:,} repeated "
-                f"interactions, {no_labels['too_few']:,} of users with fewer than {FEWEST}"
-            )
+        for name in self.roles.predicted:
+            no_labels = metadata["no_labels"].get(name, {})
+            if any(no_labels.values()):
+                lines.append(
+                    f"no labels of {name}: {no_labels['repeated']:,} repeated "
+                    f"interactions, {no_labels['too_few']:,} of users with fewer than {FEWEST}"
+                )
         dropped = metadata["dropped"].items()
         return [*lines, *(f"dropped: {what}: {count:,}" for what, count in dropped)]
 
@@ -194,7 +203,9 @@ class InteractionSource:
         interactions = users = 0
         assignments = []
         for source in (pretrained, self):
-            alone = dataclasses.replace(source.roles, target="", sources=self.roles.sources)
+            alone = dataclasses.replace(
+                source.roles, target="", joint=False, sources=self.roles.sources
+            )
             assignments.append(source._assignment._replace(roles=alone))
         for window in self._windows():
             theirs, ours = (cast(window, each) for each in assignments)
@@ -229,8 +240,8 @@ class InteractionSource:
         roles = self.roles
         sources = roles.numbers(roles.sources)
         chosen = {"source": sources} if sources else {}
-        if roles.target:
-            target = roles.numbers([roles.target])
+        if roles.predicted:
+            target = roles.numbers(roles.predicted)
             chosen |= {"target": target, "joint": (*target, *sources)}
         items, trained = self.prepared.items, self._counts.trained
         return {name: ItemSpace(items, domains, trained) for name, domains in chosen.items()}
@@ -272,5 +283,6 @@ class InteractionSource:
             has_ratings=self.prepared.metadata["ratings"],
             excludes_seen=self.prepared.metadata["repeats"] == "first",
             most_seen=int(self._counts.most_seen[part]),
+            most_seen_by_domain=self._counts.most_seen_by_domain[part],
             given_negatives=tuple(self._counts.given_negatives[part].tolist()),
         )

@@ -27,6 +27,7 @@ def reopen(prepared: PreparedData, settings: Mapping[str, Any]) -> Source:
             settings["target"],
             tuple(settings["sources"]),
             tuple(settings["targets"]),
+            bool(settings.get("joint", False)),
         )
         options = ExampleOptions(**settings["examples"])
         for name in (*roles.sources, *roles.targets):

@@ -100,6 +100,7 @@ class RoleCounts:
       cold: int64 [3], how many of these have none that trains.
       most_seen: int64 [3], of users with target interactions in each part, the greatest number of
         distinct target items; in the first part of those that train.
+      most_seen_by_domain: int64 [3, domains], the same of each domain's items alone.
       given_negatives: int64 [3, 2], for each part the least and the greatest number of given
         negatives of a target interaction.
     """
@@ -112,6 +113,7 @@ class RoleCounts:
     held_out: np.ndarray
     cold: np.ndarray
     most_seen: np.ndarray
+    most_seen_by_domain: np.ndarray
     given_negatives: np.ndarray
 
 
@@ -134,6 +136,7 @@ def count(windows: tf.data.Dataset, assignment: Assignment, items: int, repeats:
         held_out=np.zeros(labels, np.int64),
         cold=np.zeros(labels, np.int64),
         most_seen=np.zeros(labels, np.int64),
+        most_seen_by_domain=np.zeros((labels, domains), np.int64),
         given_negatives=np.tile([np.iinfo(np.int64).max, 0], (labels, 1)),
     )
     roles = windows.map(lambda records: cast(records, assignment), tf.data.AUTOTUNE)
@@ -167,11 +170,16 @@ def _add(counts: RoleCounts, records: RoleRecords, repeats: str) -> None:
     counts.cold += in_part[~in_part[:, TRAIN]].sum(axis=0)
     for part in range(labels):
         known = is_target & (parts == TRAIN) if part == TRAIN else is_target
-        taken = pd.DataFrame({"row": records.row[known], "item": item[known]})
+        taken = pd.DataFrame(
+            {"row": records.row[known], "item": item[known], "domain": records.domains[known]}
+        )
         if repeats == "all":
             taken = taken.drop_duplicates()
-        seen = np.bincount(taken["row"], minlength=rows)[in_part[:, part]]
-        counts.most_seen[part] = max(counts.most_seen[part], seen.max(initial=0))
+        cells = np.bincount(taken["row"] * domains + taken["domain"], minlength=rows * domains)
+        seen = cells.reshape(rows, domains)[in_part[:, part]]
+        counts.most_seen[part] = max(counts.most_seen[part], seen.sum(axis=1).max(initial=0))
+        most = seen.max(axis=0, initial=0)
+        np.maximum(counts.most_seen_by_domain[part], most, out=counts.most_seen_by_domain[part])
         given = (records.negative_ends - records.negative_starts)[is_target & (parts == part)]
         if len(given):
             least, greatest = counts.given_negatives[part]
@@ -187,23 +195,23 @@ def summary_lines(roles: Roles, counts: RoleCounts, domain_sizes: Sequence[int])
       domain_sizes: items of each domain.
     """
     rows = []
-    for name in (*roles.sources, *([roles.target] if roles.target else [])):
+    for name in (*roles.sources, *roles.predicted):
         number = roles.domains.index(name)
         parts = counts.parts[number]
         cells = max(1, int(counts.users[number]) * domain_sizes[number])
         rows.append(
             {
-                "domain": name + (" (target)" if name == roles.target else ""),
+                "domain": name + (" (target)" if name in roles.predicted else ""),
                 "users": f"{counts.users[number]:,}",
                 "items": f"{domain_sizes[number]:,}",
                 "interactions": f"{parts.sum():,}",
                 **{text: f"{part:,}" for text, part in zip(PARTS, parts, strict=True)},
-                "users in target": f"{counts.in_target[number]:,}" if roles.target else "-",
+                "users in target": f"{counts.in_target[number]:,}" if roles.predicted else "-",
                 "sparsity": f"{100 * max(0.0, 1 - parts.sum() / cells):.3f}%",
             }
         )
     lines = pd.DataFrame(rows).to_string(index=False).split("\n")
-    if roles.target:
+    if roles.predicted:
         untrained = counts.target_parts[counts.target_parts[:, TRAIN] == 0].sum(axis=0)
         lines += [
             f"{PARTS[part]}: {counts.held_out[part]:,} users, {counts.cold[part]:,} of them cold; "

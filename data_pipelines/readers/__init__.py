@@ -16,6 +16,7 @@ from data_pipelines.readers import (
     peterrec,
     rechorus,
     sequences,
+    syncrec,
     synthetic,
 )
 from data_pipelines.readers.reader import Reader
@@ -30,6 +31,7 @@ READERS: dict[str, Reader[Any, InteractionLog]] = {
         peterrec,
         rechorus,
         sequences,
+        syncrec,
         synthetic,
     )
 }

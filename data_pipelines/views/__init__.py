@@ -4,6 +4,7 @@ from data_pipelines.views import (
     known_behaviour,
     leave_one_out,
     masked_item,
+    multi_domain_sequence,
     next_item,
     paired_behaviour,
     transfer,
@@ -21,5 +22,6 @@ VIEWS: dict[str, View] = {
         paired_behaviour.VIEW,
         paired_behaviour.DEVELOPING_VIEW,
         known_behaviour.VIEW,
+        multi_domain_sequence.VIEW,
     )
 }

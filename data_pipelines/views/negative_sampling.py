@@ -54,7 +54,10 @@ def bits_of_rows(seeds: tf.Tensor) -> tf.Tensor:
 
 
 def draw_excluding(
-    weights_cumulative: tf.Tensor, excluded: tf.Tensor, bits: tf.Tensor
+    weights_cumulative: tf.Tensor,
+    excluded: tf.Tensor,
+    bits: tf.Tensor,
+    ranges: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """Draws ids with replacement, in proportion to their weights, never an excluded one.
 
@@ -63,22 +66,34 @@ def draw_excluding(
       excluded: int64 [B, P], ids that a row must not draw; 0 stands for none; repeats are allowed.
         At least one id of each row must remain.
       bits: int64 [B, N], of `random_bits`: the randomness of each draw.
+      ranges: the first and the last id that each draw may give, int64 [B, N] both; where all of
+        them are excluded, any id is drawn. None for all ids.
 
     Returns:
       int64 [B, N], ids in 1..n.
     """
     starts, gaps = _gaps(weights_cumulative, excluded)
-    remaining = weights_cumulative[-1] - gaps[:, -1]
+    low, remaining = tf.constant(0, tf.int64), weights_cumulative[-1] - gaps[:, -1:]
+    if ranges is not None:
+        low, high = (
+            _shortened(ids, weights_cumulative, excluded, gaps)
+            for ids in (ranges[0] - 1, ranges[1])
+        )
+        is_open = high > low
+        low = tf.where(is_open, low, tf.zeros_like(low))
+        remaining = tf.where(is_open, high - low, remaining)
     # The remainder of 64 random bits is uniform up to remaining / 2**64.
-    drawn = tf.math.floormod(bits, tf.maximum(remaining, 1)[:, tf.newaxis])
+    drawn = low + tf.math.floormod(bits, tf.maximum(remaining, 1))
     return _ids_at(_shift_past(drawn, starts, gaps), weights_cumulative)
 
 
-def draw_distinct(items: int, excluded: tf.Tensor, num: int, seeds: tf.Tensor) -> tf.Tensor:
+def draw_distinct(
+    items: int | tf.Tensor, excluded: tf.Tensor, num: int, seeds: tf.Tensor
+) -> tf.Tensor:
     """Draws ids without replacement, all equally likely, never an excluded one.
 
     Args:
-      items: n; the ids are 1..n.
+      items: n, one for all or int64 [B] for each row; the ids are 1..n.
       excluded: int64 [B, P], ids that a row must not draw; 0 stands for none; repeats are allowed.
         At least `num` ids of each row must remain.
       num: draws per row, N.
@@ -87,7 +102,8 @@ def draw_distinct(items: int, excluded: tf.Tensor, num: int, seeds: tf.Tensor) -
     Returns:
       int64 [B, N], in each row distinct ids in 1..n, in random order.
     """
-    cumulative = tf.range(1, items + 1, dtype=tf.int64)
+    most = items if isinstance(items, int) else tf.reduce_max(tf.concat([items, [1]], 0))
+    cumulative = tf.range(1, most + 1, dtype=tf.int64)
     starts, gaps = _gaps(cumulative, excluded)
     remaining = items - gaps[:, -1]
     # Row by row, the first `num` places of a pseudo-random permutation of the remaining items.
@@ -124,6 +140,18 @@ def _gaps(weights_cumulative: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor
     starts = tf.where(none, tf.fill(tf.shape(starts), tf.int64.max), starts)
     totals = tf.concat([tf.zeros_like(lengths[:, :1]), tf.cumsum(lengths, axis=1)], axis=1)
     return starts, totals
+
+
+def _shortened(
+    ids: tf.Tensor, weights_cumulative: tf.Tensor, excluded: tf.Tensor, gaps: tf.Tensor
+) -> tf.Tensor:
+    """Returns where ids, int64 [B, N] from 0, end on the shortened lines."""
+    padded = tf.concat([[0], weights_cumulative], axis=0)
+    # In the order of `_gaps`: ids that are none come last.
+    none = tf.size(weights_cumulative, tf.int64) + 1
+    ordered = tf.sort(tf.where(excluded > 0, excluded, none), axis=1)
+    passed = tf.searchsorted(ordered, ids, side="right")
+    return tf.gather(padded, ids) - tf.gather(gaps, passed, batch_dims=1)
 
 
 def _shift_past(drawn: tf.Tensor, starts: tf.Tensor, gaps: tf.Tensor) -> tf.Tensor:

@@ -21,16 +21,26 @@ class Roles:
 
     Attributes:
       domains: of the data set, in its order.
-      target: the one whose held-out interactions are predicted; "" for pre-training alone.
+      target: the one whose held-out interactions are predicted; "" for pre-training alone, and
+        where the run has one model for all targets.
       sources: those whose histories are read besides, in the order of the data set.
       targets: all targets of the run. Pre-training on the sources, which all of them share, sees
         nothing of a user from the first interaction on that is held out in any of them.
+      joint: whether one model predicts for all targets at once.
     """
 
     domains: tuple[str, ...]
     target: str
     sources: tuple[str, ...]
     targets: tuple[str, ...]
+    joint: bool = False
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The domains whose held-out interactions are predicted, as far as there are any."""
+        if self.joint:
+            return self.targets
+        return (self.target,) if self.target else ()
 
     def numbers(self, names: Sequence[str]) -> tuple[int, ...]:
         """Returns the places of domains in the data set."""
@@ -38,7 +48,11 @@ class Roles:
 
 
 def roles_of(
-    domains: Sequence[str], targets: Sequence[str], sources: Sequence[str], shared: bool
+    domains: Sequence[str],
+    targets: Sequence[str],
+    sources: Sequence[str],
+    shared: bool,
+    joint: bool = False,
 ) -> tuple[Roles, ...]:
     """Gives domains their roles.
 
@@ -48,10 +62,11 @@ def roles_of(
       sources: names; empty for all others.
       shared: whether all targets share what is pre-trained on the sources. If not, each target has
         a training of its own, and all other domains are its sources, other targets among them.
+      joint: whether one model predicts for all targets.
 
     Returns:
       The roles for each target, in the order in which they were named; for pre-training alone, one
-      without a target.
+      without a target; one for all where they are joint.
 
     Raises:
       DataError: a name is unknown, comes twice, or is a source and a target.
@@ -72,11 +87,12 @@ def roles_of(
             f"--sources={','.join(sources)}: {both[0]} is a target; a domain is one or the other."
         )
     roles = []
-    for target in targets or [""]:
+    joint = joint and bool(targets)
+    for target in [""] if joint else targets or [""]:
         together = tuple(targets) if shared or not target else (target,)
         chosen = sources or [name for name in domains if name not in together]
         ordered = tuple(name for name in domains if name in chosen)
-        roles.append(Roles(tuple(domains), target, ordered, together))
+        roles.append(Roles(tuple(domains), target, ordered, together, joint))
     return tuple(roles)
 
 
@@ -166,8 +182,7 @@ def cast(records: UserRecords, assignment: Assignment) -> RoleRecords:
     before = records.times < tf.gather(held_out_from, row)
     in_role = np.zeros((2, len(roles.domains)), bool)
     in_role[0, list(roles.numbers(roles.sources))] = True
-    if roles.target:
-        in_role[1, roles.domains.index(roles.target)] = True
+    in_role[1, list(roles.numbers(roles.predicted))] = True
     is_target = tf.logical_and(label, tf.gather(in_role[1], records.domains))
     is_source = tf.gather(in_role[0], records.domains)
     source_parts = tf.cast(tf.gather(tf.constant(assignment.source_parts), user), tf.int64)

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from data_pipelines.coding.vocabulary import ItemSpace
@@ -27,6 +28,7 @@ class HistoryRead(SplitRead):
         held-out interactions are ranked in.
       most_seen: the greatest number of distinct target items of a user with an example in the
         split; of training items alone where it is read for training.
+      most_seen_by_domain: int64 [domains], the same of each domain's items alone.
       given_negatives: the least and the greatest number of given negatives of the split's target
         interactions.
     """
@@ -37,6 +39,7 @@ class HistoryRead(SplitRead):
     has_ratings: bool
     excludes_seen: bool
     most_seen: int
+    most_seen_by_domain: np.ndarray
     given_negatives: tuple[int, int]
 
     def ids(self, space: str, records: RoleRecords) -> tf.Tensor:

@@ -83,9 +83,9 @@ def tfcdr(plan: Plan) -> Entry:
 
     def start(folder: Path, peer_python: str) -> tuple[list[str], dict, dict]:
         del peer_python
-        log, sizes = SYSTEMS[plan.system].log, plan.sizes
-        data_dir = folder / "-".join(map(str, (log, *dataclasses.astuple(sizes))))
-        source = generated.GENERATORS[log].prepare(data_dir, sizes)
+        system, sizes = SYSTEMS[plan.system], plan.sizes
+        data_dir = folder / "-".join(map(str, (system.log, *dataclasses.astuple(sizes))))
+        source = generated.generator_of(system).prepare(data_dir, sizes)
         settings = {
             "system": plan.system,
             "stage": plan.stage,
@@ -155,7 +155,7 @@ def _parse_peer(ours: Plan, name: str, settings: dict[str, str]) -> Entry:
 
     def start(folder: Path, peer_python: str) -> tuple[list[str], Mapping, Mapping]:
         del folder
-        sizes = generated.GENERATORS[SYSTEMS[ours.system].log].input_sizes(ours.sizes)
+        sizes = generated.generator_of(SYSTEMS[ours.system]).input_sizes(ours.sizes)
         told = peer.invoke(stage, ours.config, sizes, chosen)
         return _command(peer, peer_python), told.settings, told.environment
 

@@ -62,7 +62,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "batch_size": stage.batch_size,
             "parameters": int(sum(tf.size(weight) for weight in model.trainable_variables)),
             "compile_seconds": round(compile_seconds, 2),
-            "inputs": generated.GENERATORS[system.log].describe(data),
+            "inputs": generated.generator_of(system).describe(data),
             "batches_per_update": cycle,
             "kernel_flops": {name: kernel.flops for name, kernel in kernels.items()},
             **_product_flops(kernels, phases, model, in_memory[0]),

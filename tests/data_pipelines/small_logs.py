@@ -114,10 +114,10 @@ def table_of(split_log):
     )
 
 
-def source_of(folder, targets, sources=(), **options):
+def source_of(folder, targets, sources=(), joint=False, **options):
     """Opens a data set in the eyes of a run; the first of its targets, if it has several."""
     prepared = dataset.open_prepared(folder)
-    roles = roles_of(prepared.domains, targets, sources, shared=True)[0]
+    roles = roles_of(prepared.domains, targets, sources, shared=True, joint=joint)[0]
     return InteractionSource(prepared, roles, ExampleOptions(**options))
 
 

@@ -58,10 +58,10 @@ def test_the_weights_are_figures_of_each_epoch(finished):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         figures = line["figures"]
-        assert any(name.startswith("weight by category: noise:interest_") for name in figures)
-        assert any(name.startswith("weight by category: source:interest_") for name in figures)
-        assert {f"weight by rating: {rating}" for rating in range(1, 6)} <= set(figures)
-        assert 0 <= figures["weights up to: 0.5"] <= figures["weights up to: 2"] <= 1
+        assert any(name.startswith("weight_by_category[noise:interest_") for name in figures)
+        assert any(name.startswith("weight_by_category[source:interest_") for name in figures)
+        assert {f"weight_by_rating[{rating}]" for rating in range(1, 6)} <= set(figures)
+        assert 0 <= figures["weights_up_to[0.5]"] <= figures["weights_up_to[2]"] <= 1
         assert figures["importance/hypergradient_norm"] > 0
 
 
@@ -167,7 +167,7 @@ def test_planted_noise_gets_at_most_half_the_weight(data_dir, tmp_path):
             [
                 weight
                 for name, weight in last["figures"].items()
-                if name.startswith(f"weight by category: {domain}:")
+                if name.startswith(f"weight_by_category[{domain}:")
             ]
         )
         for domain in ("noise", "source")

@@ -107,7 +107,7 @@ def test_a_system_with_one_target_takes_no_roles(tmp_path, flag):
     outcome = launching.call("train", "--system=daa", f"--workdir={tmp_path / 'run'}", flag)
     assert outcome.status == 2
     assert f"{flag.partition('=')[0]} has no meaning for --system=daa, whose only" in outcome.error
-    assert "peterrec, timirec take any domains" in outcome.error
+    assert "peterrec, syncrec, timirec take any domains" in outcome.error
 
 
 @pytest.mark.parametrize(

@@ -35,17 +35,17 @@ def record(model: StageModel, *methods: str) -> dict[str, Any]:
       *methods: their names.
 
     Returns:
-      By a method's name its latest result, with variables for tensors; empty before the first step.
+      By a method's name its latest result, with variables for tensors and None for None; empty
+      before the first step.
     """
     kept: dict[str, Any] = {}
 
     def recorded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             result = method(*arguments)
-            dense = tf.nest.map_structure(tf.convert_to_tensor, result)
             if name not in kept:  # the first time that the step is traced
-                kept[name] = tf.nest.map_structure(_variable, dense)
-            tf.nest.map_structure(lambda variable, value: variable.assign(value), kept[name], dense)
+                kept[name] = tf.nest.map_structure(_variable, result)
+            tf.nest.map_structure(_assign, kept[name], result)
             return result
 
         return call
@@ -55,23 +55,32 @@ def record(model: StageModel, *methods: str) -> dict[str, Any]:
     return kept
 
 
-def _variable(tensor: tf.Tensor) -> tf.Variable:
-    return tf.Variable(tf.zeros(tensor.shape, tensor.dtype), trainable=False)
+def _variable(value: tf.Tensor | tf.IndexedSlices | None) -> tf.Variable | None:
+    if value is None:
+        return None
+    value = tf.convert_to_tensor(value)
+    return tf.Variable(tf.zeros(value.shape, value.dtype), trainable=False)
+
+
+def _assign(variable: tf.Variable | None, value: tf.Tensor | tf.IndexedSlices | None) -> None:
+    if variable is not None:
+        variable.assign(tf.convert_to_tensor(value))
 
 
 class Steps:
     """Train steps of a model, compiled once."""
 
-    def __init__(self, model: StageModel, jit_compile: bool) -> None:
+    def __init__(self, model: StageModel, jit_compile: bool, *recorded: str) -> None:
         """Prepares the model.
 
         Args:
           model: compiled, with the weights of a case.
           jit_compile: whether whole steps run under XLA.
+          *recorded: methods whose results are kept, too; see `result`.
         """
         model.build_optimizers()
         self._model = model
-        self._made = record(model, "loss_and_gradients")
+        self._made = record(model, "loss_and_gradients", *recorded)
         self._step = tf.function(model.train_step, jit_compile=jit_compile)
         variables = list(model.variables)
         for optimizer in model.optimizers.values():
@@ -81,6 +90,12 @@ class Steps:
     def train(self, batches: list[Batch]) -> list[float]:
         """Makes a step with each batch and returns the losses before them."""
         return [float(self._step(batch).losses["loss"]) for batch in batches]
+
+    def result(self, method: str) -> Any:
+        """Returns what a recorded method gave in the last step, arrays and None."""
+        return tf.nest.map_structure(
+            lambda kept: None if kept is None else kept.numpy(), self._made[method]
+        )
 
     def losses(self) -> Outputs:
         """Returns the losses of the last step by name."""

@@ -1,5 +1,8 @@
 """Dropout that does not depend on where a row stands in a batch."""
 
+import math
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 
@@ -22,20 +25,35 @@ class RowDropout:
         for key in rows:
             self._rows = _mix(self._rows ^ tf.cast(key, tf.uint32))
 
-    def __call__(self, values: tf.Tensor, rate: float, layer: int) -> tf.Tensor:
+    def __call__(self, values: tf.Tensor, rate: float, layer: int, row_axis: int = 0) -> tf.Tensor:
         """Zeroes a share of units and scales up the others.
 
         Args:
-          values: float [batch, units].
+          values: float, of any shape that is known but for the rows, such as [batch, units].
           rate: share to drop, in [0, 1).
-          layer: tells apart the uses within a step.
+          layer: tells apart the uses within a step, of up to 65,536 units of a row each; a use of
+            more takes the numbers that follow, too.
+          row_axis: where the rows are.
+        """
+        shape = list(values.shape)
+        shape[row_axis] = 1
+        uniform = self.uniform(shape, layer, row_axis)
+        return values * tf.cast(uniform >= rate, values.dtype) / (1 - rate)
+
+    def uniform(self, shape: Sequence[int], layer: int, row_axis: int) -> tf.Tensor:
+        """Draws numbers in [0, 1) for each row: float32 of a shape.
+
+        Args:
+          shape: its row axis, here 1, becomes the batch.
+          layer: as in a call.
+          row_axis: as in a call.
         """
         # Not zero, which `_mix` would leave as it is.
-        units = tf.range(1, values.shape[-1] + 1) + (layer << 16)
-        bits = _mix(self._rows[:, tf.newaxis] ^ _mix(tf.cast(units, tf.uint32)))
-        # 24 bits, which float32 holds exactly, uniform in [0, 1).
-        uniform = tf.cast(_shifted(bits, 8), tf.float32) * 2.0**-24
-        return values * tf.cast(uniform >= rate, values.dtype) / (1 - rate)
+        units = tf.range(1, math.prod(shape) + 1) + (layer << 16)
+        units = tf.reshape(_mix(tf.cast(units, tf.uint32)), shape)
+        rows = tf.reshape(self._rows, [-1 if axis == row_axis else 1 for axis in range(len(shape))])
+        # 24 bits, which float32 holds exactly.
+        return tf.cast(_shifted(_mix(rows ^ units), 8), tf.float32) * 2.0**-24
 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:

@@ -5,13 +5,20 @@ of every user and item.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 
-from tfcdr.ranking.model import RankingModel
-
 State = TypeVar("State", bound=tf.types.experimental.TensorLike | tuple)
+
+
+class ItemScorer(Protocol):
+    """What scores items 1..num_items for users; `RankingModel` fits."""
+
+    num_items: int
+
+    def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
+        """Scores `count` neighbouring items from `first` on: float32 [batch, count]."""
 
 
 class Piece(NamedTuple):
@@ -37,7 +44,7 @@ class Piece(NamedTuple):
 
 
 def fold_scores(
-    model: RankingModel,
+    model: ItemScorer,
     user: tf.Tensor,
     state: State,
     update: Callable[[State, Piece], State],
@@ -47,7 +54,7 @@ def fold_scores(
 
     Args:
       model: scores the items.
-      user: float [batch, ...], as `RankingModel.score_range` takes it.
+      user: float [batch, ...], as the model's `score_range` takes it.
       state: tensors; their shapes and dtypes stay the same.
       update: gives the next state.
       items_at_once: items in a piece; the last piece may be smaller.

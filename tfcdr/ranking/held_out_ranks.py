@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfcdr import row_groups
 from tfcdr.ranking import metrics
-from tfcdr.ranking.catalogue_scan import Piece, fold_scores
+from tfcdr.ranking.catalogue_scan import ItemScorer, Piece, fold_scores
 from tfcdr.ranking.id_sets import each_once
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.row_groups import RowGroups
@@ -107,9 +107,9 @@ class Ranks(NamedTuple):
     def summary(self, ks: Iterable[int]) -> dict[str, float]:
         """Averages the metrics.
 
-        HR, NDCG, MRR (cut at k) and AUC are means over interactions. Recall@k is the mean over
-        users of the share of their held-out items within the top k; it equals HR@k where every
-        user has one. AUC is the mean share of competitors ranked below the held-out item.
+        HR, NDCG, MRR (cut at k, and whole) and AUC are means over interactions. Recall@k is the
+        mean over users of the share of their held-out items within the top k; it equals HR@k where
+        every user has one. AUC is the mean share of competitors ranked below the held-out item.
         """
         if not len(self.rank):
             return {}
@@ -119,6 +119,7 @@ class Ranks(NamedTuple):
                 values[f"{name}@{k}"] = float(per_rank(self.rank, k).mean())
             hits = pd.Series(metrics.PER_RANK["HR"](self.rank, k))
             values[f"Recall@{k}"] = float(hits.groupby(self.user).mean().mean())
+        values["MRR"] = float(metrics.reciprocal_rank(self.rank).mean())
         below = 1.0 - (self.rank - 1) / np.maximum(self.competitors, 1)
         values["AUC"] = float(below.mean())
         return values
@@ -194,20 +195,36 @@ class HeldOutRanker:
         """Ranks among the catalogue without the user's other items, a piece of it at a time."""
         items = self._model.num_items
         known = each_once(tf.concat([query.excluded, query.positive[:, tf.newaxis]], 1))
+        if query.ranked is not None:
+            first, last = tf.split(query.ranked, 2, 1)
+            known = tf.where((known >= first) & (known <= last), known, 0)
+            items = (1 + last - first)[:, 0]
         competitors = items - tf.math.count_nonzero(known, 1, dtype=tf.int32)
-
-        popularity = tf.gather(self._popularity, query.positive)
-        less_popular = tf.searchsorted(self._ascending_popularity, popularity, side="left")
-        of_known = tf.gather(self._popularity, known)
-        less_popular -= metrics.count_below(tf.where(known > 0, of_known, _NEVER_BELOW), popularity)
-        below = {MODEL: self._count_below(query, known), MOST_POPULAR: less_popular}
+        below = {
+            MODEL: self._count_below(self._model, query, known),
+            MOST_POPULAR: self._less_popular(query, known),
+        }
         ranks = {scorer: 1 + competitors - count for scorer, count in below.items()}
         return {**ranks, "competitors": competitors}
 
-    def _count_below(self, query: RankingQuery, known: tf.Tensor) -> tf.Tensor:
-        """Counts the items, but the known ones, that the model scores below the positive.
+    def _less_popular(self, query: RankingQuery, known: tf.Tensor) -> tf.Tensor:
+        """Counts like `_count_below`, by popularity."""
+        popularity = tf.gather(self._popularity, query.positive)
+        if query.ranked is not None:
+            # Of a part of the catalogue there is no order that could be searched.
+            scores = _Popularity(self._popularity, self._model.num_items)
+            return self._count_below(scores, query, known)
+        less_popular = tf.searchsorted(self._ascending_popularity, popularity, side="left")
+        of_known = tf.gather(self._popularity, known)
+        return less_popular - metrics.count_below(
+            tf.where(known > 0, of_known, _NEVER_BELOW), popularity
+        )
+
+    def _count_below(self, scorer: ItemScorer, query: RankingQuery, known: tf.Tensor) -> tf.Tensor:
+        """Counts the items, but the known ones, that are scored below the positive.
 
         Args:
+          scorer: scores the items.
           query: the interactions.
           known: int [batch, any], items that do not compete, each once, and zeros.
 
@@ -215,10 +232,11 @@ class HeldOutRanker:
           Int32 [batch].
         """
         positive = query.positive[:, tf.newaxis]
-        items = self._model.num_items
+        items = scorer.num_items
         if items <= _ITEMS_AT_ONCE:
-            piece = Piece(1, self._model.score_range(query.user, 1, items))
-            return _count_in_piece(piece, known, piece.look_up(positive)[0][:, 0])
+            piece = Piece(1, scorer.score_range(query.user, 1, items))
+            score = piece.look_up(positive)[0][:, 0]
+            return _count_in_piece(piece, known, score, query.ranked)
 
         def take(score: tf.Tensor, piece: Piece) -> tf.Tensor:
             scores, here = piece.look_up(positive)
@@ -227,13 +245,13 @@ class HeldOutRanker:
         # The positive's score comes out of the same products as those that it is compared with:
         # computed by itself, it might differ from a twin's in the last bit.
         start = tf.zeros_like(positive, tf.float32)
-        positive_score = fold_scores(self._model, query.user, start, take, _ITEMS_AT_ONCE)[:, 0]
+        positive_score = fold_scores(scorer, query.user, start, take, _ITEMS_AT_ONCE)[:, 0]
 
         def count(below: tf.Tensor, piece: Piece) -> tf.Tensor:
-            return below + _count_in_piece(piece, known, positive_score)
+            return below + _count_in_piece(piece, known, positive_score, query.ranked)
 
         start = tf.zeros_like(query.positive, tf.int32)
-        return fold_scores(self._model, query.user, start, count, _ITEMS_AT_ONCE)
+        return fold_scores(scorer, query.user, start, count, _ITEMS_AT_ONCE)
 
     def _sampled_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
         scores = {
@@ -248,11 +266,39 @@ class HeldOutRanker:
         return {**ranks, "competitors": tf.fill(tf.shape(query.positive), negatives)}
 
 
-def _count_in_piece(piece: Piece, known: tf.Tensor, positive_score: tf.Tensor) -> tf.Tensor:
-    """Counts a piece's items, but the known ones, below a score [batch]: int32 [batch]."""
+class _Popularity:
+    """Scores items by their training counts, the same for every user."""
+
+    def __init__(self, popularity: tf.Tensor, num_items: int) -> None:
+        """Takes float32 [1 + num_items], the count of each id."""
+        self._popularity = popularity
+        self.num_items = num_items
+
+    def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
+        """See `RankingModel.score_range`."""
+        scores = tf.slice(self._popularity, (first,), (count,))
+        return tf.broadcast_to(scores, (tf.shape(user)[0], count))
+
+
+def _count_in_piece(
+    piece: Piece, known: tf.Tensor, positive_score: tf.Tensor, ranked: tf.Tensor | None
+) -> tf.Tensor:
+    """Counts a piece's items, but the known ones, below a score [batch]: int32 [batch].
+
+    Args:
+      piece: the items.
+      known: int [batch, any], each once, and zeros.
+      positive_score: float [batch].
+      ranked: int [batch, 2], the first and the last id that count; None for all.
+    """
+    competing = piece.scores
+    if ranked is not None:
+        ids = piece.first + tf.range(tf.shape(competing)[1])
+        counts = (ids >= ranked[:, :1]) & (ids <= ranked[:, 1:])
+        competing = tf.where(counts, competing, _NEVER_BELOW)
     scores, here = piece.look_up(known)
     scores = tf.where(here, scores, _NEVER_BELOW)
-    in_piece = metrics.count_below(piece.scores, positive_score)
+    in_piece = metrics.count_below(competing, positive_score)
     return in_piece - metrics.count_below(scores, positive_score)
 
 
@@ -283,11 +329,11 @@ def format_table(rows: list[dict[str, object]], monitor: str) -> str:
 
     Args:
       rows: as `tabulate` gives them.
-      monitor: such as "NDCG@10"; "AUC" has no cut-off and shows every one.
+      monitor: such as "NDCG@10"; "AUC" has no cut-off and shows every one, and the whole MRR.
     """
     cutoff = monitor.partition("@")[2]
     table = pd.DataFrame(rows)
-    shown = [name for name in table if "@" not in name or name.endswith(f"@{cutoff}") or not cutoff]
-    return table[shown].to_string(
-        index=False, float_format=lambda value: f"{value:.4f}", na_rep="-"
-    )
+    if cutoff:
+        shown = [name for name in table if "@" not in name or name.endswith(f"@{cutoff}")]
+        table = table[[name for name in shown if name != "MRR"]]
+    return table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="-")

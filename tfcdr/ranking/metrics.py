@@ -40,7 +40,12 @@ def _ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def _reciprocal_rank(ranks: np.ndarray, k: int) -> np.ndarray:
-    return np.where(ranks <= k, 1.0 / ranks, 0.0)
+    return np.where(ranks <= k, reciprocal_rank(ranks), 0.0)
+
+
+def reciprocal_rank(ranks: np.ndarray) -> np.ndarray:
+    """Returns float64 [n], what MRR without a cut-off is the mean of."""
+    return 1.0 / ranks
 
 
 # Value of one held-out interaction at a cut-off k, by name; averaged over interactions.

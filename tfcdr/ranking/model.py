@@ -16,12 +16,15 @@ class RankingQuery(NamedTuple):
       positive: int [batch], the held-out item.
       excluded: int [batch, any], other items of the user, 0 for none; they are not ranked.
       candidates: int [batch, 1 + negatives] with the positive first, or None.
+      ranked: int [batch, 2], the first and the last id of the catalogue that each is ranked in,
+        such as one of several domains; None for all items.
     """
 
     user: tf.Tensor
     positive: tf.Tensor
     excluded: tf.Tensor
     candidates: tf.Tensor | None
+    ranked: tf.Tensor | None = None
 
 
 class RankingModel(tf.keras.Model, abc.ABC):

@@ -1,8 +1,8 @@
 """The graph functions of models of several targets that are exported as one.
 
 Both signatures of `signatures.py` take one input more, `domain` string [batch] or [1]: the target
-of each row, or of all. It may be left out, which asks for the first target. Rows of an unknown
-domain get the lowest float32 and "" for items.
+of each row, or of all. It may be left out, which asks for the first target. A request with a domain
+that the export does not have is refused as a whole, and the answer names it.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,6 +62,7 @@ class TargetSignatures:
           width: columns of every target's answers.
         """
         rows = tf.shape(history)[0]
+        self._refuse_unknown(domain)
         domain = tf.broadcast_to(domain, [rows])
         outputs: _Outputs = {}
         for name, target in self._targets.items():
@@ -74,3 +75,10 @@ class TargetSignatures:
                     outputs[key] = tf.fill([rows, width], missing)
                 outputs[key] = tf.tensor_scatter_nd_update(outputs[key], places, values)
         return outputs
+
+    def _refuse_unknown(self, domain: tf.Tensor) -> None:
+        known = tf.reduce_any(domain[:, tf.newaxis] == list(self._targets), 1)
+        unknown = tf.boolean_mask(domain, tf.logical_not(known))
+        message = f"no such domain; this export has {', '.join(self._targets)}:"
+        # In a saved graph an assertion is the one way to an error; it lists the names.
+        tf.debugging.Assert(tf.reduce_all(known), [message, unknown], summarize=10)

@@ -4,7 +4,9 @@ Written to WORKDIR/report: `index.html` and the pictures that it shows.
 """
 
 import html
+import math
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
+from tfcdr import row_groups
 from tfcdr.report_section import Section, table_html
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.transfer_gain import TransferGain
@@ -28,6 +31,9 @@ _NOT_TERMS = ["epoch", "loss", "seconds", "examples_per_second"]
 _PANELS_IN_A_ROW = 3
 _LINES_IN_A_PANEL = 8
 _HEADINGS = {"losses": "loss terms", "figures": "figures of the training steps"}
+# Such as rebalancing_weight[toys]: one of several figures that share a panel.
+_MEMBER = re.compile(r"(?P<family>.+)\[(?P<member>.+)\]")
+_GAINS_HEADING = "What each group of test rows gains by the transfer"
 
 
 def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathlib.Path:
@@ -50,6 +56,9 @@ def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathl
     panels = {name: series for name, series in panels.items() if series}
     for name, series in panels.items():
         draw_panels(series).savefig(report / f"{name}.png", dpi=120)
+    gains = _known_gains(metrics)
+    if gains:
+        gains_figure(gains).savefig(report / "gains.png", dpi=120)
     for section in sections:
         if isinstance(section.content, matplotlib.figure.Figure):
             section.content.savefig(report / _picture(section), dpi=120)
@@ -113,21 +122,42 @@ def figures(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str], pd
     return found
 
 
+def gains_figure(gains: dict[str, TransferGain]) -> matplotlib.figure.Figure:
+    """Draws a line for each group of test rows: its gain by the transfer, with the interval.
+
+    Args:
+      gains: known ones by group, at least one.
+    """
+    figure = matplotlib.figure.Figure((8, 1.2 + 0.35 * len(gains)), layout="constrained")
+    axes = figure.subplots()
+    for place, gain in enumerate(gains.values()):
+        colour = "tab:green" if gain.low > 0 else "tab:red" if gain.high < 0 else "0.5"
+        interval = [[gain.gain - gain.low], [gain.high - gain.gain]]
+        axes.errorbar(gain.gain, place, xerr=interval, fmt="o", color=colour, capsize=4)
+    labels = [f"{group} (n = {gain.rows:,})" for group, gain in gains.items()]
+    axes.set_yticks(range(len(gains)), labels, parse_math=False)
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.4", linestyle=":", linewidth=1)
+    axes.set_xlabel(f"gain in test {next(iter(gains.values())).metric}")
+    return figure
+
+
 def draw_panels(series: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.Figure:
     """Draws, a row for each stage, a panel for each of its series by epoch.
 
-    Series whose names differ behind a colon, such as "weight: books" and "weight: toys", are lines
-    of one panel, the outermost ones if they are many.
+    Series such as weight[toys] and weight[games] are lines of one panel, the outermost ones if they
+    are many.
 
     Args:
       series: at least one, by (stage, name).
     """
-    panels: dict[tuple[str, str], dict[str, pd.Series]] = {}
+    stages = list(dict.fromkeys(stage for stage, _ in series))
+    families: dict[tuple[str, str], dict[str, pd.Series]] = {}
     for (stage, name), by_epoch in series.items():
-        title, _, label = name.partition(": ")
-        panels.setdefault((stage, title), {})[label] = by_epoch
-    stages = list(dict.fromkeys(stage for stage, _ in panels))
-    of_stages = [[title for of, title in panels if of == stage] for stage in stages]
+        member = _MEMBER.fullmatch(name)
+        family, label = member.group("family", "member") if member else (name, "")
+        families.setdefault((stage, family), {})[label] = by_epoch
+    of_stages = [[name for of, name in families if of == stage] for stage in stages]
     widest = min(_PANELS_IN_A_ROW, max(map(len, of_stages)))
     rows = [
         (stage, of[start : start + widest])
@@ -137,9 +167,9 @@ def draw_panels(series: dict[tuple[str, str], pd.Series]) -> matplotlib.figure.F
     figure = matplotlib.figure.Figure((3 * widest, 2.5 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), widest, squeeze=False)
     for line, (stage, shown) in zip(grid, rows, strict=True):
-        for axes, title in zip(line, shown, strict=False):
-            _draw_lines(axes, panels[stage, title])
-            axes.set(title=f"{stage}: {title.replace('_', ' ')}", xlabel="epoch")
+        for axes, name in zip(line, shown, strict=False):
+            _draw_lines(axes, families[stage, name])
+            axes.set(title=f"{stage}: {name.replace('_', ' ')}", xlabel="epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
         for axes in line[len(shown) :]:
             axes.remove()
@@ -154,7 +184,8 @@ def _draw_lines(axes: matplotlib.axes.Axes, lines: dict[str, pd.Series]) -> None
     for label, by_epoch in lines.items():
         axes.plot(by_epoch.index, by_epoch, marker=".", label=label)
     if len(lines) > 1:
-        axes.legend(fontsize=6)
+        for text in axes.legend(fontsize=6).get_texts():
+            text.set_parse_math(False)
 
 
 def _page(
@@ -169,6 +200,12 @@ def _page(
         for group, entry in metrics.get("transfer_groups", {}).items():
             line = TransferGain.from_json(entry).group_line(group)
             parts.append(f"<p>{html.escape(line)}</p>")
+    if _known_gains(metrics):
+        parts.append(
+            f"<h2>{_GAINS_HEADING}</h2><p>Green: the transfer helped; red: it hurt, which is "
+            "negative transfer; grey: the 95 % interval holds 0, so that nothing can be said.</p>"
+            f'<img src="gains.png" alt="{_GAINS_HEADING}">'
+        )
     parts.append('<img src="curves.png" alt="curves">')
     for name in panels:
         parts.append(f'<h2>{_HEADINGS[name]}</h2><img src="{name}.png" alt="{_HEADINGS[name]}">')
@@ -179,6 +216,15 @@ def _page(
     parts.append(f"<h2>settings</h2>{settings.to_html(border=0)}")
     style = f"<meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
     return f"<!doctype html>{style}{''.join(parts)}\n"
+
+
+def _known_gains(metrics: dict[str, Any]) -> dict[str, TransferGain]:
+    """Returns the gains by the transfer that have a value, by group of test rows."""
+    if "transfer" not in metrics:
+        return {}
+    entries = {row_groups.ALL: metrics["transfer"], **metrics.get("transfer_groups", {})}
+    gains = {group: TransferGain.from_json(entry) for group, entry in entries.items()}
+    return {group: gain for group, gain in gains.items() if math.isfinite(gain.gain)}
 
 
 def _section(section: Section) -> str:

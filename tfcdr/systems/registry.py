@@ -4,8 +4,9 @@ from tfcdr.system import System
 from tfcdr.systems.biao.system import Biao
 from tfcdr.systems.daa.system import Daa
 from tfcdr.systems.peterrec.system import PeterRec
+from tfcdr.systems.syncrec.system import SyncRec
 from tfcdr.systems.timirec.system import TiMiRec
 
 SYSTEMS: dict[str, System] = {
-    system.name: system for system in (PeterRec(), TiMiRec(), Daa(), Biao())
+    system.name: system for system in (PeterRec(), TiMiRec(), Daa(), Biao(), SyncRec())
 }

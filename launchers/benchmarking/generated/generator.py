@@ -16,15 +16,18 @@ class DataSizes:
     """Sizes of the generated data.
 
     Attributes:
-      items: items of the source domain and of the target domain, each of which occurs.
+      items: items of each domain, each of which occurs.
       length: items of a history; every user has one of full length.
       users: users; more of them if the items need more to occur.
+      domains: domains of a system with one model for all of them; others have a source and a
+        target.
       impressions: impressions of each domain, which a system of impressions reads instead.
     """
 
     items: int = 3600
     length: int = 20
     users: int = 20_000
+    domains: int = 5
     impressions: int = 65_536
 
     def __post_init__(self) -> None:
@@ -33,7 +36,13 @@ class DataSizes:
         Raises:
           ValueError: naming the field.
         """
-        least_values = (("items", 100), ("length", 2), ("users", 100), ("impressions", 100))
+        least_values = (
+            ("items", 100),
+            ("length", 2),
+            ("users", 100),
+            ("domains", 1),
+            ("impressions", 100),
+        )
         for name, least in least_values:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}.")

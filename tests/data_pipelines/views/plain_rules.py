@@ -85,7 +85,7 @@ def people_of(split_log, roles, options):
             part = label(user, row)
             if part not in (None, TRAIN) and split_log.log.comparable_times:
                 held_out.append(row[3])
-            is_target = row[2] == roles.target and part is not None
+            is_target = row[2] in roles.predicted and part is not None
             if is_target or row[2] in roles.sources:
                 own = part if is_target else None
                 events.append(Event(f"{row[2]}:{row[1]}", row[3], own, row[5], row[6]))
@@ -172,3 +172,34 @@ def paired_behaviour(person, part, options):
         )
         found.append((event, pool, *liked))
     return found
+
+
+def multi_domain_training(person):
+    """The items, each with its domain before a colon, up to the first one that is held out."""
+    sequence = []
+    for event in person.events:
+        if event.part not in (None, TRAIN):
+            break
+        if event.part == TRAIN or event.time < person.held_out_from:
+            sequence.append(event.item)
+    return sequence if len(sequence) > 1 else []
+
+
+def multi_domain_evaluation(person, part):
+    """(history, event) for each label of the part that has a history."""
+    found = []
+    for place, event in enumerate(person.events):
+        if event.part != part:
+            continue
+        history = [
+            other.item
+            for other in person.events[:place]
+            if other.part is None or other.part <= part
+        ]
+        if history:
+            found.append((history, event))
+    return found
+
+
+def domain_of(item):
+    return item.split(":")[0]

@@ -36,6 +36,7 @@ class Case(typing.NamedTuple):
     comparable_times: bool = True
     parts: tuple = PARTS
     users_at_once: int = 64
+    joint: bool = False
 
 
 CASES = {
@@ -88,6 +89,24 @@ CASES = {
     ),
     "given": Case({"kind": "given"}, ["toys"], [], ("next_item", "leave_one_out")),
     "every_domain_a_target": Case({}, ["all"], [], ("leave_one_out",), parts=("train", "test")),
+    "one_model_for_all": Case(
+        {"kind": "last_of_all", "repeats": "all"},
+        ["all"],
+        [],
+        ("multi_domain_sequence",),
+        joint=True,
+    ),
+    "one_model_for_two_and_a_source": Case(
+        {}, ["toys", "books"], [], ("multi_domain_sequence",), users_at_once=1, joint=True
+    ),
+    "one_model_by_time": Case(
+        {"kind": "time", "cut_times": (8, 14)},
+        ["toys", "films"],
+        ["books"],
+        ("multi_domain_sequence",),
+        joint=True,
+        parts=("train", "test"),
+    ),
     "no_target": Case({}, [], ["films", "books"], ("masked_item",), parts=("train", "test")),
 }
 CANDIDATES = 5
@@ -104,7 +123,7 @@ class Run:
         split_log = split(log, SplitOptions(**case.split))
         build.build(split_log, folder, num_shards=2)
         self.source = source_of(
-            folder, case.targets, case.sources, **{"max_length": 4, **case.options}
+            folder, case.targets, case.sources, case.joint, **{"max_length": 4, **case.options}
         )
         self.options = self.source.options
         self.people = plain_rules.people_of(split_log, self.source.roles, self.options)
@@ -136,7 +155,10 @@ def test_examples_are_those_of_the_plain_rule(run):
     for view in run.case.views:
         for part in run.case.parts:
             number = PARTS.index(part)
-            check = compare_labels if view in ("transfer", "leave_one_out") else compare_windows
+            if view == "multi_domain_sequence":
+                check = compare_training_sequences if part == "train" else compare_histories
+            else:
+                check = compare_labels if view in ("transfer", "leave_one_out") else compare_windows
             check(run, view, number, part)
 
 
@@ -199,3 +221,93 @@ def compare_what_is_ranked(run, person, item, row):
         assert others in [[f"toys:{name}" for name in names[:CANDIDATES]] for names in lists]
     else:
         assert len(set(others) - person.taken) == CANDIDATES
+
+
+def compare_training_sequences(run, view, number, part):
+    length, rows = run.options.max_length, run.read(view, part, negatives=2)
+    expected = {
+        user: sequence
+        for user, person in run.people.items()
+        if (sequence := plain_rules.multi_domain_training(person))
+    }
+    users = run.users(rows)
+    assert sorted(users) == sorted(expected)
+    for row, user in enumerate(users):
+        found, own = {key: rows[key][row] for key in rows}, expected[user]
+        assert run.names("joint", found["items"]) == tuple(own[:-1][-length:])
+        assert run.names("joint", found["next_items"]) == tuple(own[1:][-length:])
+        compare_domains(run, found["items"], found["domains"])
+        compare_domains(run, found["next_items"], found["next_domains"])
+        taken = {event.item for event in run.people[user].events}
+        for item, negatives in zip(found["next_items"], found["negative_items"], strict=True):
+            if not item:
+                assert not negatives.any()
+                continue
+            (name,) = run.names("joint", [item])
+            drawn = run.names("joint", negatives)
+            assert len(drawn) == 2
+            assert not taken & set(drawn)
+            assert {plain_rules.domain_of(other) for other in drawn} == {
+                plain_rules.domain_of(name)
+            }
+    everywhere = run.read(view, part, negatives=2, negative_domains="all")["negative_items"]
+    assert (np.sort(everywhere > 0) == np.sort(rows["negative_items"] > 0)).all()
+    of_domains = run.read(view, part, sequences="by_domain")
+    names = [DOMAINS[number] for number in run.source.vocabulary("joint").chosen]
+    for row, user in enumerate(run.users(of_domains)):
+        for place, name in enumerate(names):
+            own = [item for item in expected[user] if plain_rules.domain_of(item) == name]
+            for key, items in (("items", own[:-1]), ("next_items", own[1:])):
+                found = of_domains[key][row, place]
+                assert run.names("joint", found) == tuple(items[-length:])
+                assert set(of_domains[key.replace("items", "domains")][row, place]) <= {
+                    0,
+                    place + 1,
+                }
+
+
+def compare_histories(run, view, number, part):
+    length = run.options.max_length
+    expected = [
+        (user, tuple(history[-length:]), event.item)
+        for user, person in run.people.items()
+        for history, event in plain_rules.multi_domain_evaluation(person, number)
+    ]
+    for sequences in ("joint", "by_domain"):
+        rows = run.read(view, part, candidates=CANDIDATES, sequences=sequences)
+        users = run.users(rows)
+        items = [run.names("joint", [item])[0] for item in rows["target_item"]]
+        histories = [run.names("joint", history) for history in rows["items"]]
+        if sequences == "joint":
+            found = zip(users, histories, items, strict=True)
+            assert collections.Counter(found) == collections.Counter(expected)
+            assert expected
+        else:
+            assert len(users) == len(expected)
+        for row, (user, item) in enumerate(zip(users, items, strict=True)):
+            person, domain = run.people[user], plain_rules.domain_of(item)
+            found = {key: rows[key][row] for key in rows}
+            compare_domains(run, found["items"], found["domains"])
+            compare_domains(run, found["target_item"][np.newaxis], [found["target_domain"]])
+            trained = {plain_rules.domain_of(other) for other in person.trained}
+            assert found["cold"] == (domain not in trained)
+            assert found["example_weight"] == bool(histories[row])
+            if sequences == "by_domain":
+                assert {plain_rules.domain_of(other) for other in histories[row]} <= {domain}
+            seen = sorted(run.names("joint", found["seen_items"]))
+            again = run.case.split.get("repeats") == "all"
+            assert seen == sorted([] if again else person.taken - {item})
+            first, *others = run.names("joint", found["candidates"])
+            assert first == item
+            assert len(set(others) - {event.item for event in person.events}) == CANDIDATES
+            assert {plain_rules.domain_of(other) for other in others} == {domain}
+    rows = run.read(view, part, candidates=CANDIDATES, candidate_domains="all")
+    drawn = {plain_rules.domain_of(name) for name in run.names("joint", rows["candidates"].ravel())}
+    assert drawn == set(run.source.roles.targets)
+
+
+def compare_domains(run, items, domains):
+    names = [DOMAINS[number] for number in run.source.vocabulary("joint").chosen]
+    found = [names[number - 1] for number in domains if number]
+    assert found == [plain_rules.domain_of(name) for name in run.names("joint", items)]
+    assert (np.asarray(domains) > 0).tolist() == (np.asarray(items) > 0).tolist()

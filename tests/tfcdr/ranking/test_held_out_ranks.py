@@ -50,6 +50,7 @@ class TableModel(RankingModel):
             positive=batch["positive"],
             excluded=batch["excluded"],
             candidates=batch.get("candidates"),
+            ranked=batch.get("ranked"),
         )
 
     def encode_history(self, history):
@@ -66,13 +67,15 @@ class TableModel(RankingModel):
         return tf.gather(user, ids, batch_dims=1)
 
 
-def rank(rows, candidates=True, batch_size=2, model=None):
+def rank(rows, candidates=True, batch_size=2, model=None, ranked=None):
     """Ranks rows of (user, kind, positive, excluded, cold, candidates), filled up with zeros."""
     keys = ("user", "kind", "positive", "excluded", "cold", "candidates")
     columns = dict(zip(keys, zip(*rows, strict=True), strict=True))
     columns["example_weight"] = [1.0] * len(rows)
     if not candidates:
         del columns["candidates"]
+    if ranked is not None:
+        columns["ranked"] = ranked
     missing = -len(rows) % batch_size
     arrays = {}
     for key, values in columns.items():
@@ -132,6 +135,17 @@ def test_rows_that_fill_a_batch_up_are_left_out(batch_size):
     assert ranks[FULL].user.tolist() == [7, 8, 8]
     assert ranks[FULL].groups["cold"].tolist() == [1, 0, 0]
     assert ranks[FULL].rank.tolist() == [2, 4, 5]
+
+
+def test_a_row_may_be_ranked_in_a_part_of_the_catalogue():
+    # Among 3..5 and 1..4: of these only what is no item of the user's own competes.
+    rows = [(7, 0, 3, [1, 5], 1, [3, 5, 4]), (8, 1, 1, [5, 3], 0, [1, 5, 4])]
+    ranks = rank(rows, ranked=[[3, 5], [1, 4]])
+    # 3 against 4 alone; 1 against its twin 2 and against 4, which is better.
+    assert ranks[FULL].rank.tolist() == [1, 3]
+    assert ranks[FULL].competitors.tolist() == [1, 2]
+    # Counts 20 against 0; 10 against 20 and 0.
+    assert ranks[FULL_POPULAR].rank.tolist() == [1, 2]
 
 
 def brute_force(scores, positive, excluded):

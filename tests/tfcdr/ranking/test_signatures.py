@@ -109,18 +109,24 @@ def test_models_of_several_targets_answer_the_rows_of_their_domain(tmp_path):
     served = [tiny_models.served(model, name) for name, model in models.items()]
     path = export_models(served, tmp_path / "export", Serving(3))
     signatures = tf.saved_model.load(str(path)).signatures
-    domains = tf.constant(["books", "films", "books", "nowhere"])
+    asked = ["books", "films", "books", "films"]
+    domains = tf.constant(asked)
     history = tf.constant(HISTORIES)
     ask = {"history": history, "domain": domains}
     scored = signatures["serving_default"](candidates=tf.constant(CANDIDATES), **ask)
     best = signatures["recommend"](seen_items=tf.constant(SEEN), **ask)
     got = Answer(scored["scores"].numpy(), decode(best["items"]), best["scores"].numpy())
     expected = {name: tiny_models.expected(model, 3) for name, model in models.items()}
-    for row, domain in enumerate(["books", "films", "books"]):
+    for row, domain in enumerate(asked):
         assert got.items[row] == expected[domain].items[row]
         np.testing.assert_allclose(got.scores[row], expected[domain].scores[row], rtol=1e-5)
-    assert got.items[3] == [""] * 3
-    assert (got.scores[3] == tf.float32.min).all() and (got.item_scores[3] == tf.float32.min).all()
+    # A domain that is not there is refused by its name, alone and among others.
+    for names in (["nowhere"], ["books", "films", "nowhere", "books"]):
+        for name, more in (("recommend", {"seen_items": SEEN}), ("serving_default", CANDIDATES)):
+            more = more if isinstance(more, dict) else {"candidates": more}
+            more = {key: tf.constant(rows) for key, rows in more.items()}
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"has films, books.*nowhere"):
+                signatures[name](history=history, domain=tf.constant(names), **more)
     # Without a domain, as a server runs it, the first target answers.
     [alone] = answers_in_a_session(path, HISTORIES[:1], SEEN[:1])
     assert [token.decode() for token in alone] == expected["films"].items[0]

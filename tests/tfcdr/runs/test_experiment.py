@@ -116,7 +116,10 @@ def test_stages_run_in_order_and_leave_their_figures(finished):
         assert 1 <= summary["best_epoch"] <= 2
         assert summary["seconds"] > 0
         assert summary["examples_per_second"] >= 0
-    names = {f"{name}@{k}" for name in ("HR", "NDCG", "MRR", "Recall") for k in (1, 3)} | {"AUC"}
+    names = {f"{name}@{k}" for name in ("HR", "NDCG", "MRR", "Recall") for k in (1, 3)} | {
+        "AUC",
+        "MRR",
+    }
     assert set(metrics["validation"]) == set(metrics["test"]) == names
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfcdr.report_section import Section, sample_rows, table_html
 from tfcdr.runs import report
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.transfer_gain import TransferGain
 
 
 class Page(html.parser.HTMLParser):
@@ -68,8 +69,36 @@ def test_page_holds_figures_and_finds_its_pictures(tmp_path):
     assert "cold: n = 0" in text
     assert "0.3123" in text
     assert "&lt;bce&gt;" in text  # settings are text, never markup
-    assert Page(text).sources == ["curves.png"]
-    assert (page.parent / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert Page(text).sources == ["gains.png", "curves.png"]
+    for name in ("curves.png", "gains.png"):
+        assert (page.parent / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_gains_are_drawn_with_their_intervals_and_say_who_is_hurt():
+    def gain(low, high):
+        return TransferGain("NDCG@10", 0.4, 0.3, (low + high) / 2, low, high, 70)
+
+    gains = {"all": gain(0.1, 0.3), "$toys$": gain(-0.4, -0.2), "games": gain(-0.1, 0.1)}
+    (axes,) = report.gains_figure(gains).axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["all (n = 70)", "$toys$ (n = 70)", "games (n = 70)"]
+    points = [bars.lines[0] for bars in axes.containers]
+    assert [float(point.get_xdata()[0]) for point in points] == pytest.approx([0.2, -0.3, 0.0])
+    assert [point.get_color() for point in points] == ["tab:green", "tab:red", "0.5"]
+    assert axes.get_xlabel() == "gain in test NDCG@10"
+
+
+def test_figures_of_one_family_share_a_panel():
+    series = {
+        ("train", "weight[toys]"): pd.Series([0.2, 0.1], [1, 2]),
+        ("train", "norm"): pd.Series([3.0, 2.0], [1, 2]),
+        ("train", "weight[$games$]"): pd.Series([0.8, 0.9], [1, 2]),
+    }
+    weights, norm = report.draw_panels(series).axes
+    assert [axes.get_title() for axes in (weights, norm)] == ["train: weight", "train: norm"]
+    assert [line.get_label() for line in weights.lines] == ["toys", "$games$"]
+    assert [text.get_text() for text in weights.get_legend().get_texts()] == ["toys", "$games$"]
+    assert norm.get_legend() is None
 
 
 def test_curves_mark_the_best_epoch(tmp_path):

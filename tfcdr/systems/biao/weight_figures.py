@@ -83,13 +83,13 @@ class WeightFigures(tf.Module):
         }
 
     def take(self) -> dict[str, float]:
-        """Returns everything by name, such as "weight by rating: 4", and starts anew."""
+        """Returns everything by name, such as "weight_by_rating[4]", and starts anew."""
         figures = {
-            f"weight by {name}: {label}": mean
+            f"weight_by_{name}[{label}]": mean
             for name in ("category", "rating")
             for label, (mean, _) in self.means(name).items()
         }
-        figures |= {f"weights up to: {label}": share for label, share in self.shares().items()}
+        figures |= {f"weights_up_to[{label}]": share for label, share in self.shares().items()}
         for sums in self._sums.values():
             sums.assign(tf.zeros_like(sums))
         return figures

@@ -190,18 +190,18 @@ def test_figures_tell_the_mean_weight_by_category_and_by_rating():
     relative = 4 * weights_of(model, batch)
     figures = model.epoch_figures()
     expected = {
-        f"weight by category: {CATEGORIES[0]}": relative[:2].mean(),
-        f"weight by category: {CATEGORIES[1]}": relative[2:4].mean(),
-        "weight by rating: 1": relative[0],
-        "weight by rating: 2": relative[1:3].mean(),
-        "weight by rating: 5": relative[3],
-        "weights up to: 1": np.mean(relative[:4] <= 1),
-        "weights up to: 8": 1.0,
+        f"weight_by_category[{CATEGORIES[0]}]": relative[:2].mean(),
+        f"weight_by_category[{CATEGORIES[1]}]": relative[2:4].mean(),
+        "weight_by_rating[1]": relative[0],
+        "weight_by_rating[2]": relative[1:3].mean(),
+        "weight_by_rating[5]": relative[3],
+        "weights_up_to[1]": np.mean(relative[:4] <= 1),
+        "weights_up_to[8]": 1.0,
     }
     for name, value in expected.items():
         np.testing.assert_allclose(figures[name], value, rtol=1e-5, err_msg=name)
     assert not any("grey" in name for name in figures)
-    assert "weight by rating: 1" not in model.epoch_figures()
+    assert "weight_by_rating[1]" not in model.epoch_figures()
 
 
 def test_the_second_heads_step_size_follows_a_cosine_over_outer_steps():

@@ -1,0 +1,76 @@
+"""Layers of one shape side by side, each with weights of its own.
+
+Tensors have the stack in front, [count, ..., width], or 1 there for what all layers read alike; so
+have weights, or 1 there for layers that share them. A batched matrix product does the work of all.
+"""
+
+import tensorflow as tf
+
+# What linear kernels and embeddings start from: SPEC section 6.
+STANDARD_DEVIATION = 0.02
+
+
+def normal() -> tf.keras.initializers.Initializer:
+    """Returns a fresh N(0, 0.02^2)."""
+    return tf.keras.initializers.RandomNormal(stddev=STANDARD_DEVIATION)
+
+
+class StackedDense(tf.keras.layers.Layer):
+    """Affine maps: [count or 1, ..., in] -> [count, ..., units]."""
+
+    def __init__(self, count: int, units: int, **kwargs: object) -> None:
+        """Creates the maps.
+
+        Args:
+          count: how many have weights of their own; 1 for one that all inputs share.
+          units: outputs of each.
+          **kwargs: of the Keras layer.
+        """
+        super().__init__(**kwargs)
+        self.count = count
+        self.units = units
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        shape = (self.count, input_shape[-1], self.units)
+        self.kernel = self.add_weight("kernel", shape, initializer=normal())
+        self.bias = self.add_weight("bias", (self.count, self.units), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, columns: slice = slice(None)) -> tf.Tensor:
+        """Maps inputs to all outputs, or to some columns of them."""
+        kernel, bias = self.kernel[..., columns], self.bias[..., columns]
+        # Rows in one dimension: XLA on CPU has a kernel for one batch dimension.
+        rows = tf.reshape(inputs, (inputs.shape[0], -1, inputs.shape[-1]))
+        product = tf.matmul(rows, kernel) + tf.expand_dims(bias, 1)
+        count, units = product.shape[0], product.shape[-1]
+        shape = tf.concat([[count], tf.shape(inputs)[1:-1], [units]], 0)
+        outputs = tf.reshape(product, shape)
+        return tf.ensure_shape(outputs, [count, *inputs.shape[1:-1], units])
+
+
+class StackedLayerNorm(tf.keras.layers.Layer):
+    """Layer normalisations over the last axis, with the biased variance and epsilon 1e-12.
+
+    Input and output: float [count, ..., width]; statistics are float32 whatever the precision.
+    """
+
+    EPSILON = 1e-12
+
+    def __init__(self, count: int, **kwargs: object) -> None:
+        """Creates the layers; `count` as in `StackedDense`."""
+        super().__init__(**kwargs)
+        self.count = count
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        shape = (self.count, input_shape[-1])
+        self.gamma = self.add_weight("gamma", shape, initializer="ones")
+        self.beta = self.add_weight("beta", shape, initializer="zeros")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        values = tf.cast(inputs, tf.float32)
+        centred = values - tf.reduce_mean(values, -1, keepdims=True)
+        variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
+        normalised = centred * tf.math.rsqrt(variance + self.EPSILON)
+        shape = (self.count, *[1] * (inputs.shape.rank - 2), inputs.shape[-1])
+        gamma, beta = (tf.reshape(weight, shape) for weight in (self.gamma, self.beta))
+        return tf.cast(normalised, inputs.dtype) * gamma + beta

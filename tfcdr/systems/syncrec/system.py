@@ -1,0 +1,121 @@
+"""SyNCRec's one stage, which trains a single model for all targets of a run."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfcdr import optimizers
+from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.ranking.export import ServedTarget, export_models
+from tfcdr.ranking.stage import RankingStage
+from tfcdr.ranking.system import RankingSystem
+from tfcdr.report_section import Names, Section
+from tfcdr.row_groups import ALL, COLD_AND_WARM, RowGroups
+from tfcdr.stage_model import MODEL_OPTIMIZER
+from tfcdr.system import Serving
+from tfcdr.systems.syncrec import report
+from tfcdr.systems.syncrec.benchmark import SyncRecBenchmark
+from tfcdr.systems.syncrec.config import SyncRecConfig
+from tfcdr.systems.syncrec.domain_model import DomainCatalogue, DomainModel
+from tfcdr.systems.syncrec.model import SyncRecModel
+from tfcdr.systems.syncrec.single_domain import SingleDomainModel
+
+_MODELS = {"joint": SyncRecModel, "single_domain": SingleDomainModel}
+
+
+class SyncRec(RankingSystem):
+    """Single- and cross-domain sequences trained together by shared experts."""
+
+    name = "syncrec"
+    config_class = SyncRecConfig
+    joint_targets = True
+    benchmark = SyncRecBenchmark()
+
+    def stages(self, config: SyncRecConfig) -> tuple[RankingStage, ...]:
+        joint = config.training == "joint"
+        reading = {"sequences": "joint" if joint else "by_domain"}
+        training = {
+            **reading,
+            "negatives": config.negatives,
+            "negative_domains": config.negative_domains,
+        }
+        evaluation = {**reading, "candidate_domains": config.candidate_domains}
+        return (
+            RankingStage(
+                name="train",
+                training=ViewRequest("multi_domain_sequence", training),
+                evaluation=ViewRequest("multi_domain_sequence", evaluation),
+                batch_size=config.batch_size,
+                epochs=config.epochs,
+                patience=config.patience,
+                catalogue="joint",
+                has_candidates=True,
+            ),
+        )
+
+    def build(self, stage: str, config: SyncRecConfig, data: DataSource, seed: int) -> DomainModel:
+        del stage
+        sizes = data.vocabulary("joint").domain_sizes
+        return _MODELS[config.training](
+            config, list(sizes.values()), data.max_length, list(sizes), seed
+        )
+
+    def optimizers(
+        self, stage: str, config: SyncRecConfig
+    ) -> dict[str, tf.keras.optimizers.Optimizer]:
+        del stage
+        adam = optimizers.pytorch_adam(config.learning_rate, table_update=config.table_update)
+        return {MODEL_OPTIMIZER: adam}
+
+    def history_space(self, config: SyncRecConfig) -> str:
+        del config
+        return "joint"
+
+    def without_transfer(self, config: SyncRecConfig) -> SyncRecConfig:
+        """Trains an encoder for each domain, which reads that domain alone."""
+        return dataclasses.replace(config, training="single_domain")
+
+    def row_groups(self, data: DataSource) -> Sequence[RowGroups]:
+        """Groups held-out interactions by their domain, too."""
+        others = {ALL, *COLD_AND_WARM.names}
+        names = {
+            f"domain {name}" if name in others else name: number
+            for number, name in enumerate(data.vocabulary("target").domain_sizes, start=1)
+        }
+        return (COLD_AND_WARM, RowGroups("target_domain", names))
+
+    def export(
+        self,
+        config: SyncRecConfig,
+        model: DomainModel,
+        data: DataSource,
+        export_dir: Path,
+        serving: Serving,
+    ) -> Path:
+        """Exports each target's items as a catalogue; requests name it as `domain`."""
+        histories = data.vocabulary(self.history_space(config)).tokens
+        served, before = [], 0
+        for number, (name, size) in enumerate(data.vocabulary("target").domain_sizes.items(), 1):
+            tokens = histories[before : before + size]
+            before += size
+            served.append(
+                ServedTarget(
+                    domain=name,
+                    model=DomainCatalogue(model, number),
+                    histories=histories,
+                    items=[token.removeprefix(f"{name}:") for token in tokens],
+                    max_length=data.max_length,
+                )
+            )
+        return export_models(served, export_dir, serving)
+
+    def report_sections(
+        self, config: SyncRecConfig, model: DomainModel, data: DataSource, names: Names
+    ) -> Sequence[Section]:
+        """Shows how much each domain listens to each expert."""
+        del names
+        if not isinstance(model, SyncRecModel):
+            return ()
+        return report.sections(self.stages(config)[-1], model, data)
