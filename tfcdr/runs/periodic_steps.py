@@ -75,7 +75,9 @@ class _FeedReader:
         if self._kept is not None:
             return self._kept
         if feed.restarts:
-            taken = list(self._pass(times).take(feed.batches))
+            # In fixed order it is the same pass, draws included, so that it is read once, and that
+            # a resumed run reads what the run before has read.
+            taken = list(self._pass(times if feed.shuffled else 0).take(feed.batches))
         else:
             if self._next is None or self._next[0] != times:
                 self._next = times, self._from(times * feed.batches)
@@ -83,7 +85,7 @@ class _FeedReader:
             taken = [next(batches) for _ in range(feed.batches)]
             self._next = times + 1, batches
         stacked = {name: tf.stack([batch[name] for batch in taken]) for name in taken[0]}
-        if feed.restarts and not feed.shuffled:  # the same again each time
+        if feed.restarts and not feed.shuffled:
             self._kept = stacked
         return stacked
 
