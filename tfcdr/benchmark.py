@@ -23,10 +23,14 @@ class HistorySizes(NamedTuple):
     Attributes:
       items: items of the source domain and of the target domain.
       length: items T of a history.
+      users: how many there are.
+      categories: of either domain's items.
     """
 
     items: int
     length: int
+    users: int
+    categories: int
 
 
 class ImpressionSizes(NamedTuple):

@@ -148,7 +148,8 @@ def test_its_peer_is_a_program_of_its_own(plan, tmp_path, monkeypatch):
         assert process.seconds("step", 1) >= 0
     finally:
         process.kill()
-    expected = {"batch_size": BATCH, "width": 4, **HistorySizes(items=100, length=6)._asdict()}
+    sizes = HistorySizes(items=100, length=6, users=120, categories=20)
+    expected = {"batch_size": BATCH, "width": 4, **sizes._asdict()}
     assert process.facts == {**expected, "parts": ["step"], "speed": "fast"}
 
 
