@@ -5,6 +5,7 @@
       --against="tfcdr daa.adaptation=fine_tune"
     python launchers/benchmark.py --system=peterrec --stage=pretrain --against=release \
       --against="tfcdr data.items=1000000 peterrec.table_update=touched_rows"
+    python launchers/benchmark.py --system=biao --data.length=50
 
 Every contender works in a process of its own, on generated data of the sizes that the flags say,
 and all take turns (A B A B ...). What is printed is also written to --output, as JSON.
@@ -37,7 +38,8 @@ _STAGE = flags.DEFINE_string("stage", "", "The stage to measure; the system's fi
 _AGAINST = flags.DEFINE_multi_string(
     "against",
     [],
-    f"What to compare with, once for each: one of {', '.join(line_up.names())}, and settings of "
+    "What to compare with, once for each; what the system names if this is left out, nothing if it "
+    f"is empty. It takes one of {', '.join(line_up.names())}, and settings of "
     'it behind blanks. "tfcdr" takes data.FIELD=, SYSTEM.FIELD= and jit_compile=, and else does as '
     "the flags say"
     + "".join(
@@ -69,7 +71,8 @@ def main(argv: Sequence[str]) -> None:
         raise program.FlagError(f"--stage={_STAGE.value}: it takes {', '.join(stages)}.")
     jit_compile = compilation.jit_compile(system)
     ours = Plan(_SYSTEM.value, _STAGE.value or stages[0], config, _DATA(), jit_compile)
-    rivals = {text: _rival(ours, text) for text in _AGAINST.value}
+    against = _AGAINST.value if _AGAINST.present else system.benchmark.rivals
+    rivals = {text: _rival(ours, text) for text in against if text}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
         running = {}
         for name, contender in {OURS: line_up.tfcdr(ours), **rivals}.items():
@@ -81,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
         timings = alternation.alternate(running, parts, _TURNS.value, _TURN_SECONDS.value)
         peaks = {name: process.close() for name, process in running.items()}
     figures = _figures(ours, running, timings, peaks)
-    print(_describe(figures, system.benchmark.phases(config, ours.stage_to_train())))
+    print(_describe(figures))
     output = Path(_OUTPUT.value)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -146,13 +149,12 @@ def _figures(
     return figures
 
 
-def _describe(figures: Mapping[str, Any], phases: Sequence[Phase]) -> str:
+def _describe(figures: Mapping[str, Any]) -> str:
     """Returns the figures as text for a person."""
     machine, ours = figures["machine"], figures["contenders"][OURS]
     rates = ours["examples_per_second"]
-    milliseconds = {
-        part: 1e3 * timing["median_seconds"] for part, timing in ours["timings"].items()
-    }
+    milliseconds = _milliseconds(ours)
+    phases = [Phase(**fields) for fields in ours["phases"]]
     lines = [
         "",
         f"{figures['system']} {figures['stage']} on {machine['cores']} cores, "
@@ -166,6 +168,7 @@ def _describe(figures: Mapping[str, Any], phases: Sequence[Phase]) -> str:
             f"  {label:<23} {time:9.2f} ms"
             for label, time in step_phases.times(phases, milliseconds).items()
         ),
+        *_of_periodic_steps(ours),
         f"step, from records        {milliseconds['training']:9.2f} ms  "
         f"{rates['training']:12,.0f} examples/s",
         f"input pipeline alone      {milliseconds['pipeline']:9.2f} ms  "
@@ -188,13 +191,31 @@ def _describe(figures: Mapping[str, Any], phases: Sequence[Phase]) -> str:
         low, high = speedup["quartiles"]
         lines += [
             "",
-            f"against {name}: its step {1e3 * rival['timings']['step']['median_seconds']:.2f} ms, "
+            f"against {name}: its step {_milliseconds(rival)['step']:.2f} ms, "
             f"{rival['examples_per_second']['step']:,.0f} examples/s, "
             f"peak memory {rival['peak_bytes'] / 2**30:.2f} GiB",
+            *_of_periodic_steps(rival),
             f"  this one is {speedup['median']:.2f}x as fast (quartiles of {_TURNS.value} "
             f"alternating turns: {low:.2f}x to {high:.2f}x)",
         ]
+        if speedup["median"] < 1:
+            lines.append(f"  it takes {1 / speedup['median']:.2f}x the other's time")
     return "\n".join(lines)
+
+
+def _milliseconds(contender: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the time of each part of a contender."""
+    return {part: 1e3 * timing["median_seconds"] for part, timing in contender["timings"].items()}
+
+
+def _of_periodic_steps(contender: Mapping[str, Any]) -> list[str]:
+    """Returns lines that hold what comes between a contender's train steps against one of these."""
+    names, times = contender.get("periodic_steps", ()), _milliseconds(contender)
+    return [
+        f"  {name} step {times[name]:.2f} ms, {times[name] / times['train step']:.1f}x a train "
+        f"step without it ({times['train step']:.2f} ms)"
+        for name in names
+    ]
 
 
 def _processor() -> str:

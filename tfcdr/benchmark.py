@@ -23,10 +23,14 @@ class HistorySizes(NamedTuple):
     Attributes:
       items: items of the source domain and of the target domain.
       length: items T of a history.
+      users: how many there are.
+      categories: of either domain's items.
     """
 
     items: int
     length: int
+    users: int
+    categories: int
 
 
 class ImpressionSizes(NamedTuple):
@@ -146,9 +150,11 @@ class Benchmark:
 
     Attributes:
       peers: who else does some of its work.
+      rivals: what it is compared with where nobody says it (`--against`).
     """
 
     peers: ClassVar[tuple[Peer, ...]] = ()
+    rivals: ClassVar[tuple[str, ...]] = ()
 
     def kernels(self, config: Any, data: DataSource, stage: Stage) -> Mapping[str, Kernel]:
         """Returns the operations that carry a step's arithmetic, measured by themselves.
@@ -164,9 +170,10 @@ class Benchmark:
         return {}
 
     def phases(self, config: Any, stage: Stage) -> tuple[Phase, ...]:
-        """Returns the phases of a stage's step, each behind those that it includes.
+        """Returns the phases of a stage's train step, each behind those that it includes.
 
-        What a step takes besides them is its updates.
+        What a step takes besides them is its updates. The stage's periodic steps are measured
+        without being named here.
         """
         del config, stage
         return (

@@ -4,6 +4,16 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tfcdr.benchmark import Phase
+from tfcdr.stage import Stage
+
+
+def with_periodic_steps(phases: Sequence[Phase], stage: Stage) -> tuple[Phase, ...]:
+    """Returns the phases of a train step and, as one more each, what comes every so many steps."""
+    periodic = [
+        Phase(step.name, "periodic_step", step.name, every=step.every)
+        for step in stage.periodic_steps
+    ]
+    return (*phases, *periodic)
 
 
 def cycle(phases: Sequence[Phase]) -> int:

@@ -2,9 +2,10 @@
 
 Parts: "step" (batches in memory) and its phases, in a plain step "forward" and "gradients" (forward
 and backward), "pipeline" (records to batches), "training" (records to updated weights), and the
-system's kernels. Where a step does some phases only behind every few batches, "step" and "training"
-are of a batch, the mean of those after which its work starts over. What phases and kernels there
-are, the system says (`tfcdr.benchmark`).
+system's kernels. Where the stage has periodic steps, each is a part by its name, and "train step"
+is a step without them. Where a step does some phases only behind every few batches, or a periodic
+step comes behind it, "step" and "training" are of a batch, the mean of those after which the work
+starts over. What phases and kernels there are, the system says (`tfcdr.benchmark`).
 """
 
 import itertools
@@ -22,11 +23,15 @@ from launchers.benchmarking.peers.child_process import Workload, serve
 from launchers.stored_config import restored
 from tfcdr.benchmark import MATRIX_PRODUCTS, Kernel, Phase
 from tfcdr.distribution.one_device import ONE_DEVICE
+from tfcdr.runs.periodic_steps import PeriodicSteps
 from tfcdr.runs.step_log import READ_LOSSES_EVERY, StepLog
+from tfcdr.stage import Stage
 from tfcdr.stage_model import Batch, StageModel
 from tfcdr.systems.registry import SYSTEMS
 
 _BATCHES_IN_MEMORY = 16
+# Of each feed of a periodic step, so many times.
+_FEEDS_IN_MEMORY = 2
 
 
 def set_up(settings: dict[str, Any]) -> Workload:
@@ -48,9 +53,11 @@ def set_up(settings: dict[str, Any]) -> Workload:
     in_memory = list(batches.take(_BATCHES_IN_MEMORY))
     phases = system.benchmark.phases(config, stage)
     kernels = system.benchmark.kernels(config, data, stage)
-    parts = _stage_parts(model, phases, stage.batch_size, in_memory, batches)
+    periodic = PeriodicSteps(stage, model, data, seed=0)
+    parts = _stage_parts(model, phases, stage, in_memory, batches, periodic)
     parts |= {name: kernel.run for name, kernel in kernels.items()}
-    cycle = step_phases.cycle(phases)
+    all_phases = step_phases.with_periodic_steps(phases, stage)
+    cycle = step_phases.cycle(all_phases)
     compile_seconds = _timed(parts["step"])
     for run in parts.values():
         run()
@@ -64,8 +71,10 @@ def set_up(settings: dict[str, Any]) -> Workload:
             "compile_seconds": round(compile_seconds, 2),
             "inputs": generated.generator_of(system).describe(data),
             "batches_per_update": cycle,
+            "phases": [phase._asdict() for phase in all_phases],
+            "periodic_steps": [run.step.name for run in periodic.runs],
             "kernel_flops": {name: kernel.flops for name, kernel in kernels.items()},
-            **_product_flops(kernels, phases, model, in_memory[0]),
+            **({} if periodic.runs else _product_flops(kernels, phases, model, in_memory[0])),
             "jit_compile": settings["jit_compile"],
             "tensorflow": tf.__version__,
             "devices": [device.device_type for device in tf.config.list_logical_devices()],
@@ -77,9 +86,10 @@ def set_up(settings: dict[str, Any]) -> Workload:
 def _stage_parts(
     model: StageModel,
     phases: Sequence[Phase],
-    batch_size: int,
+    stage: Stage,
     in_memory: list[Batch],
     batches: tf.data.Dataset,
+    periodic: PeriodicSteps,
 ) -> dict[str, Callable[[], None]]:
     step = ONE_DEVICE.make_step(model)
     compiled = {
@@ -87,12 +97,16 @@ def _stage_parts(
         for phase in phases
     }
 
-    def train(batches: Iterator) -> Callable[[], None]:
+    def train(
+        batches: Iterator, behind: Callable[[int, StepLog], None] = lambda number, log: None
+    ) -> Callable[[], None]:
         # Reads its losses as a run does.
-        log = StepLog(batch_size, READ_LOSSES_EVERY)
+        log = StepLog(stage.batch_size, READ_LOSSES_EVERY)
+        numbers = itertools.count(1)
 
         def once() -> None:
             log.add(step(next(batches)))
+            behind(next(numbers), log)
 
         return once
 
@@ -108,11 +122,27 @@ def _stage_parts(
     def records() -> Iterator[Batch]:
         return iter(batches.repeat())
 
+    feeds = {
+        run.step.name: itertools.cycle([run.read(times) for times in range(_FEEDS_IN_MEMORY)])
+        for run in periodic.runs
+    }
+
+    def behind_memory(number: int, log: StepLog) -> None:
+        for run in periodic.runs:
+            if number % run.step.every == 0:
+                log.add_periodic(run.step.name, run.make(next(feeds[run.step.name])))
+
+    def behind_records(number: int, log: StepLog) -> None:
+        # An epoch of no steps: epochs without periodic steps are over.
+        periodic.behind(number, 0, log)
+
     return {
-        "step": train(memory()),
+        "step": train(memory(), behind_memory),
+        **({"train step": train(memory())} if periodic.runs else {}),
         **{name: apply(phase, memory()) for name, phase in compiled.items()},
+        **{run.step.name: apply(run.make, feeds[run.step.name]) for run in periodic.runs},
         "pipeline": apply(lambda batch: None, records()),
-        "training": train(records()),
+        "training": train(records(), behind_records),
     }
 
 

@@ -90,6 +90,31 @@ def test_measures_adaptation_against_plain_training(tmp_path):
     assert rival in figures["speedup"]
 
 
+@pytest.mark.slow
+def test_measures_what_weights_cost(tmp_path):
+    output = tmp_path / "weights.json"
+    rival = "tfcdr biao.source_loss=uniform"
+    outcome = launching.forked(
+        "benchmark",
+        *SMALL,
+        "--system=biao",
+        "--biao.batch_size=16",
+        "--biao.developing_batch_size=16",
+        "--biao.descent_steps=2",
+        "--biao.interval=3",
+        f"--against={rival}",
+        f"--output={output}",
+    )
+    assert outcome.status == 0, outcome.err
+    figures = json.loads(output.read_text())
+    weighted, plain = figures["contenders"]["tfcdr"], figures["contenders"][rival]
+    assert {"step", "train step", "weights", "importance"} <= set(weighted["timings"])
+    assert weighted["batches_per_update"] == 3
+    assert plain["periodic_steps"] == []
+    milliseconds = 1e3 * weighted["timings"]["importance"]["median_seconds"]
+    assert f"importance step {milliseconds:.2f} ms" in outcome.out
+
+
 @pytest.mark.parametrize(
     ("flag", "named"),
     [

@@ -15,6 +15,9 @@ class PeriodicSteps:
 
     How often each has come, and with that the place of its feeds, follows from the number of train
     steps: a resumed run needs no iterator's state.
+
+    Attributes:
+      runs: each step with its feeds.
     """
 
     def __init__(self, stage: Stage, model: StageModel, data: DataSource, seed: int) -> None:
@@ -26,18 +29,22 @@ class PeriodicSteps:
           data: gives the batches.
           seed: of the batches.
         """
-        self._runs = [_PeriodicRun(step, model, data, seed) for step in stage.periodic_steps]
+        self.runs = [PeriodicRun(step, model, data, seed) for step in stage.periodic_steps]
 
     def behind(self, step: int, steps_in_epoch: int, log: StepLog) -> None:
         """Makes the steps that come behind a train step, the stage's `step`-th from 1."""
-        for run in self._runs:
+        for run in self.runs:
             if run.step.is_due(step, steps_in_epoch):
                 times = run.step.times_before(step - 1, steps_in_epoch)
-                log.add_periodic(run.step.name, run.make(times))
+                log.add_periodic(run.step.name, run.make(run.read(times)))
 
 
-class _PeriodicRun:
-    """One periodic step: its feeds and its compiled call."""
+class PeriodicRun:
+    """One periodic step: its feeds and its compiled call.
+
+    Attributes:
+      step: what the stage declares.
+    """
 
     def __init__(self, step: PeriodicStep, model: StageModel, data: DataSource, seed: int) -> None:
         self.step = step
@@ -50,9 +57,13 @@ class _PeriodicRun:
             call, jit_compile=model.jit_compile
         )
 
-    def make(self, times: int) -> StepReport:
-        """Makes the step, which has come `times` times before."""
-        return self._call({name: feed.take(times) for name, feed in self._feeds.items()})
+    def read(self, times: int) -> dict[str, Batch]:
+        """Reads what the step takes when it has come `times` times before, by feed."""
+        return {name: feed.take(times) for name, feed in self._feeds.items()}
+
+    def make(self, feeds: dict[str, Batch]) -> StepReport:
+        """Makes the step with what `read` gave."""
+        return self._call(feeds)
 
 
 class _FeedReader:

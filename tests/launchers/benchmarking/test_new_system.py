@@ -19,7 +19,7 @@ from tfcdr.benchmark import (
     matrix_products,
 )
 from tfcdr.data_source import ViewRequest
-from tfcdr.stage import Stage
+from tfcdr.stage import Feed, PeriodicStep, Stage
 from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel, StepReport
 from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
@@ -148,7 +148,8 @@ def test_its_peer_is_a_program_of_its_own(plan, tmp_path, monkeypatch):
         assert process.seconds("step", 1) >= 0
     finally:
         process.kill()
-    expected = {"batch_size": BATCH, "width": 4, **HistorySizes(items=100, length=6)._asdict()}
+    sizes = HistorySizes(items=100, length=6, users=120, categories=20)
+    expected = {"batch_size": BATCH, "width": 4, **sizes._asdict()}
     assert process.facts == {**expected, "parts": ["step"], "speed": "fast"}
 
 
@@ -163,3 +164,53 @@ def test_its_peer_says_which_work_it_does(plan):
 def test_peers_of_others_are_not_its_own(plan):
     with pytest.raises(ValueError, match="release does not do the work"):
         line_up.parse(plan, "release")
+
+
+class RefreshedModel(ToyModel):
+    """Counts its periodic steps, and the rows that they read."""
+
+    def __init__(self, width, rows):
+        super().__init__(width, rows)
+        self.refreshed, self.rows = (tf.Variable(0, trainable=False) for _ in range(2))
+
+    def periodic_step(self, name, feeds):
+        assert name == "refresh"
+        self.refreshed.assign_add(1)
+        self.rows.assign_add(tf.size(feeds["latest"]["items"][..., 0]))
+        return StepReport({"loss": tf.constant(0.0)})
+
+
+class Refreshed(Toy):
+    """A toy with a step behind every three."""
+
+    benchmark = Benchmark()
+
+    def stages(self, config):
+        (stage,) = super().stages(config)
+        feed = Feed(stage.training, batch_size=4, batches=2)
+        step = PeriodicStep("refresh", every=3, feeds={"latest": feed}, first_epoch=2)
+        return (dataclasses.replace(stage, periodic_steps=(step,)),)
+
+    def build(self, stage, config, data, seed):
+        self.model = RefreshedModel(config.width, data.vocabulary("source").rows)
+        return self.model
+
+
+def test_its_periodic_steps_are_made_as_in_a_run(tmp_path, monkeypatch):
+    system = Refreshed()
+    monkeypatch.setitem(SYSTEMS, "toy", system)
+    plan = Plan("toy", "train", ToyConfig(), SIZES, jit_compile=True)
+    _, settings, _ = line_up.tfcdr(plan).start(tmp_path, "python")
+    workload = training.set_up(settings)
+    assert list(workload.parts) == [
+        *("step", "train step", "forward", "gradients", "refresh", "pipeline", "training")
+    ]
+    assert workload.cycles == {"step": 3, "training": 3}
+    assert workload.facts["periodic_steps"] == ["refresh"]
+    for part, made in (("step", 2), ("train step", 0), ("refresh", 6), ("training", 2)):
+        before = [system.model.refreshed.numpy(), system.model.rows.numpy()]
+        for _ in range(6):
+            workload.parts[part]()
+        assert system.model.refreshed.numpy() - before[0] == made, part
+        # Two batches of four rows each.
+        assert system.model.rows.numpy() - before[1] == 8 * made, part

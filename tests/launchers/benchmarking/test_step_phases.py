@@ -4,6 +4,8 @@ import pytest
 
 from launchers.benchmarking import step_phases
 from tfcdr.benchmark import Phase
+from tfcdr.data_source import ViewRequest
+from tfcdr.stage import PeriodicStep, Stage
 
 PLAIN = (
     Phase("forward", "compute_losses", "forward"),
@@ -35,3 +37,25 @@ def test_what_a_step_takes_in_the_mean():
 def test_work_starts_over_when_all_phases_do(every, batches):
     phases = [Phase(str(number), "method", "label", times) for number, times in enumerate(every)]
     assert step_phases.cycle(phases) == batches
+
+
+def test_a_periodic_step_counts_in_part_and_is_done_beside_the_train_step():
+    view = ViewRequest("next_item", {})
+    stage = Stage(
+        name="train",
+        training=view,
+        evaluation=view,
+        batch_size=8,
+        epochs=1,
+        patience=1,
+        periodic_steps=(PeriodicStep("outer", every=10, feeds={}),),
+    )
+    phases = step_phases.with_periodic_steps(PLAIN, stage)
+    assert step_phases.cycle(phases) == 10
+    measured = {"step": 10.0, "forward": 3.0, "gradients": 5.0, "outer": 30.0}
+    assert step_phases.times(phases, measured) == {
+        "forward": 3.0,
+        "backward": 2.0,
+        "outer, 1/10 of": 30.0,
+        "updates": 2.0,
+    }

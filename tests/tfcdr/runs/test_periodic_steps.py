@@ -95,27 +95,25 @@ def test_it_comes_every_so_many_steps_of_the_stage_from_its_epoch_on():
 
 def test_what_each_feed_gives_by_hand(tmp_path):
     run = bilevel(claimed(tmp_path))
-    (outer,) = run._periodic_steps._runs
+    (outer,) = run._periodic_steps.runs
     ordered = np.append(np.arange(1.0, USERS + 1), 0)  # rows of zeros fill the last batch up
     for times in range(4):
         # The numbers come in order, pass behind pass of four batches.
         places = np.arange(3 * times, 3 * times + 3) % 4
         expected = ordered.reshape(4, 2)[places]
-        taken = outer._feeds["development"].take(times)
-        np.testing.assert_array_equal(taken["number"], expected)
-        again = outer._feeds["from_the_start"].take(times)["number"]
-        np.testing.assert_array_equal(again, [[1, 2], [3, 4]])
+        taken = {name: feed["number"] for name, feed in outer.read(times).items()}
+        np.testing.assert_array_equal(taken["development"], expected)
+        np.testing.assert_array_equal(taken["from_the_start"], [[1, 2], [3, 4]])
         order = np.random.default_rng([5, times]).permutation(USERS)
-        fresh = outer._feeds["fresh"].take(times)["number"]
-        np.testing.assert_array_equal(fresh, [ordered[order[:2]]])
+        np.testing.assert_array_equal(taken["fresh"], [ordered[order[:2]]])
 
 
 def test_a_feed_that_is_asked_for_a_later_time_first_gives_the_same(tmp_path):
     first, second = (bilevel(claimed(tmp_path / name)) for name in ("a", "b"))
-    feeds = [run._periodic_steps._runs[0]._feeds["development"] for run in (first, second)]
+    runs = [run._periodic_steps.runs[0] for run in (first, second)]
     for times in range(6):
-        whole = feeds[0].take(times)
-    np.testing.assert_array_equal(feeds[1].take(5)["number"], whole["number"])
+        whole = runs[0].read(times)["development"]
+    np.testing.assert_array_equal(runs[1].read(5)["development"]["number"], whole["number"])
 
 
 def outcome(folder, run):

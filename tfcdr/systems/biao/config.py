@@ -69,7 +69,8 @@ class BiaoConfig:
         the source item's embedding, so that the model lowers its loss by weighing rows.
       warm_up_epochs: epochs before the first outer step.
       interval: steps of the model between two outer steps.
-      descent_steps: batches of the replacement head's descent in an outer step.
+      descent_steps: batches of the replacement head's descent in an outer step; 0 leaves the head
+        as it starts.
       developing_batch_size: rows of these batches, and of the outer step's validation loss.
       neumann_terms: K, terms behind the first of the truncated series of the inverse Hessian.
       neumann_step: step size eta of that series.

@@ -170,7 +170,7 @@ class BiaoModel(LabelModel):
 
     def compute_losses(self, batch: Batch) -> StepReport:
         """Returns the inner loss and its terms (SPEC section 4), and what the weights were."""
-        weights = self.behaviour_weights(self.tables, batch, batch)
+        weights = self.weights_of(batch)
         if weights is None:
             return self._report(self.logits(self.tables, batch), batch, None)
         counts = self.sharing_rows(batch)
@@ -187,6 +187,10 @@ class BiaoModel(LabelModel):
         if self.config.softmax_rows == "all":
             return present
         return tf.logical_and(present, batch["source_effect"] > 0)
+
+    def weights_of(self, batch: Batch) -> tf.Tensor | None:
+        """Returns float [batch], `behaviour_weights` by the tables as they are."""
+        return self.behaviour_weights(self.tables, batch, batch)
 
     def behaviour_weights(self, tables: Tables, batch: Batch, whole: Batch) -> tf.Tensor | None:
         """Returns float [batch], the weights of the source behaviours; None if none are learned.
@@ -238,19 +242,22 @@ class BiaoModel(LabelModel):
 
         Args:
           name: `OUTER_STEP`.
-          feeds: `DESCENT`, any number of batches; `DEVELOPING` and `TRAINING`, one each.
+          feeds: `DEVELOPING` and `TRAINING`, one batch each; `DESCENT`, any number, if there is a
+            descent.
         """
         developing, training = (
             {entry: values[0] for entry, values in feeds[feed].items()}
             for feed in (DEVELOPING, TRAINING)
         )
-        replacement_loss = self.descend(feeds[DESCENT])
+        descent = {}
+        if DESCENT in feeds:
+            descent["replacement_loss"] = self.descend(feeds[DESCENT])
         found = self.hypergradient(training, developing)
         norm = self.apply_hypergradient(found.gradients)
         named = {
             "developing_loss": found.outer_loss,
             "training_loss": found.inner_loss,
-            "replacement_loss": replacement_loss,
+            **descent,
         }
         return StepReport(named, {"hypergradient_norm": norm})
 

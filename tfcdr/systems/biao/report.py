@@ -56,8 +56,7 @@ def _weigh(stage: Stage, model: BiaoModel, data: DataSource) -> WeightFigures:
 
     @tf.function
     def add(batch: Batch) -> None:
-        weights = model.behaviour_weights(model.tables, batch, batch)
-        found.add(batch, weights, model.sharing_rows(batch))
+        found.add(batch, model.weights_of(batch), model.sharing_rows(batch))
 
     for batch in stage.training.batches(data, "train", stage.batch_size, _SEED):
         add(batch)

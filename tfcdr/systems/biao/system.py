@@ -1,7 +1,7 @@
 """BIAO's one stage, its outer step's feeds, and what it asks of the data."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -184,10 +184,11 @@ def _outer_steps(config: BiaoConfig, request: ViewRequest) -> tuple[PeriodicStep
     # rows in fixed order (SPEC section 9, quirk 5).
     developing = request._replace(view=DEVELOPING_VIEW)
     in_order = Feed(developing, config.developing_batch_size, shuffled=False)
-    feeds: Mapping[str, Feed] = {
-        DESCENT: in_order._replace(batches=config.descent_steps, restarts=True),
+    feeds = {
         DEVELOPING: in_order,
         # A fresh shuffled pass each time would give the same: a batch at random.
         TRAINING: Feed(request, config.batch_size),
     }
+    if config.descent_steps:
+        feeds[DESCENT] = in_order._replace(batches=config.descent_steps, restarts=True)
     return (PeriodicStep(OUTER_STEP, config.interval, feeds, config.warm_up_epochs),)

@@ -7,18 +7,19 @@ from tfcdr.benchmark import HistorySizes
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.system import PeterRec
 
+SIZES = HistorySizes(items=100, length=6, users=120, categories=20)
 CONFIG = PeterRecConfig(channels=8, dilations=(1, 4), pretrain_batch_size=16)
 
 
 def told(name, **settings):
     (peer,) = (peer for peer in PeterRec.benchmark.peers if peer.name == name)
     stage = PeterRec().stages(CONFIG)[0]
-    return peer.invoke(stage, CONFIG, HistorySizes(items=100, length=6), settings)
+    return peer.invoke(stage, CONFIG, SIZES, settings)
 
 
 def test_the_release_is_told_the_configuration():
     settings, environment = told("release", onednn="true")
-    assert settings == {"config": dataclasses.asdict(CONFIG), "items": 100, "length": 6}
+    assert settings == {"config": dataclasses.asdict(CONFIG), **SIZES._asdict()}
     assert not environment
     assert told("release", onednn="false") == (settings, {"TF_ENABLE_ONEDNN_OPTS": "0"})
 
@@ -34,8 +35,7 @@ def test_recbole_is_told_the_sizes_of_the_network():
         "heads": 2,
         "loss": "CE",
         "batch_size": 16,
-        "items": 100,
-        "length": 6,
+        **SIZES._asdict(),
     }
     assert not environment
     assert told("recbole", model="SASRec").settings == {**settings, "model": "SASRec"}

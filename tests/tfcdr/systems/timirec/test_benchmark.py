@@ -8,13 +8,14 @@ from tfcdr.benchmark import HistorySizes
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.system import TiMiRec
 
+SIZES = HistorySizes(items=100, length=6, users=120, categories=20)
 CONFIG = TiMiRecConfig(embedding_size=8, pretrain_batch_size=16, finetune_batch_size=32)
 
 
 def told(name, stage, config=CONFIG, **settings):
     (peer,) = (peer for peer in TiMiRec.benchmark.peers if peer.name == name)
     (found,) = (found for found in TiMiRec().stages(config) if found.name == stage)
-    invocation = peer.invoke(found, config, HistorySizes(items=100, length=6), settings)
+    invocation = peer.invoke(found, config, SIZES, settings)
     assert not invocation.environment
     return invocation.settings
 
@@ -27,8 +28,7 @@ def test_recbole_is_told_the_sizes_of_the_network():
         "heads": 1,
         "loss": "BPR",
         "batch_size": 16,
-        "items": 100,
-        "length": 6,
+        **SIZES._asdict(),
     }
 
 
@@ -42,8 +42,7 @@ def test_pytorch_is_told_the_configuration(stage, batch_size, history_domains, r
         "config": dataclasses.asdict(config),
         "rows": rows,
         "batch_size": batch_size,
-        "items": 100,
-        "length": 6,
+        **SIZES._asdict(),
     }
 
 
