@@ -20,6 +20,7 @@ from tfcdr.ranking import metrics
 from tfcdr.ranking.catalogue_scan import Piece, fold_scores
 from tfcdr.ranking.id_sets import each_once
 from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.repeated_reading import RepeatedReading
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import Batch
 
@@ -28,6 +29,7 @@ _ITEMS_AT_ONCE = 8192
 _NEVER_BELOW = float("nan")
 PROTOCOLS = ("full", "sampled")
 MODEL, MOST_POPULAR = "model", "most popular"
+Batches = tf.data.Dataset | RepeatedReading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +150,7 @@ class HeldOutRanker:
         }
 
     def __call__(
-        self, batches: tf.data.Dataset, protocols: Collection[str] = PROTOCOLS
+        self, batches: Batches, protocols: Collection[str] = PROTOCOLS
     ) -> dict[tuple[str, str], Ranks]:
         """Ranks the interactions of evaluation batches; rows of weight 0 are left out.
 
