@@ -52,6 +52,10 @@ def read_epochs(
     options.deterministic = True
     # They would find nothing: the steps of an epoch are in a function, where they do not look.
     options.experimental_optimization.apply_default_optimizations = False
+    # An iterator that is tuned may wait, when it is deleted, for as long as it has lived, up to a
+    # minute: TensorFlow wakes the tuner before it says that all is over. Untuned, work in parallel
+    # takes all cores, and batches are made ahead as they are used up.
+    options.autotune.enabled = False
     return batches.with_options(options)
 
 
