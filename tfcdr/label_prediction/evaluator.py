@@ -274,8 +274,8 @@ class LabelEvaluator(Evaluator):
         key = id(model), scorer
         if key not in self._compiled:
             # Traced on purpose for each model; a plain call would warn of many traces.
-            function = tf.function(model.scorers()[scorer]).get_concrete_function(spec)
-            self._compiled[key] = model, function
+            function = tf.function(model.scorers()[scorer], autograph=False)
+            self._compiled[key] = model, function.get_concrete_function(spec)
         return self._compiled[key][1]
 
     def _batches(self, stage: Stage, split: str) -> tf.data.Dataset:

@@ -145,7 +145,9 @@ class HeldOutRanker:
         self._popularity = tf.concat([[0.0], tf.cast(counts, tf.float32)], 0)
         self._ascending_popularity = tf.sort(self._popularity[1:])
         self._rank_batch = {
-            protocols: tf.function(functools.partial(self._ranks_of_batch, protocols))
+            protocols: tf.function(
+                functools.partial(self._ranks_of_batch, protocols), autograph=False
+            )
             for protocols in map(frozenset, (PROTOCOLS, *([protocol] for protocol in PROTOCOLS)))
         }
 

@@ -47,7 +47,7 @@ class _PeriodicRun:
             return model.periodic_step(step.name, feeds)
 
         self._call: Callable[[dict[str, Batch]], StepReport] = tf.function(
-            call, jit_compile=model.jit_compile
+            call, jit_compile=model.jit_compile, autograph=False
         )
 
     def make(self, times: int) -> StepReport:
