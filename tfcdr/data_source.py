@@ -77,6 +77,25 @@ class DataSource(Protocol):
         split "train" hold what training reads, also where their rows are not `shuffled`.
         """
 
+    def epochs(
+        self,
+        view: str,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        epochs: Sequence[int],
+        steps: Sequence[int] | None,
+        rows: tuple[int, int] | None,
+        shuffled: bool,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Reads epochs one behind the other, each as `batches` does; its first `steps`, if given.
+
+        This is for whoever reads more than one: to set up what reads takes longer than to read a
+        small epoch.
+        """
+
     def user_names(self, users: Sequence[int]) -> list[str]:
         """Returns the raw ids of users by their ids, from 1."""
 
@@ -144,6 +163,39 @@ class ViewRequest(NamedTuple):
             **self.options,
         )
 
+    def epochs(
+        self,
+        data: DataSource,
+        split: str,
+        batch_size: int,
+        seed: int,
+        epochs: Sequence[int],
+        rows: tuple[int, int] | None = None,
+        steps: Sequence[int] | None = None,
+    ) -> tf.data.Dataset:
+        """Reads epochs of this view one behind the other.
+
+        Args:
+          data: where it stands.
+          split: as in `batches`.
+          batch_size: examples of a batch.
+          seed: with an epoch's number, decides everything random.
+          epochs: their numbers, from 0.
+          rows: [first, last) of each batch that one process reads; all by default.
+          steps: how many batches of each are wanted; all by default.
+        """
+        return data.epochs(
+            self.view,
+            split,
+            batch_size=batch_size,
+            seed=seed,
+            epochs=epochs,
+            steps=steps,
+            rows=rows,
+            shuffled=split == "train",
+            **self.options,
+        )
+
 
 class DomainPairs(NamedTuple):
     """A batch of source and one of target side by side, for as long as the target's epoch lasts.
@@ -173,20 +225,35 @@ class DomainPairs(NamedTuple):
         rows: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
         """Reads one epoch; `batch_size` examples of each domain."""
-        steps = [
+        return self.epochs(data, split, batch_size, seed, [epoch], rows)
+
+    def epochs(
+        self,
+        data: DataSource,
+        split: str,
+        batch_size: int,
+        seed: int,
+        epochs: Sequence[int],
+        rows: tuple[int, int] | None = None,
+    ) -> tf.data.Dataset:
+        """Reads epochs one behind the other; see `ViewRequest.epochs`."""
+        of_target, of_source = (
             -(-request.num_examples(data, split) // batch_size)
             for request in (self.target, self.source)
-        ]
+        )
         # An empty source is an error of its own.
-        repeats = -(-steps[0] // max(steps[1], 1))
-        target = self.target.batches(data, split, batch_size, seed, epoch, rows)
-        sources = [
-            self.source.batches(data, split, batch_size, seed, epoch * repeats + repeat, rows)
-            for repeat in range(repeats)
-        ]
-        source = sources[0]
-        for further in sources[1:]:
-            source = source.concatenate(further)
+        repeats = -(-of_target // max(of_source, 1))
+        wanted = [min(of_source, of_target - repeat * of_source) for repeat in range(repeats)]
+        source = self.source.epochs(
+            data,
+            split,
+            batch_size,
+            seed,
+            [epoch * repeats + repeat for epoch in epochs for repeat in range(repeats)],
+            rows,
+            steps=wanted * len(epochs),
+        )
+        target = self.target.epochs(data, split, batch_size, seed, epochs, rows)
         return tf.data.Dataset.zip((source, target)).map(
             lambda *pair: {
                 f"{role}_{name}": values

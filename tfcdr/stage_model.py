@@ -48,6 +48,9 @@ class StageModel(tf.keras.Model, abc.ABC):
     draws must therefore not depend on a row's place: replicas draw the same from
     `optimizer.iterations`.
 
+    Functions are traced without AutoGraph, which takes seconds to rewrite a model's and Keras'
+    source: what depends on a tensor's value is a `tf.cond`, a `tf.where` or a `tf.while_loop`.
+
     Attributes:
       optimizer: the one that minimises "loss", `optimizers["model"]`.
       optimizers: all of them by name, as `compile` took them; the run saves them, so that a
@@ -159,7 +162,9 @@ class StageModel(tf.keras.Model, abc.ABC):
         add_up = tf.distribute.ReduceOp.SUM
         several = replica.num_replicas_in_sync > 1
         totals = replica.all_reduce(add_up, self.batch_totals(batch)) if several else None
-        compute = tf.function(self.loss_and_gradients, jit_compile=self.jit_compile)
+        compute = tf.function(
+            self.loss_and_gradients, jit_compile=self.jit_compile, autograph=False
+        )
         report, gradients = compute(batch, totals)
         self.apply_gradients(gradients)
         return replica.all_reduce(add_up, report) if several else report

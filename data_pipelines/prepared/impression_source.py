@@ -1,6 +1,6 @@
 """A data set of impressions as a run reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,7 +14,8 @@ from data_pipelines.prepared.dataset import (
     fingerprint,
 )
 from data_pipelines.prepared.impression_records import stored_split
-from data_pipelines.views.impression import NAME, Batching, impression_batches
+from data_pipelines.views.block_batches import BlockReader
+from data_pipelines.views.impression import NAME, Batching, impression_reader
 from data_pipelines.views.split_read import SplitRead
 
 
@@ -31,6 +32,7 @@ class ImpressionSource:
     def __init__(self, prepared: PreparedData) -> None:
         """Remembers what to read."""
         self.prepared = prepared
+        self._readers: dict[tuple[Hashable, ...], BlockReader] = {}
 
     @property
     def fingerprint(self) -> str:
@@ -113,7 +115,32 @@ class ImpressionSource:
         shuffled: bool | None = None,
         **options: Any,
     ) -> tf.data.Dataset:
-        """Reads one epoch of one split; see `InteractionSource.batches`."""
+        """Reads one epoch of one split; see `epochs`."""
+        return self.epochs(
+            view,
+            split,
+            batch_size=batch_size,
+            seed=seed,
+            epochs=[epoch],
+            rows=rows,
+            shuffled=shuffled,
+            **options,
+        )
+
+    def epochs(
+        self,
+        view: str,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        epochs: Sequence[int],
+        steps: Sequence[int] | None = None,
+        rows: tuple[int, int] | None = None,
+        shuffled: bool | None = None,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Reads epochs of one split, one behind the other; see `InteractionSource.epochs`."""
         stored = stored_split(self._batching(view, options).domain, split)
         examples = self.num_examples(view, split, **options)
         check_reading(f"{self.prepared.data_dir}: split {stored}", examples, batch_size)
@@ -125,8 +152,12 @@ class ImpressionSource:
             seed=seed,
             examples=examples,
         )
-        columns = len(self.categorical_columns), len(self.numerical_columns)
-        return impression_batches(self.prepared.files(stored), read, epoch, *columns)
+        # A reader is traced once for all readings.
+        key = (stored, read.split, read.shuffled, read.batch_size, read.rows, read.seed)
+        if key not in self._readers:
+            columns = len(self.categorical_columns), len(self.numerical_columns)
+            self._readers[key] = impression_reader(self.prepared.files(stored), read, *columns)
+        return self._readers[key](epochs, steps)
 
     def _batching(self, view: str, options: dict[str, Any]) -> Batching:
         if view != NAME:

@@ -136,14 +136,40 @@ class InteractionSource:
         shuffled: bool | None = None,
         **options: Any,
     ) -> tf.data.Dataset:
-        """Reads one epoch of one split.
+        """Reads one epoch of one split; see `epochs`."""
+        return self.epochs(
+            view,
+            split,
+            batch_size=batch_size,
+            seed=seed,
+            epochs=[epoch],
+            rows=rows,
+            shuffled=shuffled,
+            **options,
+        )
+
+    def epochs(
+        self,
+        view: str,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        epochs: Sequence[int],
+        steps: Sequence[int] | None = None,
+        rows: tuple[int, int] | None = None,
+        shuffled: bool | None = None,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Reads epochs of one split, one behind the other.
 
         Args:
           view: a name from `VIEWS`; its module's docstring gives the batch's entries.
-          split: "train", "validation" or "test".
+          split: "train", "validation" or "test"; the last two are the same in every epoch.
           batch_size: B, also of the last batch.
-          seed: with `epoch`, decides everything random.
-          epoch: from 0.
+          seed: with an epoch's number, decides everything random in it.
+          epochs: their numbers, from 0.
+          steps: how many batches of each are wanted; all by default.
           rows: [first, last) of each batch that this process reads, so that processes can share
             batches whose contents do not depend on their number; all by default.
           shuffled: whether the examples come in another order in each epoch rather than in that of
@@ -169,12 +195,12 @@ class InteractionSource:
             seed=seed,
             examples=examples,
         )
-        # A reader is traced once for all epochs.
+        # A reader is traced once for all readings.
         key = (view, chosen, read.split, read.shuffled, read.batch_size, read.rows, read.seed)
         if key not in self._readers:
             cut, assemble = self._cutter(kind, split), kind.assembler(read, chosen)
             self._readers[key] = ExampleReader(self._records, read, cut, assemble)
-        return self._readers[key](epoch)
+        return self._readers[key](epochs, steps)
 
     def summary(self) -> list[str]:
         """Returns the roles and splits as a table for people, and what is left out."""

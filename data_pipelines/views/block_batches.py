@@ -6,9 +6,8 @@ import tensorflow as tf
 
 from data_pipelines.views.record_order import (
     SHUFFLE_PURPOSE,
-    epoch_order,
     fold,
-    in_order,
+    read_epochs,
     zero_unless,
 )
 from data_pipelines.views.split_read import SplitRead
@@ -22,43 +21,70 @@ ROWS_PER_BLOCK = 64
 BLOCKS_PER_FILE = 1024
 
 
-def block_batches(
-    files: Sequence[str],
-    split: SplitRead,
-    epoch: int,
-    features: Mapping[str, tf.TensorSpec],
-    rows_of: Callable[[Mapping[str, tf.RaggedTensor]], dict[str, tf.Tensor]],
-) -> tf.data.Dataset:
-    """Reads one epoch; see `example_batches`, which this is for records of many rows.
+class BlockReader:
+    """Reads the rows of a split, epoch by epoch: `ExampleReader` for records of many rows."""
 
-    Args:
-      files: the split's TFRecord files, in their order.
-      split: what is known about the split.
-      epoch: from 0; a shuffled read has another order in each.
-      features: a record's features, flat.
-      rows_of: makes tensors [rows, ...] of parsed records, ragged [records, (n)] by feature.
+    def __init__(
+        self,
+        files: Sequence[str],
+        split: SplitRead,
+        features: Mapping[str, tf.TensorSpec],
+        rows_of: Callable[[Mapping[str, tf.RaggedTensor]], dict[str, tf.Tensor]],
+    ) -> None:
+        """Remembers how to read.
 
-    Returns:
-      Batches of what `rows_of` makes and `example_weight`, every dimension static. The last batch
-      of training is filled up with the epoch's first rows, since batch normalisation sees every
-      row; of other splits, with rows of zeros whose `example_weight` is 0.
-    """
-    seed = tf.constant([split.seed, epoch], tf.int64)
-    parsing = {
-        name: tf.io.RaggedFeature(spec.dtype, row_splits_dtype=tf.int64)
-        for name, spec in features.items()
-    }
+        Args:
+          files: the split's TFRecord files, in their order.
+          split: what is known about the split.
+          features: a record's features, flat.
+          rows_of: makes tensors [rows, ...] of parsed records, ragged [records, (n)] by feature.
+        """
+        self._files = files
+        self._split = split
+        self._parsing = {
+            name: tf.io.RaggedFeature(spec.dtype, row_splits_dtype=tf.int64)
+            for name, spec in features.items()
+        }
+        self._rows_of = rows_of
+        # Traced once rather than in every reading.
+        self._epoch = tf.function(self._epoch_of, autograph=False)
 
-    def parsed(index: tf.Tensor, records: tf.Tensor) -> dict[str, tf.Tensor]:
-        rows = rows_of(tf.io.parse_example(records, parsing))
-        if not split.shuffled:
-            return rows
-        number = tf.shape(next(iter(rows.values())))[:1]
-        keys = tf.random.stateless_uniform(number, fold(seed, SHUFFLE_PURPOSE, index), alg="philox")
-        order = tf.argsort(keys)
-        return {name: tf.gather(values, order) for name, values in rows.items()}
+    def __call__(self, epochs: Sequence[int], steps: Sequence[int] | None) -> tf.data.Dataset:
+        """Reads epochs, one behind the other.
 
-    def filled(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        Args:
+          epochs: their numbers, from 0; a shuffled read has another order in each.
+          steps: how many batches of each are wanted; all by default.
+
+        Returns:
+          Batches of what `rows_of` makes and `example_weight`, every dimension static. An epoch's
+          last batch of training is filled up with the epoch's first rows, since batch normalisation
+          sees every row; of other splits, with rows of zeros whose `example_weight` is 0.
+        """
+        return read_epochs(self._files, self._split, epochs, steps, self._epoch)
+
+    def _epoch_of(self, epoch: tf.Tensor, files: tf.Tensor, steps: tf.Tensor) -> tf.data.Dataset:
+        split = self._split
+        seed = tf.stack([tf.constant(split.seed, tf.int64), epoch])
+
+        def parsed(index: tf.Tensor, records: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = self._rows_of(tf.io.parse_example(records, self._parsing))
+            if not split.shuffled:
+                return rows
+            number = tf.shape(next(iter(rows.values())))[:1]
+            key = fold(seed, SHUFFLE_PURPOSE, index)
+            order = tf.argsort(tf.random.stateless_uniform(number, key, alg="philox"))
+            return {name: tf.gather(values, order) for name, values in rows.items()}
+
+        windows = tf.data.TFRecordDataset(files).batch(BLOCKS_PER_FILE).enumerate()
+        rows = windows.map(parsed, tf.data.AUTOTUNE, deterministic=True)
+        if split.for_training:
+            rows = rows.repeat()
+        batches = rows.rebatch(split.batch_size).take(steps)
+        return batches.map(self._filled, tf.data.AUTOTUNE, deterministic=True)
+
+    def _filled(self, rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        split = self._split
         number = tf.shape(next(iter(rows.values())))[0]
         batch = {}
         for name, values in rows.items():
@@ -68,11 +94,3 @@ def block_batches(
         present = split.own(tf.range(split.batch_size)) < number
         weight = zero_unless(present, tf.ones([split.num_rows]))
         return {**batch, "example_weight": weight}
-
-    windows = tf.data.TFRecordDataset(epoch_order(files, split, epoch)).batch(BLOCKS_PER_FILE)
-    rows = windows.enumerate().map(parsed, tf.data.AUTOTUNE)
-    if split.for_training:
-        rows = rows.repeat().rebatch(split.batch_size).take(split.steps)
-    else:
-        rows = rows.rebatch(split.batch_size)
-    return in_order(rows.map(filled, tf.data.AUTOTUNE))

@@ -6,7 +6,7 @@ are histories gathered and negatives drawn, for the rows of this process alone.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,8 @@ import tensorflow as tf
 from data_pipelines.views.record_order import (
     BATCH_PURPOSE,
     SHUFFLE_PURPOSE,
-    epoch_order,
     fold,
-    in_order,
+    read_epochs,
     zero_unless,
 )
 from data_pipelines.views.split_read import SplitRead
@@ -93,37 +92,32 @@ class ExampleReader:
         self._read = read
         self._cut = cut
         self._assemble = assemble
-        # Traced once, which takes most of a second, rather than in every epoch.
+        # Traced once, which takes most of a second, rather than in every reading.
         self._window = tf.function(self._window_of, autograph=False)
         self._piece = tf.function(self._piece_of, autograph=False)
-        self._held_out: tf.data.Dataset | None = None
+        self._epoch = tf.function(self._epoch_of, autograph=False)
 
-    def __call__(self, epoch: int) -> tf.data.Dataset:
-        """Reads one epoch.
+    def __call__(self, epochs: Sequence[int], steps: Sequence[int] | None) -> tf.data.Dataset:
+        """Reads epochs, one behind the other.
 
         Args:
-          epoch: from 0; a shuffled read has another order in each, and training other draws.
+          epochs: their numbers, from 0; a shuffled read has another order in each, and training
+            other draws.
+          steps: how many batches of each are wanted; all by default.
 
         Returns:
-          Batches as in the view's docstring, every dimension static. The last batch is filled up
-          with rows of zeros whose `example_weight` is 0.
+          Batches as in the view's docstring, every dimension static. The last batch of an epoch is
+          filled up with rows of zeros whose `example_weight` is 0.
         """
-        if self._read.for_training:
-            return self._epoch(epoch)
-        # What is held out is the same in every epoch.
-        if self._held_out is None:
-            self._held_out = self._epoch(0)
-        return self._held_out
+        return read_epochs(self._records.files, self._read, epochs, steps, self._epoch)
 
-    def _epoch(self, epoch: int) -> tf.data.Dataset:
+    def _epoch_of(self, epoch: tf.Tensor, files: tf.Tensor, steps: tf.Tensor) -> tf.data.Dataset:
         read = self._read
-        seed = tf.constant([read.seed, epoch], tf.int64)
+        seed = tf.stack([tf.constant(read.seed, tf.int64), epoch])
 
-        @tf.autograph.experimental.do_not_convert
         def window(index: tf.Tensor, records: UserRecords) -> tuple[tf.Tensor, Cut]:
             return index, self._window(seed, index, records)
 
-        @tf.autograph.experimental.do_not_convert
         def pieces(index: tf.Tensor, start: tf.Tensor, found: Cut) -> tf.data.Dataset:
             """Cuts a window into pieces that end where a batch of the epoch ends."""
             last = (start + _number(found) - 1) // read.batch_size
@@ -133,8 +127,8 @@ class ExampleReader:
                 deterministic=True,
             )
 
-        windows = self._records.windows(epoch_order(self._records.files, read, epoch))
-        windows = windows.enumerate().map(window, tf.data.AUTOTUNE, deterministic=True)
+        windows = self._records.windows(files).enumerate()
+        windows = windows.map(window, tf.data.AUTOTUNE, deterministic=True)
         windows = windows.scan(np.int64(0), _with_start).prefetch(1)
         batches = windows.flat_map(pieces).rebatch(read.num_rows)
         # A process may have no row of the last batch.
@@ -142,8 +136,8 @@ class ExampleReader:
             name: tf.zeros([0, *spec.shape[1:]], spec.dtype)
             for name, spec in batches.element_spec.items()
         }
-        batches = batches.concatenate(tf.data.Dataset.from_tensors(nothing)).take(read.steps)
-        return in_order(batches.map(self._filled, tf.data.AUTOTUNE, deterministic=True))
+        batches = batches.concatenate(tf.data.Dataset.from_tensors(nothing)).take(steps)
+        return batches.map(self._filled, tf.data.AUTOTUNE, deterministic=True)
 
     def _window_of(self, seed: tf.Tensor, index: tf.Tensor, records: UserRecords) -> Cut:
         """Finds the examples of a window and puts them into the order of the epoch."""

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from data_pipelines.views.block_batches import block_batches
+from data_pipelines.views.block_batches import BlockReader
 from data_pipelines.views.split_read import SplitRead
 
 NAME = "impression"
@@ -50,15 +50,14 @@ def features() -> Mapping[str, tf.TensorSpec]:
     return {name: tf.TensorSpec([None], dtype) for name, dtype in dtypes.items()}
 
 
-def impression_batches(
-    files: Sequence[str], read: SplitRead, epoch: int, fields: int, numbers: int
-) -> tf.data.Dataset:
-    """Reads one epoch; see `block_batches`.
+def impression_reader(
+    files: Sequence[str], read: SplitRead, fields: int, numbers: int
+) -> BlockReader:
+    """Returns what reads epochs.
 
     Args:
       files: of one role and part.
       read: what is known about the split.
-      epoch: from 0.
       fields: F, the number of categorical columns.
       numbers: M, the number of numerical columns.
     """
@@ -72,4 +71,4 @@ def impression_batches(
             "conversion": tf.cast(values["conversion"], tf.float32),
         }
 
-    return block_batches(files, read, epoch, features(), rows_of)
+    return BlockReader(files, read, features(), rows_of)

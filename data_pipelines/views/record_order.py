@@ -1,6 +1,6 @@
 """In which order an epoch reads, and what is random in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,18 +10,60 @@ from data_pipelines.views.split_read import SplitRead
 SHUFFLE_PURPOSE, BATCH_PURPOSE = 0, 1
 
 
-def epoch_order(files: Sequence[str], split: SplitRead, epoch: int) -> list[str]:
-    """The files in the order in which an epoch reads them; shuffled, each has another one."""
-    if split.shuffled:
-        return np.random.default_rng([split.seed, epoch]).permutation(np.array(files)).tolist()
-    return list(files)
+# Reads one epoch: of its number, its files in order and how many of its batches are wanted.
+ReadEpoch = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.data.Dataset]
 
 
-def in_order(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Makes batches ahead of their use without changing their order."""
+def read_epochs(
+    files: Sequence[str],
+    split: SplitRead,
+    epochs: Sequence[int],
+    steps: Sequence[int] | None,
+    read: ReadEpoch,
+) -> tf.data.Dataset:
+    """Reads epochs one behind the other, as one data set.
+
+    Setting up what reads takes longer than reading a small epoch, so that it is done once for all
+    of them; and an epoch's first batches are made while the one before still trains.
+
+    Args:
+      files: of the split, in their order.
+      split: what is known about it.
+      epochs: their numbers, from 0.
+      steps: how many batches of each are wanted; all by default.
+      read: traced once by its owner.
+
+    Returns:
+      Batches in fixed order, made ahead of their use.
+    """
+    # What is held out is the same in every epoch.
+    numbers = [epoch if split.for_training else 0 for epoch in epochs]
+    orders = np.stack([_order(len(files), split, epoch) for epoch in numbers])
+    wanted = np.full(len(numbers), split.steps) if steps is None else np.array(steps)
+    table = np.array(files)
+    places = tf.data.Dataset.from_tensor_slices((np.array(numbers, np.int64), orders, wanted))
+
+    @tf.autograph.experimental.do_not_convert
+    def epoch_at(epoch: tf.Tensor, order: tf.Tensor, steps: tf.Tensor) -> tf.data.Dataset:
+        return read(epoch, tf.gather(table, order), steps)
+
+    batches = places.flat_map(epoch_at).prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
     options.deterministic = True
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    # They would find nothing: the steps of an epoch are in a function, where they do not look.
+    options.experimental_optimization.apply_default_optimizations = False
+    # An iterator that is tuned may wait, when it is deleted, for as long as it has lived, up to a
+    # minute: TensorFlow wakes the tuner before it says that all is over. Untuned, work in parallel
+    # takes all cores, and batches are made ahead as they are used up.
+    options.autotune.enabled = False
+    return batches.with_options(options)
+
+
+def _order(files: int, split: SplitRead, epoch: int) -> np.ndarray:
+    """The files in the order in which an epoch reads them; shuffled, each has another one."""
+    if split.shuffled:
+        return np.random.default_rng([split.seed, epoch]).permutation(files)
+    return np.arange(files)
 
 
 def fold(seed: tf.Tensor, purpose: int, index: tf.Tensor) -> tf.Tensor:

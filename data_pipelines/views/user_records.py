@@ -57,7 +57,7 @@ class Records:
     ratings: bool
     negatives: bool
 
-    def windows(self, files: Sequence[str]) -> tf.data.Dataset:
+    def windows(self, files: Sequence[str] | tf.Tensor) -> tf.data.Dataset:
         """Reads records, `USERS_AT_ONCE` at a time, in the order of the files.
 
         Args:
@@ -66,7 +66,7 @@ class Records:
         Returns:
           A data set of `UserRecords`.
         """
-        serialized = tf.data.TFRecordDataset(list(files)).batch(USERS_AT_ONCE)
+        serialized = tf.data.TFRecordDataset(files).batch(USERS_AT_ONCE)
         return serialized.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
 
     @functools.cached_property

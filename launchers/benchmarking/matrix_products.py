@@ -21,7 +21,7 @@ def count_flops(
       batch: whose shapes are meant.
     """
     spec = {name: tf.TensorSpec(values.shape, values.dtype) for name, values in batch.items()}
-    graph = tf.function(function).get_concrete_function(spec).graph
+    graph = tf.function(function, autograph=False).get_concrete_function(spec).graph
     flops = 0
     for operation in graph.get_operations():
         if operation.type in _PRODUCTS:

@@ -93,7 +93,9 @@ def _stage_parts(
 ) -> dict[str, Callable[[], None]]:
     step = ONE_DEVICE.make_step(model)
     compiled = {
-        phase.name: tf.function(getattr(model, phase.method), jit_compile=model.jit_compile)
+        phase.name: tf.function(
+            getattr(model, phase.method), jit_compile=model.jit_compile, autograph=False
+        )
         for phase in phases
     }
 

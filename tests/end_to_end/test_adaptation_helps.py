@@ -38,6 +38,7 @@ RUN = (
     "--daa.critic_steps=2",
     "--daa.adversarial_weight=0.03",
     "--daa.fake_features=eval",
+    "--nojit_compile",
 )
 
 

@@ -68,7 +68,9 @@ def test_the_weights_are_figures_of_each_epoch(finished):
 def test_the_report_shows_what_was_learned(finished):
     workdir, _ = finished
     names = {path.name for path in (workdir / "report").iterdir()}
-    pictures = {f"{name}.png" for name in ("curves", "losses", "figures", "behaviour_weights")}
+    pictures = {
+        f"{name}.png" for name in ("curves", "losses", "figures", "gains", "behaviour_weights")
+    }
     assert names == {"index.html", *pictures}
     page = (workdir / "report" / "index.html").read_text()
     assert "The most and the least transferable categories" in page

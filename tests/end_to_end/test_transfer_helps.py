@@ -24,6 +24,7 @@ FLAGS = (
     "--peterrec.dilations=1,2",
     "--peterrec.pretrain_epochs=10",
     "--peterrec.finetune_epochs=10",
+    "--nojit_compile",
 )
 SIZES = {"users": 1000, "source_items": 250, "target_items": 200, "interests": 20}
 

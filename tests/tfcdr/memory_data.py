@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from tests.tfcdr.epoch_by_epoch import EpochByEpoch
+
 LENGTH = 5
 SOURCES, TARGETS = 14, 9
 ROWS = SOURCES + 3
@@ -28,7 +30,7 @@ class MemoryVocabulary:
         return tuple(f"item {number}" for number in range(1, self.size + 1))
 
 
-class MemoryData:
+class MemoryData(EpochByEpoch):
     """Histories of `users` users that climb from item to item; every split holds the same.
 
     The target item follows from the last source item. A batch depends only on (seed, epoch), as

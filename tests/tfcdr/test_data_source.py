@@ -1,9 +1,12 @@
 """The check of batches against what a model reads."""
 
+import types
+
 import pytest
 import tensorflow as tf
 
-from tfcdr.data_source import ViewRequest, check_batch
+from tests.tfcdr.epoch_by_epoch import EpochByEpoch
+from tfcdr.data_source import DomainPairs, ViewRequest, check_batch
 from tfcdr.errors import RunError
 
 EXPECTED = {
@@ -44,6 +47,40 @@ def test_missing_entry_names_it_and_what_is_there():
 def test_another_shape_or_dtype_says_both(items, came):
     with pytest.raises(RunError, match=rf"'items'.*expects int32 \(None, None\).*{came} came"):
         check_batch(spec(items=items), EXPECTED, "pretraining")
+
+
+class Counted(EpochByEpoch):
+    """Three batches an epoch of one domain and seven of the other; each holds its number."""
+
+    steps = types.MappingProxyType({"short": 3, "long": 7})
+
+    def num_examples(self, view, split, **options):
+        return 2 * self.steps[view] - 1
+
+    def batches(self, view, split, *, batch_size, seed, epoch, rows, shuffled):
+        assert batch_size == 2
+        numbers = [100 * epoch + step for step in range(self.steps[view])]
+        return tf.data.Dataset.from_tensor_slices({"number": numbers})
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        # Epochs 6, 7 and 8 of the source, as far as the target goes.
+        ("short", "long", [600, 601, 602, 700, 701, 702, 800]),
+        ("long", "short", [200, 201, 202]),
+    ],
+)
+def test_pairs_last_as_long_as_the_targets_epoch(source, target, expected):
+    pairs = DomainPairs(ViewRequest(source, {}), ViewRequest(target, {}))
+    of_target = [200 + step for step in range(Counted.steps[target])]
+    epoch = list(pairs.batches(Counted(), "train", 2, 0, 2).as_numpy_iterator())
+    assert [int(batch["source_number"]) for batch in epoch] == expected
+    assert [int(batch["target_number"]) for batch in epoch] == of_target
+    # Several epochs are what each is alone.
+    alone = [list(pairs.batches(Counted(), "train", 2, 0, e).as_numpy_iterator()) for e in (4, 2)]
+    several = pairs.epochs(Counted(), "train", 2, 0, [4, 2])
+    assert list(several.as_numpy_iterator()) == alone[0] + alone[1]
 
 
 def test_view_request_passes_its_options_on():

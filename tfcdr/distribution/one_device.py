@@ -81,7 +81,7 @@ class Distribution:
 
     def make_step(self, model: StageModel) -> Step:
         """Returns the function that trains on one batch."""
-        return tf.function(model.train_step)
+        return tf.function(model.train_step, autograph=False)
 
     def add_up(self, values: np.ndarray) -> np.ndarray:
         """Adds a float64 array of one shape up over the processes."""

@@ -96,13 +96,13 @@ class ParameterServer(Distribution):
         return self._strategy.scope()
 
     def make_step(self, model: StageModel) -> Step:
-        add_up_rows = tf.function(model.batch_totals)
+        add_up_rows = tf.function(model.batch_totals, autograph=False)
 
-        @tf.function
+        @tf.function(autograph=False)
         def compute(rows: Batch, totals: Totals) -> tuple[StepReport, Gradients]:
             return model.loss_and_gradients(rows, totals)
 
-        @tf.function
+        @tf.function(autograph=False)
         def apply(of_workers: Sequence[Gradients]) -> None:
             model.apply_gradients([_sum(parts) for parts in zip(*of_workers, strict=True)])
 

@@ -43,7 +43,7 @@ class Mirrored(Distribution):
         return self._strategy.distribute_datasets_from_function(lambda context: of_replica)
 
     def make_step(self, model: StageModel) -> Step:
-        @tf.function
+        @tf.function(autograph=False)
         def step(batch: Any) -> StepReport:
             report = self._strategy.run(model.train_step, (batch,))
             # All replicas return the same sums.

@@ -16,6 +16,7 @@ from tfcdr.evaluator import Evaluator
 from tfcdr.label_prediction.logistic_regression import LOGISTIC_REGRESSION, LogisticRegression
 from tfcdr.label_prediction.metrics import auc_influence, chunked, exact_auc, log_loss
 from tfcdr.label_prediction.model import MODEL, LabelModel, Scorer
+from tfcdr.repeated_reading import RepeatedReading
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage import Stage
 from tfcdr.transfer_gain import TransferGain
@@ -112,6 +113,8 @@ class LabelEvaluator(Evaluator):
         # By the model's identity and the scorer; each keeps its model, so that an identity is not
         # used again.
         self._compiled: dict[tuple[int, str], tuple[LabelModel, Scorer]] = {}
+        # The stage that trains and what it reads; the one before is not read again.
+        self._validation: tuple[Stage, RepeatedReading] | None = None
 
     def check_data(self, stage: Stage, split: str) -> None:
         """Opens a split; reads the labels of validation, which chooses the epoch.
@@ -137,10 +140,17 @@ class LabelEvaluator(Evaluator):
             )
 
     def validation(self, stage: Stage, model: LabelModel) -> dict[str, float]:
-        return self.headline(self._scores(stage, model, [MODEL], "validation"))
+        if self._validation is None or self._validation[0] is not stage:
+            examples = stage.evaluation.num_examples(self._data, "validation")
+            batches = self._batches(stage, "validation")
+            reading = RepeatedReading(batches, -(-examples // self._batch_size))
+            self._validation = stage, reading
+        batches = self._validation[1]
+        return self.headline(self._scores(stage, model, [MODEL], "validation", batches))
 
     def scores(self, stage: Stage, model: LabelModel, split: str) -> LabelScores:
-        found = self._scores(stage, model, model.scorers(), split)
+        batches = self._batches(stage, split)
+        found = self._scores(stage, model, model.scorers(), split, batches)
         if self._bar is None:
             return found
         by_scorer = {**found.probabilities, LOGISTIC_REGRESSION: self._scores_of_bar(stage, split)}
@@ -222,13 +232,17 @@ class LabelEvaluator(Evaluator):
         return figures
 
     def _scores(
-        self, stage: Stage, model: LabelModel, scorers: Sequence[str], split: str
+        self,
+        stage: Stage,
+        model: LabelModel,
+        scorers: Sequence[str],
+        split: str,
+        batches: tf.data.Dataset | RepeatedReading,
     ) -> LabelScores:
         size = self._batch_size
         first, last = self._distribution.rows(size)
         examples = stage.evaluation.num_examples(self._data, split)
         steps = -(-examples // size)
-        batches = self._batches(stage, split)
         names = [column for column, _ in self._groups if column in batches.element_spec]
         score = [self._compile(model, scorer, batches.element_spec) for scorer in scorers]
         # Float64, which processes can add up.
@@ -283,8 +297,8 @@ class LabelEvaluator(Evaluator):
         key = id(model), scorer
         if key not in self._compiled:
             # Traced on purpose for each model; a plain call would warn of many traces.
-            function = tf.function(model.scorers()[scorer]).get_concrete_function(spec)
-            self._compiled[key] = model, function
+            function = tf.function(model.scorers()[scorer], autograph=False)
+            self._compiled[key] = model, function.get_concrete_function(spec)
         return self._compiled[key][1]
 
     def _batches(self, stage: Stage, split: str) -> tf.data.Dataset:

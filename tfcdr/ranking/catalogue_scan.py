@@ -66,10 +66,12 @@ def fold_scores(
     size = min(items, items_at_once)
     whole, rest = divmod(items, size)
 
-    # Not compiled by XLA: its matrix products keep one core busy on CPU, TensorFlow's all.
-    for index in tf.range(whole):
+    def scan(index: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         first = 1 + index * size
-        state = update(state, Piece(first, model.score_range(user, first, size)))
+        return index + 1, update(state, Piece(first, model.score_range(user, first, size)))
+
+    # Not compiled by XLA: its matrix products keep one core busy on CPU, TensorFlow's all.
+    _, state = tf.while_loop(lambda index, _: index < whole, scan, (tf.constant(0), state))
     if not rest:
         return state
     # The last piece is scored with items before it: a product of another shape may round

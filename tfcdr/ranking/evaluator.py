@@ -11,8 +11,9 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
 from tfcdr.ranking import held_out_ranks, paired_bootstrap
-from tfcdr.ranking.held_out_ranks import EvaluationOptions, HeldOutRanker, Ranks
+from tfcdr.ranking.held_out_ranks import Batches, EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.ranking.stage import RankingStage
+from tfcdr.repeated_reading import RepeatedReading
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import StageModel
 from tfcdr.transfer_gain import TransferGain
@@ -52,6 +53,8 @@ class RankingEvaluator(Evaluator):
         self._batch_size = distribution.shared_batch_size(options.batch_size)
         # By the model's identity; each keeps its model, so that an identity is not used again.
         self._rankers: dict[int, HeldOutRanker] = {}
+        # The stage that trains and what it reads; the one before is not read again.
+        self._validation: tuple[RankingStage, RepeatedReading] | None = None
 
     def check_data(self, stage: RankingStage, split: str) -> None:
         self._batches(stage, split, sampled=True)
@@ -64,7 +67,8 @@ class RankingEvaluator(Evaluator):
         """
         sampled = self._options.protocol == "sampled" and stage.has_candidates
         protocol = "sampled" if sampled else "full"
-        ranks = self._ranks(stage, model, "validation", [protocol])
+        batches = self._validation_batches(stage, sampled)
+        ranks = self._ranks(stage, model, "validation", batches, [protocol])
         figures = ranks[protocol, held_out_ranks.MODEL].summary(self._options.ks)
         if not figures:
             raise RunError(
@@ -74,7 +78,8 @@ class RankingEvaluator(Evaluator):
         return figures
 
     def scores(self, stage: RankingStage, model: StageModel, split: str) -> RanksByScorer:
-        return self._ranks(stage, model, split, held_out_ranks.PROTOCOLS)
+        batches = self._batches(stage, split, sampled=True)
+        return self._ranks(stage, model, split, batches, held_out_ranks.PROTOCOLS)
 
     def headline(self, scores: RanksByScorer) -> dict[str, float]:
         """Returns the metrics of all users under the chosen protocol."""
@@ -96,10 +101,14 @@ class RankingEvaluator(Evaluator):
         return scores[self._options.protocol, held_out_ranks.MODEL]
 
     def _ranks(
-        self, stage: RankingStage, model: StageModel, split: str, protocols: Collection[str]
+        self,
+        stage: RankingStage,
+        model: StageModel,
+        split: str,
+        batches: Batches,
+        protocols: Collection[str],
     ) -> RanksByScorer:
         """Ranks a split; processes share its rows, and each gets the ranks of all."""
-        batches = self._batches(stage, split, "sampled" in protocols)
         own = self._ranker(stage, model)(batches, protocols)
         if self._distribution.num_workers == 1:
             return own
@@ -125,6 +134,14 @@ class RankingEvaluator(Evaluator):
             counts = self._data.vocabulary(stage.catalogue).counts
             self._rankers[id(model)] = HeldOutRanker(model, counts, self._groups)
         return self._rankers[id(model)]
+
+    def _validation_batches(self, stage: RankingStage, sampled: bool) -> RepeatedReading:
+        if self._validation is None or self._validation[0] is not stage:
+            examples = stage.evaluation.num_examples(self._data, "validation")
+            batches = self._batches(stage, "validation", sampled)
+            reading = RepeatedReading(batches, -(-examples // self._batch_size))
+            self._validation = stage, reading
+        return self._validation[1]
 
     def _batches(self, stage: RankingStage, split: str, sampled: bool) -> tf.data.Dataset:
         request = stage.evaluation

@@ -20,6 +20,7 @@ from tfcdr.ranking import metrics
 from tfcdr.ranking.catalogue_scan import ItemScorer, Piece, fold_scores
 from tfcdr.ranking.id_sets import each_once
 from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.repeated_reading import RepeatedReading
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import Batch
 
@@ -28,6 +29,7 @@ _ITEMS_AT_ONCE = 8192
 _NEVER_BELOW = float("nan")
 PROTOCOLS = ("full", "sampled")
 MODEL, MOST_POPULAR = "model", "most popular"
+Batches = tf.data.Dataset | RepeatedReading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,12 +146,14 @@ class HeldOutRanker:
         self._popularity = tf.concat([[0.0], tf.cast(counts, tf.float32)], 0)
         self._ascending_popularity = tf.sort(self._popularity[1:])
         self._rank_batch = {
-            protocols: tf.function(functools.partial(self._ranks_of_batch, protocols))
+            protocols: tf.function(
+                functools.partial(self._ranks_of_batch, protocols), autograph=False
+            )
             for protocols in map(frozenset, (PROTOCOLS, *([protocol] for protocol in PROTOCOLS)))
         }
 
     def __call__(
-        self, batches: tf.data.Dataset, protocols: Collection[str] = PROTOCOLS
+        self, batches: Batches, protocols: Collection[str] = PROTOCOLS
     ) -> dict[tuple[str, str], Ranks]:
         """Ranks the interactions of evaluation batches; rows of weight 0 are left out.
 

@@ -62,8 +62,10 @@ class Signatures:
         def rows(name: str) -> tf.TensorSpec:
             return tf.TensorSpec([None, None], tf.string, name=name)
 
-        score = tf.function(self.score).get_concrete_function(rows("history"), rows("candidates"))
-        recommend = tf.function(self.recommend).get_concrete_function(
+        score = tf.function(self.score, autograph=False).get_concrete_function(
+            rows("history"), rows("candidates")
+        )
+        recommend = tf.function(self.recommend, autograph=False).get_concrete_function(
             rows("history"), rows("seen_items")
         )
         return {SERVING_DEFAULT: score, RECOMMEND: recommend}

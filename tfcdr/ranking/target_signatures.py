@@ -30,12 +30,12 @@ class TargetSignatures:
         table = tf.TensorSpec([None, None], tf.string)
         kinds = [table, table, tf.TensorSpec([None], tf.string)]
 
-        @tf.function(input_signature=kinds)
+        @tf.function(input_signature=kinds, autograph=False)
         def score(history: tf.Tensor, candidates: tf.Tensor, domain: tf.Tensor = first) -> _Outputs:
             shape = tf.shape(candidates)
             return self._by_domain(Signatures.score, history, candidates, domain, shape[1])
 
-        @tf.function(input_signature=kinds)
+        @tf.function(input_signature=kinds, autograph=False)
         def recommend(
             history: tf.Tensor, seen_items: tf.Tensor, domain: tf.Tensor = first
         ) -> _Outputs:

@@ -54,7 +54,7 @@ class PeriodicRun:
             return model.periodic_step(step.name, feeds)
 
         self._call: Callable[[dict[str, Batch]], StepReport] = tf.function(
-            call, jit_compile=model.jit_compile
+            call, jit_compile=model.jit_compile, autograph=False
         )
 
     def read(self, times: int) -> dict[str, Batch]:

@@ -1,8 +1,9 @@
 """Trains one stage: epochs, validation, best and latest checkpoints, early stopping, resume."""
 
+import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -92,9 +93,12 @@ class StageRun:
         writer = tf.summary.create_noop_writer()
         if self._folder.writable:
             writer = tf.summary.create_file_writer(self._folder.tensorboard(self.stage.name))
+        batches = None
         with writer.as_default():
             while int(self._epoch) < self.stage.epochs and not self._is_stale():
-                self._train_epoch(validate)
+                if batches is None:
+                    batches = self._read_from(int(self._epoch))
+                self._train_epoch(batches, validate)
         writer.close()
         self._distribution.barrier()  # The chief has written its best epoch.
         self.restore_best()
@@ -133,10 +137,10 @@ class StageRun:
         scores = [self._score(epoch) for epoch in self._epochs]
         return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= self.stage.patience
 
-    def _train_epoch(self, validate: Validate) -> None:
+    def _train_epoch(self, batches: Iterator[Any], validate: Validate) -> None:
         epoch = int(self._epoch)
         started = time.monotonic()
-        log = self._train_steps(epoch)
+        log = self._train_steps(epoch, batches)
         self._refuse_non_finite_weights(epoch)
         figures = {**log.figures, **self.model.epoch_figures()}
         validation = validate(self.model)
@@ -161,7 +165,7 @@ class StageRun:
         shown = f"{self._monitor} {validation[self._monitor]:.4f}"
         print(f"{self.stage.name} epoch {epoch + 1}: {shown}{' (best)' if better else ''}")
 
-    def _train_steps(self, epoch: int) -> StepLog:
+    def _train_steps(self, epoch: int, batches: Iterator[Any]) -> StepLog:
         """Makes every step of an epoch.
 
         Raises:
@@ -169,8 +173,6 @@ class StageRun:
         """
         size = self.stage.batch_size
         steps = -(-self.stage.training.num_examples(self._data, "train") // size)
-        batches = self._batches(epoch, self._distribution.rows(size))
-        check_batch(batches.element_spec, self.model.batch_spec, self.model.name)
         print(f"Epoch {epoch + 1}/{self.stage.epochs}")
         # A moving bar with ETA for a person, one line an epoch for a log file.
         bar = tf.keras.utils.Progbar(
@@ -178,7 +180,7 @@ class StageRun:
         )
         log = StepLog(size, self._read_losses_every)
         try:
-            for step, batch in enumerate(self._distribution.distribute(batches), start=1):
+            for step, batch in enumerate(itertools.islice(batches, steps), start=1):
                 if log.add(self._step(batch)) and step < steps:
                     bar.update(step, log.latest.items())
                 self._periodic_steps.behind(epoch * steps + step, steps, log)
@@ -188,10 +190,19 @@ class StageRun:
             raise self._non_finite_loss(epoch, error) from error
         return log
 
-    def _batches(self, epoch: int, rows: tuple[int, int] | None = None) -> tf.data.Dataset:
-        return self.stage.training.batches(
-            self._data, "train", self.stage.batch_size, self._seed, epoch, rows
+    def _read_from(self, epoch: int) -> Iterator[Any]:
+        """Returns the batches of this epoch and of all that follow, one behind the other."""
+        size = self.stage.batch_size
+        batches = self.stage.training.epochs(
+            self._data,
+            "train",
+            size,
+            self._seed,
+            range(epoch, self.stage.epochs),
+            self._distribution.rows(size),
         )
+        check_batch(batches.element_spec, self.model.batch_spec, self.model.name)
+        return iter(self._distribution.distribute(batches))
 
     def _save(self, manager: tf.train.CheckpointManager, number: int) -> None:
         # Every variable is whole in the chief, so that the others have no part in saving.
@@ -208,7 +219,10 @@ class StageRun:
         if error.periodic:
             where += f", {error.periodic} behind it"
         else:
-            batch = next(iter(self._batches(epoch).skip(error.step).take(1)))
+            batches = self.stage.training.batches(
+                self._data, "train", self.stage.batch_size, self._seed, epoch
+            )
+            batch = next(iter(batches.skip(error.step).take(1)))
             users = [int(user) for user in batch.get("user", ()) if user > 0]
         names = self._data.user_names(users[:_USERS_NAMED])
         shown = ", ".join(names) + (", ..." if len(users) > _USERS_NAMED else "")

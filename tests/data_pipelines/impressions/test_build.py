@@ -131,6 +131,20 @@ def test_epochs_differ_in_order_only_and_resume(source):
     np.testing.assert_array_equal(tests[0]["numerical"], tests[1]["numerical"])
 
 
+@pytest.mark.parametrize(("split", "epochs"), [("train", [1, 0]), ("test", [0, 1])])
+def test_epochs_one_behind_the_other_are_what_each_is_alone(source, split, epochs):
+    reading = {"batch_size": 50, "seed": 1, "domain": "source"}
+    alone = [
+        list(source.batches("impression", split, epoch=epoch, **reading).as_numpy_iterator())
+        for epoch in epochs
+    ]
+    for steps, expected in ((None, alone[0] + alone[1]), ([1, 2], alone[0][:1] + alone[1][:2])):
+        several = source.epochs("impression", split, epochs=epochs, steps=steps, **reading)
+        for batch, one in zip(several.as_numpy_iterator(), expected, strict=True):
+            for name, values in one.items():
+                np.testing.assert_array_equal(batch[name], values)
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_processes_share_batches(source, split):
     def batches(rows):

@@ -97,6 +97,12 @@ def test_training(source, view):
     assert rows_of(whole) == rows_of(other)
     assert joined(whole)["user"].tolist() != joined(other)["user"].tolist()
     assert same(whole, epoch_of(2))
+    # Epochs that are read one behind the other are what each is alone; of some, the beginning.
+    reading = {"batch_size": size, "seed": 3, **options}
+    several = source.epochs(view, "train", epochs=[2, 5], **reading)
+    assert same(several.as_numpy_iterator(), whole + other)
+    begun = source.epochs(view, "train", epochs=[5, 2, 5], steps=[1, 0, 2], **reading)
+    assert same(begun.as_numpy_iterator(), other[:1] + other[:2])
 
 
 def test_draws_differ_between_epochs_batches_and_seeds(source):
@@ -120,6 +126,8 @@ def test_evaluation_is_fixed(source, view):
     options = options_of(view, "validation")
     size = 9 if view == "masked_item" else of_several_batches(source, view, "validation")
     whole = read(source, view, "validation", batch_size=size, **options)
+    twice = source.epochs(view, "validation", epochs=[0, 3], batch_size=size, seed=1, **options)
+    assert same(twice.as_numpy_iterator(), whole + whole)
     assert same(whole, read(source, view, "validation", batch_size=size, epoch=3, **options))
     shares = [
         read(source, view, "validation", batch_size=size, rows=rows, **options)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.tfcdr.epoch_by_epoch import EpochByEpoch
 from tfcdr import optimizers
 from tfcdr.data_source import ViewRequest
 from tfcdr.errors import RunError
@@ -41,7 +42,7 @@ class Mean(StageModel):
         return StepReport({"loss": weighted_mean(errors, batch["example_weight"])})
 
 
-class Numbers:
+class Numbers(EpochByEpoch):
     """Numbers in an order that depends on seed and epoch; one of them may be infinite once."""
 
     fingerprint = "numbers"

@@ -185,7 +185,9 @@ class AlternatingModel(AdaptationModel):
         Returns:
           The report before the updates, so that every step has all of its losses.
         """
-        compute = tf.function(self.critic_losses_and_gradients, jit_compile=self.jit_compile)
+        compute = tf.function(
+            self.critic_losses_and_gradients, jit_compile=self.jit_compile, autograph=False
+        )
         report, gradients = compute(batch)
         pairs = zip(gradients, self.critic_variables, strict=True)
         self.critic_optimizer.apply_gradients(pairs)
@@ -194,7 +196,9 @@ class AlternatingModel(AdaptationModel):
         return report
 
     def _update_network(self, batch: Batch) -> bool:
-        compute = tf.function(self.loss_and_gradients, jit_compile=self.jit_compile)
+        compute = tf.function(
+            self.loss_and_gradients, jit_compile=self.jit_compile, autograph=False
+        )
         self.apply_gradients(compute(batch)[1])
         return True
 

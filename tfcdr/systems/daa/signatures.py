@@ -66,6 +66,6 @@ def export_model(
 
     spec = {name: tf.TensorSpec([None], tf.int64, name=name) for name in categorical}
     spec.update({name: tf.TensorSpec([None], tf.float32, name=name) for name in numerical})
-    signature = tf.function(answer).get_concrete_function(**spec)
+    signature = tf.function(answer, autograph=False).get_concrete_function(**spec)
     request = {name: np.zeros(_EXAMPLE_ROWS, of.dtype.as_numpy_dtype) for name, of in spec.items()}
     return write_version(export_dir, {SERVING_DEFAULT: signature}, {SERVING_DEFAULT: request})

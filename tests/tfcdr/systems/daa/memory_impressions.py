@@ -3,10 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
+from tests.tfcdr.epoch_by_epoch import EpochByEpoch
 from tests.tfcdr.systems.daa.small import FIELD_SIZES, NUMERICAL
 
 
-class MemoryImpressions:
+class MemoryImpressions(EpochByEpoch):
     """Clicks follow the first numerical column; the target's lie `shift` above the source's.
 
     Every split holds the same rows, in training in another order in each epoch. `requests` lists
