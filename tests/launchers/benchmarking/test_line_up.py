@@ -94,7 +94,7 @@ def test_peers_without_tensorflow_are_scripts_of_the_other_interpreter(tmp_path)
 
 def test_the_program_of_every_peer_is_there():
     programs = [peer.program for system in SYSTEMS.values() for peer in system.benchmark.peers]
-    assert len(programs) == 6
+    assert len(programs) == 7
     for program in programs:
         assert importlib.util.find_spec(program), program
 
