@@ -78,3 +78,14 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     users.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"users\.txt: damaged"):
         vocabulary.read_tokens(users)
+
+
+def test_categories_are_numbered_by_name_and_told_apart_by_domain():
+    table, _ = small_table()
+    alone = ItemSpace(table, (0,), np.zeros(4, np.int64))
+    assert alone.categories == ("x", "y")
+    assert alone.category_of.tolist() == [0, 2, 1]
+    both = ItemSpace(table, (1, 0), np.zeros(4, np.int64))
+    assert both.categories == ("S:x", "S:y")
+    # Items b and c of T have none.
+    assert both.category_of.tolist() == [0, 0, 0, 2, 1]

@@ -241,6 +241,20 @@ def test_movielens_by_genre(tmp_path, write_files):
 
 
 @MOVIELENS
+def test_movielens_by_the_first_genre_besides_the_domain(tmp_path, write_files):
+    write_files(tmp_path)
+    log = read("movielens", tmp_path, domains=("Drama", "Comedy"), category="secondary")
+    assert table(log, "item_id", "domain", "category") == [
+        ("1", "Comedy", "Drama"),
+        ("2", "Drama", "War"),
+    ]
+    alone = read("movielens", f"Comedy={tmp_path}", domain_by="file", category="secondary")
+    assert table(alone, "item_id", "category")[:2] == [("1", "Drama"), ("2", "Drama")]
+    with pytest.raises(DataError, match="category is 'third': it must be genres or secondary"):
+        read("movielens", tmp_path, domains=("Drama", "Comedy"), category="third")
+
+
+@MOVIELENS
 def test_movielens_as_one_domain(tmp_path, write_files):
     write_files(tmp_path)
     log = read("movielens", f"Movies={tmp_path}", domain_by="file")

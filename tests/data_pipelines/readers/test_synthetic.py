@@ -152,3 +152,20 @@ def test_target_events_come_late_enough_to_have_a_source_history(log):
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(DataError):
         SyntheticOptions(**options)
+
+
+def test_ratings_leave_the_log_as_it_is_and_tell_what_a_user_likes_but_in_the_noise():
+    plain, rated = (
+        draw(SyntheticOptions(users=1500, interests=10, noise_source=True, ratings=ratings))
+        for ratings in (False, True)
+    )
+    columns = ["user_id", "item_id", "domain", "timestamp"]
+    pd.testing.assert_frame_equal(plain.interactions, rated.interactions[columns])
+    rows = rated.interactions
+    assert set(rows["rating"]) == {1, 2, 3, 4, 5}
+    assert len(rows[["item_id", "category"]].drop_duplicates()) == rows["item_id"].nunique()
+    shares = rows.assign(liked=rows["rating"] > 3).groupby(["domain", "user_id"])["liked"].mean()
+    target = shares["target"]
+    for domain, least, most in (("source", 0.5, 1.0), ("noise", -0.1, 0.1)):
+        correlation = target.corr(shares[domain].reindex(target.index))
+        assert least < correlation < most

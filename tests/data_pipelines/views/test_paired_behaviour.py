@@ -1,12 +1,14 @@
 """The view against a plain Python writing of its rule, and what is drawn of a pool."""
 
 import collections
+import dataclasses
 
 import pytest
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
 from data_pipelines.prepared import build
+from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
 from data_pipelines.views import user_records
@@ -172,3 +174,49 @@ def test_an_unknown_source_of_evaluation_is_refused(tmp_path):
     source = built(tmp_path, demo_log(), ["toys"])
     with pytest.raises(DataError, match="evaluation_source must be one of latest, drawn"):
         read(source, "paired_behaviour", "train", evaluation_source="first")
+
+
+def test_developing_examples_are_the_latest_of_a_share_of_users(run):
+    """Training and developing examples share out what training has without the option."""
+    options = dataclasses.replace(run.source.options, developing_share=0.5)
+    source = InteractionSource(run.source.prepared, run.source.roles, options)
+    found = {
+        view: joined(read(source, view, "train", batch_size=64))
+        for view in ("paired_behaviour", "developing_behaviour")
+    }
+    whole = run.read("train")
+    keys = ("user", "target_item", "liked", "source_length", "target_length")
+    counted = {
+        name: collections.Counter(zip(*(rows[key].tolist() for key in keys), strict=True))
+        for name, rows in {**found, "whole": whole}.items()
+    }
+    assert counted["paired_behaviour"] + counted["developing_behaviour"] == counted["whole"]
+    users = found["developing_behaviour"]["user"].tolist()
+    assert len(set(users)) == len(users)
+    assert 0.2 < len(users) / len(set(whole["user"].tolist())) < 0.8
+    for part in ("validation", "test"):
+        of_both = [
+            joined(read(of, "paired_behaviour", part, batch_size=64))["user"].tolist()
+            for of in (source, run.source)
+        ]
+        assert of_both[0] == of_both[1]
+
+
+def test_known_behaviour_is_all_that_is_known_of_each_user(run):
+    rows = joined(read(run.source, "known_behaviour", "test", batch_size=32))
+    users = run.source.user_names(rows["user"].tolist())
+    assert sorted(users) == sorted(run.people)
+    length, threshold = run.source.options.max_length, run.source.options.positive_above
+    for row, user in enumerate(users):
+        events = run.people[user].events
+        sources = [event for event in events if event.part is None]
+        assert rows["source_effect"][row] == bool(sources)
+        if sources:
+            assert run.named("source", [rows["source_item"][row]]) == (sources[-1].item,)
+        liked = [event for event in events if event.rating > threshold]
+        for role, of_role in (
+            ("target", [event.item for event in liked if event.part is not None]),
+            ("source", [event.item for event in liked if event.part is None]),
+        ):
+            assert run.named(role, rows[f"{role}_history"][row]) == tuple(of_role[-length:])
+            assert rows[f"{role}_length"][row] == min(len(of_role), length)

@@ -283,3 +283,14 @@ def test_curves_leave_out_scores_that_are_no_numbers(tmp_path):
     line, best = figure.axes[1].lines
     np.testing.assert_array_equal(line.get_ydata(), [0.2, 0.4, 0.3, np.nan])
     assert list(best.get_ydata()) == [0.4]
+
+
+def test_members_of_a_family_share_a_panel_the_outermost_if_they_are_many():
+    lines = {
+        ("train", f"weight[{name}]"): pd.Series([1.0, value], index=[1, 2])
+        for value, name in enumerate("abcdefghij")
+    }
+    (axes,) = report.draw_panels(lines).axes
+    assert axes.get_title() == "train: weight"
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert shown == ["j", "i", "h", "g", "d", "c", "b", "a"]
