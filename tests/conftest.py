@@ -1,9 +1,10 @@
 """Fixtures and settings for all tests, and how they are spread over this machine's cores."""
 
 import collections
+import gc
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,6 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts modules with slow tests first, so that no worker is left with one at the end."""
     slow_tests = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow_tests[item.path])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_models() -> Iterator[None]:
+    """Frees a module's models with their compiled programs, which lie in cycles of references."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def test_every_reader_refuses_the_flags_that_it_does_not_take(tmp_path, kind, re
         (
             ["--reader=aliexpress", "--log=interactions"],
             "--reader=aliexpress reads no interactions, which take amazon, csv, movielens, pairs, "
-            "peterrec, rechorus, sequences, synthetic; it reads impressions.",
+            "peterrec, rechorus, sequences, syncrec, synthetic; it reads impressions.",
         ),
         (
             ["--reader=movielens", "--log=impressions"],

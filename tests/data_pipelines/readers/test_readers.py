@@ -579,12 +579,13 @@ def test_every_reader_has_its_own_options():
         "csv": of_all
         | {f"{column}_column" for column in columns}
         | {"separator", "domain_by", "item_ranges", "category_separator"},
-        "movielens": of_all | {"domain_by"},
+        "movielens": of_all | {"domain_by", "category"},
         "pairs": of_all | {"domain_by", "shared_users_below"},
         "peterrec": of_all | {"padding"},
         "rechorus": of_all | {"domain_by"},
         "sequences": of_all
         | {"domain_by", "item_ranges", "separator", "lines_start_with_user", "padding"},
+        "syncrec": of_all,
         "synthetic": set(SyntheticOptions.__dataclass_fields__),
     }
     found = {name: set(r.options.__dataclass_fields__) for name, r in readers.READERS.items()}
@@ -602,6 +603,7 @@ def test_defaults_are_the_readers_own():
         "peterrec": None,
         "rechorus": "file",
         "sequences": "file",
+        "syncrec": None,
         "synthetic": None,
     }
     assert (defaults["peterrec"].padding, defaults["sequences"].padding) == ("0", "")

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 
+import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
@@ -220,3 +221,16 @@ def test_known_behaviour_is_all_that_is_known_of_each_user(run):
         ):
             assert run.named(role, rows[f"{role}_history"][row]) == tuple(of_role[-length:])
             assert rows[f"{role}_length"][row] == min(len(of_role), length)
+
+
+def test_processes_share_each_batch(run):
+    """Whoever reads which rows, they are those of one process that reads all, draws included."""
+    whole = read(run.source, "paired_behaviour", "train", batch_size=32)
+    parts = [
+        read(run.source, "paired_behaviour", "train", batch_size=32, rows=rows)
+        for rows in ((0, 5), (5, 32))
+    ]
+    for batch, *of_parts in zip(whole, *parts, strict=True):
+        for name, values in batch.items():
+            together = np.concatenate([part[name] for part in of_parts])
+            np.testing.assert_array_equal(together, values)
