@@ -129,8 +129,8 @@ def test_a_killed_run_ends_as_one_that_was_not(finished, data_dir, tmp_path):
 def test_planted_noise_gets_at_most_half_the_weight(data_dir, tmp_path):
     """The noise source's ratings are random, the other's follow the same users' taste.
 
-    The weights end on one category of the useful source: that all of it is told from the noise, this
-    does not show.
+    The weights end on one category of the useful source: that all of it is told from the noise,
+    this does not show.
     """
     sizes = {
         "users": 300,
