@@ -44,7 +44,7 @@ from data_pipelines.parts import TRAIN
 from data_pipelines.views import negative_sampling
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
-from data_pipelines.views.padding import first, latest
+from data_pipelines.views.padding import first, latest, whole
 from data_pipelines.views.roles import RoleRecords, Roles, places_of
 from data_pipelines.views.view import HistoryRead, View
 
@@ -284,7 +284,7 @@ def _training(read: HistoryRead, batching: Batching) -> Assemble:
             ranges = domains.ranges(tf.repeat(of_positions, batching.negatives, 1))
         number = positions * batching.negatives
         bits = draws.own(negative_sampling.random_bits(draws.batch_size, number, draws.seed))
-        seen = _of_rows(shared["seen"], rows["seen_start"], rows["seen_end"])
+        seen = whole(shared["seen"], rows["seen_start"], rows["seen_end"])
         drawn = negative_sampling.draw_excluding(cumulative, seen, bits, ranges)
         drawn = tf.reshape(drawn, (-1, *shape, batching.negatives))
         return {
@@ -329,7 +329,7 @@ def _evaluation(read: HistoryRead, batching: Batching) -> Assemble:
             "example_weight": tf.cast(items[:, -1] > 0, tf.float32),
         }
         if batching.candidates:
-            own = _of_rows(shared["own"], rows["own_start"], rows["own_end"])
+            own = whole(shared["own"], rows["own_start"], rows["own_end"])
             ranges = domains.ranges(target_domain)
             if batching.candidate_domains == "all":
                 ranges = tf.ones_like(target), tf.fill(tf.shape(target), _last_target(read))
@@ -338,13 +338,6 @@ def _evaluation(read: HistoryRead, batching: Batching) -> Assemble:
         return entries
 
     return assemble
-
-
-def _of_rows(values: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
-    """Returns int64 [R, P], all of each row's values among zeros; P > 0."""
-    # A process may have no row of a batch.
-    width = tf.reduce_max(tf.concat([ends - starts, [1]], 0))
-    return first(values, starts, ends, width)
 
 
 def _last_target(read: HistoryRead) -> tf.Tensor:

@@ -27,6 +27,12 @@ def first(
     return gather_or_zero(values, places, places < ends[:, tf.newaxis])
 
 
+def whole(values: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
+    """Keeps all values of each stretch, before zeros: int64 [R, W], W > 0 that of the longest."""
+    # A process may have no row of a batch.
+    return first(values, starts, ends, tf.reduce_max(tf.concat([ends - starts, [1]], 0)))
+
+
 def gather_or_zero(values: tf.Tensor, places: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     """Gathers values at places of any shape, 0 where none is `present`."""
     # Values are those of thousands of users, of whom a batch reads a few: they are not copied.

@@ -24,7 +24,7 @@ from data_pipelines.parts import TRAIN
 from data_pipelines.views import negative_sampling
 from data_pipelines.views.example_batches import Assemble, Draws
 from data_pipelines.views.example_options import ExampleOptions
-from data_pipelines.views.padding import first
+from data_pipelines.views.padding import first, whole
 from data_pipelines.views.roles import RoleRecords, Roles, first_of_ties, places_of
 from data_pipelines.views.view import HistoryRead
 
@@ -213,10 +213,7 @@ def _evaluation_entries(read: HistoryRead, options: TargetItemOptions) -> Assemb
 
 def _seen(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Returns int64 [R, P], all that each row's user has taken, once for each time; P > 0."""
-    starts, ends = rows["seen_start"], rows["seen_end"]
-    # A process may have no row of a batch.
-    width = tf.reduce_max(tf.concat([ends - starts, [1]], 0))
-    return first(shared["seen"], starts, ends, width)
+    return whole(shared["seen"], rows["seen_start"], rows["seen_end"])
 
 
 def _candidate_negatives(

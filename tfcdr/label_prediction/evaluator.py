@@ -108,7 +108,6 @@ class LabelEvaluator(Evaluator):
         self._distribution = distribution
         self._groups = groups
         self._bar = bar
-        self._bar_is_fitted = False
         self._batch_size = distribution.shared_batch_size(options.batch_size)
         # By the model's identity and the scorer; each keeps its model, so that an identity is not
         # used again.
@@ -271,9 +270,8 @@ class LabelEvaluator(Evaluator):
             size = self._batch_size
             return stage.evaluation.batches(self._data, of_split, size, seed=0, shuffled=False)
 
-        if not self._bar_is_fitted:
+        if not self._bar.is_fitted:
             self._bar.fit(lambda: batches("train"), lambda: batches("validation"))
-            self._bar_is_fitted = True
         scored = [self._bar.probabilities(batch) for batch in batches(split)]
         return np.concatenate(scored)[: stage.evaluation.num_examples(self._data, split)]
 

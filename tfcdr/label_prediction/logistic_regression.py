@@ -34,6 +34,11 @@ class LogisticRegression:
         self.label = label
         self._fitted: sklearn.linear_model.LogisticRegression | None = None
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it can give probabilities."""
+        return self._fitted is not None
+
     def fit(
         self, training: Callable[[], tf.data.Dataset], validation: Callable[[], tf.data.Dataset]
     ) -> None:

@@ -171,11 +171,10 @@ class BiaoModel(LabelModel):
     def compute_losses(self, batch: Batch) -> StepReport:
         """Returns the inner loss and its terms (SPEC section 4), and what the weights were."""
         weights = self.weights_of(batch)
-        if weights is None:
-            return self._report(self.logits(self.tables, batch), batch, None)
-        counts = self.sharing_rows(batch)
-        self._weight_figures.add(batch, weights, counts)
         report = self._report(self.logits(self.tables, batch), batch, weights)
+        if weights is None:
+            return report
+        self._weight_figures.add(batch, weights, self.sharing_rows(batch))
         return StepReport(report.losses, {"source_weight": self.importance.total()[0]})
 
     def epoch_figures(self) -> dict[str, float]:
