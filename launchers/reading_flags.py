@@ -29,17 +29,18 @@ _SOURCES = flags.DEFINE_list(
     "Domains whose histories are read besides, comma-separated. Empty: all others; where targets "
     "share what is pre-trained, all that are no targets.",
 )
-_EXAMPLES = config_flags.define("examples", ExampleOptions)
+EXAMPLES = "examples"
+examples = config_flags.define(EXAMPLES, ExampleOptions)
 
 
 def check(system: System) -> None:
     """Raises FlagError if a flag has a bad value, or no meaning for the system."""
-    _EXAMPLES()
+    examples()
     if system.log == "interactions":
         return
     several = [name for name, other in SYSTEMS.items() if other.log == "interactions"]
     given = [flag.name for flag in (_TARGET, _SOURCES) if flag.present]
-    for flag in [*given, *config_flags.given_flags(("examples",))]:
+    for flag in [*given, *config_flags.given_flags((EXAMPLES,))]:
         raise program.FlagError(
             f"--{flag} has no meaning for --system={system.name}, whose only target "
             "--impression_split.target names when the data are converted; "
@@ -47,13 +48,19 @@ def check(system: System) -> None:
         )
 
 
-def sources(prepared: PreparedData, system: System, config: object) -> dict[str, Source]:
+def sources(
+    prepared: PreparedData,
+    system: System,
+    config: object,
+    options: ExampleOptions | None = None,
+) -> dict[str, Source]:
     """Returns what the run reads for each of its targets, by their names; "" stands for none.
 
     Args:
       prepared: the data set.
       system: what is trained.
       config: its configuration.
+      options: how examples are cut; None for what the flags say.
 
     Raises:
       FlagError: a flag has a bad value.
@@ -72,8 +79,8 @@ def sources(prepared: PreparedData, system: System, config: object) -> dict[str,
             f"no targets, and none is left; name fewer, or use {' or '.join(others)}, which trains "
             "one target after the other."
         )
-    examples = _EXAMPLES()
-    return {each.target: InteractionSource(prepared, each, examples) for each in roles}
+    options = options or examples()
+    return {each.target: InteractionSource(prepared, each, options) for each in roles}
 
 
 def _trains_each(system: System) -> bool:

@@ -126,14 +126,14 @@ def _run_target(
 ) -> dict[str, Any]:
     """Trains and evaluates for one target, and returns what metrics.json holds."""
     folder = RunFolder(workdir, distribution.is_chief)
-    main_run = _experiment(wish, wish.config, source, folder, distribution, pretrained)
+    main_run = claimed(wish, wish.config, source, folder, distribution, pretrained)
     if pretrained is not None:
         _say_what_was_read(pretrained, source)
     metrics = _finish(main_run, folder)
     if wish.baseline_config is None:
         return metrics
     baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
-    baseline = _experiment(wish, wish.baseline_config, source, baseline_folder, distribution)
+    baseline = claimed(wish, wish.baseline_config, source, baseline_folder, distribution)
     print("\nThe same model trained on the target alone:")
     _finish(baseline, baseline_folder)
     return {**metrics, **_compare(metrics, main_run, baseline, folder)}
@@ -165,7 +165,7 @@ def _checked(
     return experiment
 
 
-def _experiment(
+def claimed(
     wish: Wish,
     config: Any,
     source: Source,

@@ -8,7 +8,6 @@ and its flags, a data set that --data_dir lacks is prepared first.
 
 import contextlib
 import os
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,12 +17,12 @@ from data_pipelines.prepared import item_titles
 from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.prepared.reading import Source
 from launchers import (
-    compilation,
     config_flags,
     data_flags,
     finished_run,
     program,
     reading_flags,
+    run_flags,
     target_runs,
 )
 from launchers.target_runs import Wish
@@ -32,22 +31,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.runs import report
 from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
-from tfcdr.runs.step_log import READ_LOSSES_EVERY
-from tfcdr.system import System
-from tfcdr.systems.registry import SYSTEMS
 
-_SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to train.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics.")
-_SEED = flags.DEFINE_integer(
-    "seed",
-    0,
-    "Decides weights, order of the data and every draw.",
-    lower_bound=0,
-    upper_bound=2**30,
-)
-_DETERMINISTIC = flags.DEFINE_bool(
-    "deterministic", False, "Two runs give the same bits, at some cost in speed."
-)
 _COMPARE = flags.DEFINE_bool(
     "compare_no_transfer",
     False,
@@ -91,38 +75,15 @@ _CPU_DEVICES = flags.DEFINE_integer(
     "try it out.",
     lower_bound=1,
 )
-_MIXED_PRECISION = flags.DEFINE_bool(
-    "mixed_precision",
-    False,
-    "Computes in float16 with float32 weights and a loss scale that adapts itself: faster on GPUs "
-    "of compute capability 7.0 and above. What is exported computes in float32.",
-)
-_READ_LOSSES_EVERY = flags.DEFINE_integer(
-    "read_losses_every",
-    READ_LOSSES_EVERY,
-    "Steps between two readings of the losses from the device, which waits for each.",
-    lower_bound=1,
-)
-_CONFIGS = {
-    name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
-}
-_EVALUATION = {
-    group: config_flags.define(group, options)
-    for group, options in {
-        system.evaluation_group: system.evaluation_options for system in SYSTEMS.values()
-    }.items()
-}
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
-flags.adopt_module_key_flags(data_flags)
-flags.adopt_module_key_flags(reading_flags)
-flags.adopt_module_key_flags(compilation)
+flags.adopt_module_key_flags(run_flags)
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs what the flags describe."""
     del argv
     wish = _wish()
-    if _DETERMINISTIC.value:
+    if wish.deterministic:
         enable_determinism()
     distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
     if distribution is None:
@@ -138,37 +99,18 @@ def main(argv: Sequence[str]) -> None:
 
 def _wish() -> Wish:
     """Reads the flags and refuses, before any work, what cannot be done."""
-    if not _WORKDIR.value:
-        raise program.FlagError("--workdir is missing: name the folder of the run.")
-    workdir = pathlib.Path(_WORKDIR.value)
-    RunFolder(workdir).check_free()
-    system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
-    options = _evaluation_options(system)
-    reading_flags.check(system)
-    baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
+    wish = run_flags.wish()
+    RunFolder(wish.workdir).check_free()
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
-    if _MIXED_PRECISION.value and _STRATEGY.value == "parameter_server":
+    if wish.mixed_precision and _STRATEGY.value == "parameter_server":
         # Keras' loss scaling needs every replica to see every gradient.
         raise program.FlagError(
             "--mixed_precision: TensorFlow cannot scale losses with --strategy=parameter_server; "
             "leave one of the two out."
         )
-    data_dir = data_flags.data_dir(default=workdir / "data")
-    return Wish(
-        system=system,
-        config=config,
-        options=options,
-        baseline_config=baseline_config,
-        workdir=workdir,
-        data_dir=data_dir,
-        pretrained=_PRETRAINED.value,
-        seed=_SEED.value,
-        deterministic=_DETERMINISTIC.value,
-        jit_compile=compilation.jit_compile(system),
-        mixed_precision=_MIXED_PRECISION.value,
-        read_losses_every=_READ_LOSSES_EVERY.value,
-    )
+    baseline_config = _without_transfer(wish) if _COMPARE.value else None
+    return wish._replace(baseline_config=baseline_config, pretrained=_PRETRAINED.value)
 
 
 def _prepare(wish: Wish, distribution: Distribution) -> PreparedData:
@@ -217,30 +159,16 @@ def _titles() -> dict[str, str]:
     return item_titles.read_titles(data_flags.under_raw_dir(options.path), options)
 
 
-def _evaluation_options(system: System) -> Any:
-    """Reads the group of flags that the system's evaluation takes; refuses those of others."""
-    own = system.evaluation_group
-    for flag in config_flags.given_flags(_EVALUATION.keys() - {own}):
-        raise program.FlagError(
-            f"--{flag} has no meaning for --system={system.name}; leave it out."
-        )
-    options = _EVALUATION[own]()
-    try:
-        system.check_evaluation(options)
-    except ValueError as error:
-        raise program.FlagError(f"--{own}.*: {error}") from error
-    return options
-
-
-def _without_transfer(system: System, config: Any, options: Any) -> Any:
+def _without_transfer(wish: Wish) -> Any:
     """Returns the baseline's configuration; refuses, before any work, what cannot be compared."""
+    system = wish.system
     try:
-        options.check_comparable()
+        wish.options.check_comparable()
     except ValueError as error:
         flag = f"--{system.evaluation_group}.monitor"
         raise program.FlagError(f"--compare_no_transfer: {flag}: {error}") from error
-    baseline = system.without_transfer(config)
-    if baseline == config:
+    baseline = system.without_transfer(wish.config)
+    if baseline == wish.config:
         raise program.FlagError(
             f"--compare_no_transfer: --{system.name}.* transfers nothing already; leave it out."
         )

@@ -13,11 +13,11 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from launchers import convert, program, train
+from launchers import convert, program, train, tune
 from tests.end_to_end.warm_process import WarmProcess
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = {"convert": convert.main, "train": train.main}
+PROGRAMS = {"convert": convert.main, "train": train.main, "tune": tune.main}
 
 # A demo log of 150 users and a network of one block: seconds in all.
 SMALL_DATA = (
@@ -113,7 +113,7 @@ class Outcome(NamedTuple):
 
 
 def call(name, *arguments):
-    """Runs convert or train in this process."""
+    """Runs convert, train or tune in this process."""
     out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
     argv = [f"{name}.py", *map(str, arguments)]
     status = 0

@@ -10,6 +10,7 @@ from tests.end_to_end import launching
     [
         ("convert", "--log"),
         ("train", "--peterrec.channels"),
+        ("tune", "--search"),
         ("evaluate", "--workdir"),
         ("export", "--top_k"),
         ("benchmark", "--against"),

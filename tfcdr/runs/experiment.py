@@ -14,7 +14,7 @@ from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
 from tfcdr.report_section import Names, Section
 from tfcdr.runs.run_folder import RunFolder, differences
-from tfcdr.runs.stage_run import StageRun
+from tfcdr.runs.stage_run import StageRun, Watch, unwatched
 from tfcdr.runs.step_log import READ_LOSSES_EVERY
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
@@ -100,6 +100,26 @@ class Experiment:
         Raises:
           RunError: see `StageRun.train`.
         """
+        model, stages = self.train()
+        metrics = {"stages": stages, **self.evaluate(model)}
+        measured = self._system.measurements(self._config, model, self._data)
+        if measured:
+            metrics["measurements"] = dict(measured)
+        self._folder.finish(metrics)
+        return metrics
+
+    def train(self, watch: Watch = unwatched) -> tuple[StageModel, dict[str, Any]]:
+        """Runs or resumes every stage.
+
+        Args:
+          watch: is told every epoch; see `StageRun.train`.
+
+        Returns:
+          The last stage's model at its best epoch, and the training of each stage.
+
+        Raises:
+          RunError: see `StageRun.train`.
+        """
         previous, trained, stages = None, {}, self._stages
         if self._pretrained is not None:
             previous, stages = self._pretrained_model, stages[-1:]
@@ -110,15 +130,10 @@ class Experiment:
             if previous is not None:
                 self._system.warm_start(stage_run.model, previous)
             print(f"{stage.name}: {_describe_parameters(stage_run.model)}")
-            stage_run.train(functools.partial(self._evaluator.validation, stage))
+            stage_run.train(functools.partial(self._evaluator.validation, stage), watch)
             trained[stage.name] = stage_run.summary()
             previous = stage_run.model
-        metrics = {"stages": trained, **self.evaluate(previous)}
-        measured = self._system.measurements(self._config, previous, self._data)
-        if measured:
-            metrics["measurements"] = dict(measured)
-        self._folder.finish(metrics)
-        return metrics
+        return previous, trained
 
     def best_model(self) -> StageModel:
         """Rebuilds the last stage's model with the weights of its best epoch.

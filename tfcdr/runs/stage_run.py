@@ -22,6 +22,13 @@ from tfcdr.stage_model import StageModel
 _USERS_NAMED = 20
 
 Validate = Callable[[StageModel], dict[str, float]]
+# Called behind every epoch with the stage, the epoch, counted from 1, and its validation score.
+Watch = Callable[[Stage, int, float], None]
+
+
+def unwatched(stage: Stage, epoch: int, score: float) -> None:
+    """A `Watch` that does nothing."""
+    del stage, epoch, score
 
 
 class StageRun:
@@ -77,8 +84,13 @@ class StageRun:
         )
         self._best = checkpoints.make_manager(folder.checkpoints(stage.name, "best"), model=model)
 
-    def train(self, validate: Validate) -> None:
+    def train(self, validate: Validate, watch: Watch = unwatched) -> None:
         """Trains to the end of the stage and restores its best epoch.
+
+        Args:
+          validate: scores the model.
+          watch: is told every epoch once it is written; what it raises ends the training, which
+            can be resumed behind that epoch.
 
         Raises:
           RunError: batches that do not fit the model, a loss that is not finite, or a checkpoint
@@ -99,6 +111,7 @@ class StageRun:
                 if batches is None:
                     batches = self._read_from(int(self._epoch))
                 self._train_epoch(batches, validate)
+                watch(self.stage, int(self._epoch), self._score(self._epochs[-1]))
         writer.close()
         self._distribution.barrier()  # The chief has written its best epoch.
         self.restore_best()
