@@ -17,7 +17,11 @@ from launchers import convert, program, train, tune
 from tests.end_to_end.warm_process import WarmProcess
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = {"convert": convert.main, "train": train.main, "tune": tune.main}
+PROGRAMS = {
+    "convert": convert.main,
+    "train": train.main,
+    "tune": tune.main,
+}
 
 # A demo log of 150 users and a network of one block: seconds in all.
 SMALL_DATA = (
@@ -113,7 +117,7 @@ class Outcome(NamedTuple):
 
 
 def call(name, *arguments):
-    """Runs convert, train or tune in this process."""
+    """Runs one of `PROGRAMS` in this process."""
     out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
     argv = [f"{name}.py", *map(str, arguments)]
     status = 0

@@ -1,5 +1,5 @@
 """Launchers' tests read the runs that end-to-end tests read."""
 
-from tests.end_to_end.conftest import finished, reproducible, small_data
+from tests.end_to_end.conftest import finished, finished_timirec, reproducible, small_data
 
-__all__ = ["finished", "reproducible", "small_data"]
+__all__ = ["finished", "finished_timirec", "reproducible", "small_data"]

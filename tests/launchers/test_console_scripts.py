@@ -9,6 +9,7 @@ from tests.end_to_end import launching
     ("launcher", "flag"),
     [
         ("convert", "--log"),
+        ("compare", "--runs"),
         ("train", "--peterrec.channels"),
         ("tune", "--search"),
         ("evaluate", "--workdir"),

@@ -151,10 +151,14 @@ class Experiment:
         """
         headlines, tables = {}, {}
         for split in ("validation", "test"):
-            scores = self._evaluator.scores(self._stages[-1], model, split)
+            scores = self.scores(model, split)
             headlines[split] = self._evaluator.headline(scores)
             tables[split] = self._evaluator.table(scores)
         return {**headlines, "tables": tables}
+
+    def scores(self, model: StageModel, split: str) -> Any:
+        """Scores a split of the last stage; see `Evaluator.scores`."""
+        return self._evaluator.scores(self._stages[-1], model, split)
 
     def print_tables(self, metrics: dict[str, Any]) -> None:
         """Prints the tables of `evaluate`."""
@@ -167,10 +171,7 @@ class Experiment:
         Returns:
           The gain by group of test rows, `row_groups.ALL` among them.
         """
-        scores = [
-            run._evaluator.scores(run._stages[-1], run.best_model(), "test")
-            for run in (self, baseline)
-        ]
+        scores = [run.scores(run.best_model(), "test") for run in (self, baseline)]
         return self._evaluator.transfer_gains(*scores, seed=self._seed)
 
     def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:

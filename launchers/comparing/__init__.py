@@ -1,0 +1,1 @@
+"""Finished runs on one data set side by side."""

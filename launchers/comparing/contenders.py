@@ -1,0 +1,191 @@
+"""The runs of a comparison, by system and settings; runs that differ in the seed alone are one."""
+
+import glob
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from launchers import finished_run
+from launchers.finished_run import FinishedRun
+from launchers.stored_config import restored
+from tfcdr.errors import RunError
+from tfcdr.ranking import held_out_ranks
+from tfcdr.ranking.comparison import Contender
+from tfcdr.ranking.held_out_ranks import EvaluationOptions
+from tfcdr.ranking.system import RankingSystem
+from tfcdr.row_groups import RowGroups
+from tfcdr.runs.run_folder import differences
+
+# What tells the settings of runs apart, besides the system.
+_SETTINGS = ("config", "reading", "pretrained", "mixed_precision")
+
+
+class Candidate(NamedTuple):
+    """A recommender that could be served.
+
+    Attributes:
+      contender: its ranks of the test.
+      validation: the metric's mean over validation and seeds, by which one is chosen.
+      seconds: of one training, the mean over seeds; 0 for what trains in no time.
+      folders: its runs.
+    """
+
+    contender: Contender
+    validation: float
+    seconds: float
+    folders: tuple[Path, ...]
+
+
+class Runs(NamedTuple):
+    """The runs of a comparison.
+
+    Attributes:
+      target: the domain that they predict.
+      options: how the first of them is evaluated; all are ranked by its protocol.
+      groups: of interactions.
+      candidates: in the order of the command line, then those that every run is beside.
+    """
+
+    target: str
+    options: EvaluationOptions
+    groups: Sequence[RowGroups]
+    candidates: list[Candidate]
+
+
+def read(patterns: Sequence[str], data_dir: str | None) -> list[Runs]:
+    """Opens finished runs and ranks the test by each.
+
+    Args:
+      patterns: folders, or patterns of folders as of a shell.
+      data_dir: the data set, if it has moved since training.
+
+    Returns:
+      The runs of each target.
+
+    Raises:
+      RunError: a folder holds no finished run, or runs are of different data or targets, or a
+        system ranks nothing.
+    """
+    by_target: dict[str, dict[str, list[FinishedRun]]] = {}
+    for folder in _folders(patterns):
+        for target, run in finished_run.load(folder, data_dir).items():
+            _check_comparable(run, folder)
+            name = target or ",".join(run.source.roles.targets)
+            by_target.setdefault(name, {}).setdefault(_settings(run), []).append(run)
+    return [_of_target(target, list(runs.values())) for target, runs in by_target.items()]
+
+
+def _folders(patterns: Sequence[str]) -> list[Path]:
+    folders = []
+    for pattern in patterns:
+        found = sorted(glob.glob(pattern))
+        if not found:
+            raise RunError(f"{pattern}: no such folder.")
+        folders += [Path(path) for path in found if Path(path) not in folders]
+    return folders
+
+
+def _check_comparable(run: FinishedRun, folder: Path) -> None:
+    if not isinstance(run.system, RankingSystem):
+        raise RunError(
+            f"{folder}: {run.system.name} ranks no items; only systems that do are compared."
+        )
+    if run.folder.metrics() is None:
+        raise RunError(f"{folder}: the run is not finished; run its command again.")
+
+
+def _settings(run: FinishedRun) -> str:
+    config = run.folder.config()
+    return json.dumps([run.system.name, *(config[name] for name in _SETTINGS)], sort_keys=True)
+
+
+def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
+    """Ranks the test by every run of one target."""
+    first = contenders[0][0]
+    data = first.source.prepared.fingerprint
+    for run in (run for runs in contenders for run in runs):
+        if run.source.prepared.fingerprint != data:
+            raise RunError(
+                f"{run.folder.path}: trained on the data set {run.source.prepared.fingerprint}, "
+                f"but {first.folder.path} on {data}; only runs on the same data can be compared."
+            )
+    options = _options(first)
+    for run in (run for runs in contenders for run in runs):
+        theirs = _options(run)
+        if (theirs.monitor, theirs.protocol) != (options.monitor, options.protocol):
+            raise RunError(
+                f"{run.folder.path}: evaluated by {theirs.monitor} ({theirs.protocol}), but "
+                f"{first.folder.path} by {options.monitor} ({options.protocol}); give both the "
+                "same --evaluation.monitor and --evaluation.protocol."
+            )
+    names = _names([runs[0] for runs in contenders])
+    candidates, beside = [], {}
+    for name, runs in zip(names, contenders, strict=True):
+        scores = [run.experiment.scores(run.model, "test") for run in runs]
+        chosen = [
+            {
+                scorer: ranks
+                for (protocol, scorer), ranks in of.items()
+                if protocol == options.protocol
+            }
+            for of in scores
+        ]
+        metrics = [run.folder.metrics() for run in runs]
+        candidates.append(
+            Candidate(
+                Contender(name, tuple(of.pop(held_out_ranks.MODEL) for of in chosen)),
+                float(np.mean([of["validation"][options.monitor] for of in metrics])),
+                float(np.mean([_seconds(of) for of in metrics])),
+                tuple(run.folder.path for run in runs),
+            )
+        )
+        for scorer, ranks in chosen[0].items():
+            if scorer not in beside or len(ranks.row) > len(beside[scorer].contender.ranks[0].row):
+                validation = _validation(metrics[0], scorer, options)
+                beside[scorer] = Candidate(Contender(scorer, (ranks,)), validation, 0.0, ())
+    groups = first.system.row_groups(first.source)
+    return Runs(target, options, groups, [*candidates, *beside.values()])
+
+
+def _options(run: FinishedRun) -> EvaluationOptions:
+    return restored(EvaluationOptions, run.folder.config()["evaluation"])
+
+
+def _names(runs: Sequence[FinishedRun]) -> list[str]:
+    """Returns each contender's system, and where several are of one, what sets them apart."""
+    names = []
+    for run in runs:
+        others = [other for other in runs if other.system is run.system and other is not run]
+        differing = {line.partition(":")[0] for other in others for line in _differing(other, run)}
+        ours = {name: _entry(run.folder.config(), name) for name in sorted(differing)}
+        shown = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in ours.items())
+        names.append(f"{run.system.name} ({shown})" if shown else run.system.name)
+    return names
+
+
+def _differing(one: FinishedRun, other: FinishedRun) -> list[str]:
+    configs = [{name: run.folder.config()[name] for name in _SETTINGS} for run in (one, other)]
+    return differences("", *configs)
+
+
+def _entry(config: dict[str, Any], name: str) -> Any:
+    for key in name.split("."):
+        config = config.get(key) if isinstance(config, dict) else None
+    return config
+
+
+def _seconds(metrics: dict[str, Any]) -> float:
+    return sum(stage["seconds"] for stage in metrics["stages"].values())
+
+
+def _validation(metrics: dict[str, Any], scorer: str, options: EvaluationOptions) -> float:
+    """Returns what a run's table says of a scorer that stands beside its model."""
+    row = next(
+        row
+        for row in metrics["tables"]["validation"]
+        if (row["protocol"], row["group"], row["scorer"]) == (options.protocol, "all", scorer)
+    )
+    return float("nan") if row[options.monitor] is None else row[options.monitor]

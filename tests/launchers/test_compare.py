@@ -1,0 +1,99 @@
+"""compare.py: runs side by side, and which one to serve."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from tests.end_to_end import launching
+
+
+@pytest.fixture
+def compare(tmp_path):
+    """Runs compare.py."""
+
+    def run(*runs, output=tmp_path / "comparison"):
+        named = ",".join(map(str, runs))
+        return launching.forked("compare", f"--runs={named}", f"--output={output}")
+
+    return run
+
+
+@pytest.fixture
+def another_seed(finished, tmp_path):
+    """A copy of the finished run that says that it had another seed."""
+    folder = tmp_path / "seed_1"
+    shutil.copytree(finished[0], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "seed": 1}))
+    return folder
+
+
+def test_seeds_of_one_system_stand_beside_what_every_table_has(
+    compare, finished, another_seed, tmp_path
+):
+    outcome = compare(finished[0], another_seed)
+    assert outcome.status == 0, outcome.err
+    table = pd.read_csv(tmp_path / "comparison" / "comparison.csv")
+    assert {"all", "cold", "warm"} <= set(table["group"])
+    whole = table[table["group"] == "all"].set_index("recommender")
+    assert whole.loc["peterrec", "seeds"] == 2
+    assert whole.loc["peterrec", "spread"] == "0.0000"  # the second seed is a copy
+    metrics = json.loads((finished[0] / "metrics.json").read_text())
+    popular = next(
+        row
+        for row in metrics["tables"]["test"]
+        if (row["protocol"], row["group"], row["scorer"]) == ("full", "all", "most popular")
+    )
+    assert whole.loc["most popular", "test NDCG@10"] == pytest.approx(popular["NDCG@10"], abs=1e-4)
+    assert "\nServe " in outcome.out
+    page = (tmp_path / "comparison" / "index.html").read_text()
+    assert page.count("<svg") == 1
+    assert "<img" not in page  # one file
+
+
+def test_interactions_that_one_system_cannot_rank_are_left_out(
+    compare, finished, finished_timirec, tmp_path
+):
+    outcome = compare(finished[0], finished_timirec[0])
+    table = pd.read_csv(tmp_path / "comparison" / "comparison.csv")
+    whole = table[table["group"] == "all"].set_index("recommender")
+    assert list(whole.index[:2]) == ["peterrec", "timirec"]
+    left_out = next(line for line in outcome.out.splitlines() if "are left out" in line)
+    tables = json.loads((finished[0] / "metrics.json").read_text())["tables"]
+    everybody = tables["test"][0]["interactions"]
+    assert whole.loc["timirec", "users"] == everybody - int(left_out.split()[0])
+    assert "One seed each" in outcome.out
+
+
+def test_runs_on_other_data_are_refused_with_both_fingerprints(compare, finished, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(finished[0], other)
+    config = json.loads((other / "config.json").read_text())
+    data = tmp_path / "data"
+    shutil.copytree(config["data_dir"], data)
+    prepared = json.loads((data / "prepared.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "seed": 1, "data_dir": str(data)}))
+    (data / "prepared.json").write_text(json.dumps({**prepared, "fingerprint": "0" * 16}))
+    error = compare(finished[0], other).error
+    assert "other" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--output=x",), "--runs is missing"),
+        (("--runs=x",), "--output is missing"),
+        (("--runs=nowhere*", "--output=x"), "nowhere*: no such folder"),
+    ],
+)
+def test_what_is_missing_is_named(arguments, message):
+    assert message in launching.forked("compare", *arguments).error
+
+
+def test_a_run_that_is_not_finished_is_refused(compare, finished, tmp_path):
+    halted = tmp_path / "halted"
+    shutil.copytree(finished[0], halted)
+    (halted / "metrics.json").unlink()
+    assert f"{halted}: the run is not finished" in compare(finished[0], halted).error
