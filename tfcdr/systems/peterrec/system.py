@@ -108,7 +108,8 @@ class PeterRec(RankingSystem):
 
 def _finetuning_view(config: PeterRecConfig) -> tuple[str, dict[str, Any]]:
     if config.history_domains == "all":
-        return "leave_one_out", {"history_domains": "all", "own_share": config.own_share}
+        kept = {"own_share": config.own_share} if config.own_share else {}
+        return "leave_one_out", {"history_domains": "all", **kept}
     return "transfer", {"cls": "last" if config.causal else "both"}
 
 

@@ -27,7 +27,9 @@ class TiMiRec(RankingSystem):
     benchmark = TiMiRecBenchmark()
 
     def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
-        histories = {"history_domains": config.history_domains, "own_share": config.own_share}
+        histories = {"history_domains": config.history_domains}
+        if config.own_share:
+            histories["own_share"] = config.own_share
         training = {
             **histories,
             "negatives": item_loss.row_negatives(config),
