@@ -17,6 +17,8 @@ VIEWS: dict[str, View] = {
     for view in (
         next_item.VIEW,
         masked_item.VIEW,
+        next_item.JOINT_VIEW,
+        masked_item.JOINT_VIEW,
         transfer.VIEW,
         leave_one_out.VIEW,
         paired_behaviour.VIEW,

@@ -10,8 +10,9 @@ Batch:
 
 | key | shape | dtype | |
 | --- | --- | --- | --- |
-| `history` | [B, T] | int32 | ids of space `joint` (`history_domains=all`) or target ids, \
-left-padded with 0 |
+| `history` | [B, T] | int32 | the latest, ids of space `joint` (`history_domains=all`) or target \
+ids, left-padded with 0; `own_share` of the T places are the target's own items', if there are so \
+many |
 | `user` | [B] | int32 | user ids from 1 |
 | `example_weight` | [B] | float32 | 1, or 0 for rows without a history: those that fill up the \
 last batch, and users new in the target where only the target's items are read |
@@ -44,9 +45,12 @@ class Batching(TargetItemOptions):
     Attributes:
       history_domains: "all": items of every domain, as ids of space `joint`; "target": the
         target's items alone, as target ids.
+      own_share: of "all", the share of the T places, rounded, that the target's own latest items
+        have before other domains' later ones; 0 for the latest of all.
     """
 
     history_domains: str = "all"
+    own_share: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,6 +58,8 @@ class Batching(TargetItemOptions):
             raise ValueError(
                 f"history_domains must be one of all, target. Received: {self.history_domains!r}."
             )
+        if not 0 <= self.own_share <= 1:
+            raise ValueError(f"own_share must be in [0, 1]. Received: {self.own_share}.")
 
 
 class LeaveOneOut(View):
@@ -72,7 +78,9 @@ class LeaveOneOut(View):
         Its history is `older`[older_start:older_end], then `own`[own_recent:own_end]: what may be
         read before the label's time, and the target's items of that very time that come before it.
         With `source_history=all`, it is all the sources' and then all the target's. `own_start` is
-        where the target's own items begin.
+        where the target's own items begin. The sources' part of `older` is also
+        `sources`[source_start:source_end]; `own_order` and `source_order` tell which of two comes
+        first.
         """
         labels = Labels(records, read)
         readable = tf.logical_or(records.is_source, records.parts <= read.part)
@@ -88,23 +96,31 @@ class LeaveOneOut(View):
         before = tf.cumsum(tf.cast(readable, tf.int64), exclusive=True)
         # The number of the target's items before each place.
         own_before = tf.concat([[0], tf.cumsum(tf.cast(is_target, tf.int64))], 0)
-        own = tf.gather(ids, places_of(is_target))
+        own_places, source_places = places_of(is_target), places_of(tf.logical_not(is_target))
+        own = tf.gather(ids, own_places)
         own_start = tf.gather(own_before, user_start)
         if read.options.source_history == "all":
-            older = tf.gather(ids, places_of(tf.logical_not(is_target)))
+            older = tf.gather(ids, source_places)
             user_end = user_start + tf.gather(lengths, labels.row)
             older_start = user_start - own_start
             older_end = user_end - tf.gather(own_before, user_end)
             own_recent = own_start
+            source_start, source_end = older_start, older_end
+            # All sources come before all the target's.
+            source_places -= tf.size(ids, tf.int64)
         else:
             older = ids
             older_start = user_start
             older_end = tf.gather(before, tf.gather(first_of_ties(records), labels.places))
             own_recent = tf.gather(own_before, older_end)
+            source_start = user_start - own_start
+            source_end = older_end - own_recent
         examples, shared = labels.features()
         examples |= {
             "older_start": older_start,
             "older_end": older_end,
+            "source_start": source_start,
+            "source_end": source_end,
             "own_start": own_start,
             "own_recent": own_recent,
             "own_end": tf.gather(own_before, tf.gather(before, labels.places)),
@@ -112,12 +128,20 @@ class LeaveOneOut(View):
         items = older_end - older_start + examples["own_end"] - own_recent
         kept = places_of(items > 0)
         examples = {name: tf.gather(column, kept) for name, column in examples.items()}
-        return Cut(examples, {**shared, "older": older, "own": own})
+        shared |= {
+            "older": older,
+            "own": own,
+            "own_order": own_places,
+            "sources": tf.gather(ids, places_of(tf.logical_not(is_target))),
+            "source_order": source_places,
+        }
+        return Cut(examples, shared)
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that pads the histories and draws the negatives."""
         entries = target_item_entries(read, batching)
         length = read.options.max_length
+        kept_own = round(batching.own_share * length)
 
         def assemble(
             rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
@@ -125,6 +149,8 @@ class LeaveOneOut(View):
             # In space `joint` the target's items have their ids of space `target`.
             if batching.history_domains == "target":
                 history = latest(shared["own"], rows["own_start"], rows["own_end"], length)
+            elif kept_own:
+                history = _latest_with_own(rows, shared, length, kept_own)
             else:
                 history = _latest_of_all(rows, shared, length)
             return {
@@ -148,6 +174,36 @@ def _latest_of_all(
     older_places = rows["older_end"][:, tf.newaxis] - (from_end - recent)
     is_older = tf.logical_and(from_end > recent, older_places >= rows["older_start"][:, tf.newaxis])
     return own + gather_or_zero(shared["older"], older_places, is_older)
+
+
+def _latest_with_own(
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], length: int, kept_own: int
+) -> tf.Tensor:
+    """Keeps the latest items, `kept_own` of the target's own at least: int64 [R, T], in order.
+
+    Whatever places own items do not need, sources' have, and the other way round.
+    """
+    items, order, is_own = [], [], []
+    for name, start in (("own", "own_start"), ("source", "source_start")):
+        values = "own" if name == "own" else "sources"
+        starts, ends = rows[start], rows[f"{name}_end"]
+        found = latest(shared[values], starts, ends, length)
+        places = latest(shared[f"{name}_order"], starts, ends, length)
+        items.append(found)
+        order.append(tf.where(found > 0, places, tf.int64.min))
+        is_own.append(tf.fill(tf.shape(found), name == "own"))
+    # The latest last; of each kind, the latest `length`.
+    items, order, is_own = (tf.concat(parts, 1) for parts in (items, order, is_own))
+    by_time = tf.argsort(order, axis=1, stable=True)
+    items, is_own = (tf.gather(part, by_time, batch_dims=1) for part in (items, is_own))
+    is_own = tf.logical_and(is_own, items > 0)
+    own_rank = tf.cumsum(tf.cast(is_own, tf.int64), axis=1, reverse=True)
+    is_kept = tf.logical_and(is_own, own_rank <= kept_own)
+    # What is kept comes behind all else, and then the latest: these are the T to read.
+    width = 2 * length
+    rank = tf.range(width, dtype=tf.int64) + tf.where(is_kept, width, 0)
+    chosen = tf.sort(tf.math.top_k(rank, length).indices, axis=1)
+    return tf.gather(items, chosen, batch_dims=1)
 
 
 VIEW = LeaveOneOut()

@@ -1,13 +1,14 @@
 """View `masked_item`: windows of source sequences, some items of which are hidden when read.
 
-A window holds 2..T source items of a user. Windows do not overlap; a remainder of a single item is
-left out, as it would have no context.
+A window holds 2..T source items of a user, as ids of space `source`; with view `joint_masked_item`
+the target's items that train as well, as ids of space `joint`. Windows do not overlap; a remainder
+of a single item is left out, as it would have no context.
 
 Batch:
 
 | key | shape | dtype | |
 | --- | --- | --- | --- |
-| `masked_items` | [B, T] | int32 | source ids with some replaced, left-padded with 0 |
+| `masked_items` | [B, T] | int32 | ids with some replaced, left-padded with 0 |
 | `positions` | [B, M] | int32 | the hidden positions, ascending; 0 where unused |
 | `labels` | [B, M] | int32 | the items that were there; 0 where unused |
 | `label_weight` | [B, M] | float32 | 1, or 0 where unused |
@@ -30,7 +31,7 @@ from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import latest
 from data_pipelines.views.roles import RoleRecords, Roles
-from data_pipelines.views.source_windows import check_has_source, cut_windows
+from data_pipelines.views.source_windows import check_has_source, check_one_order, cut_windows
 from data_pipelines.views.view import HistoryRead, View
 
 _SHARE_MASK_TOKEN = 0.8
@@ -61,6 +62,7 @@ class MaskedItem(View):
 
     name = "masked_item"
     batching = Batching
+    space = "source"
 
     def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
         """Raises DataError if there is no source."""
@@ -69,13 +71,13 @@ class MaskedItem(View):
 
     def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts windows of at most T items that do not overlap."""
-        return cut_windows(records, read, read.options.max_length)
+        return cut_windows(records, read, read.options.max_length, self.space)
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that hides items: at random in training, else the last one."""
         width = read.options.max_length
         slots = min(batching.max_masked, max(1, int(batching.mask_share * width + 0.5)))
-        space = read.spaces["source"]
+        space = read.spaces[self.space]
         mask_id, size = space.mask_id, space.size
 
         def assemble(
@@ -147,4 +149,17 @@ def _uniform(shape: list[int], seed: tf.Tensor, purpose: int, **limits: Any) -> 
     return tf.random.stateless_uniform(shape, seed, alg="philox", **limits)
 
 
+class JointMaskedItem(MaskedItem):
+    """The same of all domains: view `joint_masked_item`."""
+
+    name = "joint_masked_item"
+    space = "joint"
+
+    def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
+        """Raises DataError if there is no source or target, or times cannot be compared."""
+        super().check(roles, comparable_times, options)
+        check_one_order(self.name, roles, comparable_times)
+
+
 VIEW = MaskedItem()
+JOINT_VIEW = JointMaskedItem()

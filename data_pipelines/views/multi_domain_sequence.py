@@ -19,8 +19,8 @@ Batch:
 | `items`, `domains` | [B, T], or [B, D, T] where training reads `by_domain` | int32 | oldest \
 first, left-padded with 0 |
 | training: `next_items`, `next_domains` | like `items` | int32 | what comes next, 0 at padding |
-| training: `negative_items` | like `items`, and [N] | int32 | drawn anew in each epoch, never of \
-the user's own, whatever their part; 0 at padding |
+| training, if N > 0: `negative_items` | like `items`, and [N] | int32 | drawn anew in each \
+epoch, never of the user's own, whatever their part; 0 at padding |
 | else: `target_item`, `target_domain` | [B] | int32 | the held-out item |
 | else: `seen_items` | [B, P] | int32 | what the user took in the targets besides `target_item`, \
 among zeros; with `repeats=all` there is none |
@@ -55,7 +55,8 @@ class Batching:
 
     Attributes:
       sequences: "joint", one of all domains; "by_domain", one for each.
-      negatives: N, items drawn for each position of a training sequence, with replacement.
+      negatives: N, items drawn for each position of a training sequence, with replacement; 0
+        for none.
       negative_domains: where they are drawn: in the "own" domain of the next item, or in "all".
         Where a user took all items of a domain, those of all domains are drawn.
       candidates: n, items beside the target item in `candidates`; 0 for none.
@@ -80,8 +81,8 @@ class Batching:
                 raise ValueError(
                     f"{field} must be one of {', '.join(allowed)}. Received: {value!r}."
                 )
-        if self.negatives < 1:
-            raise ValueError(f"negatives must be at least 1. Received: {self.negatives}.")
+        if self.negatives < 0:
+            raise ValueError(f"negatives must not be negative. Received: {self.negatives}.")
         if self.candidates < 0:
             raise ValueError(f"candidates must not be negative. Received: {self.candidates}.")
 
@@ -254,7 +255,7 @@ def _evaluation_cut(records: RoleRecords, read: HistoryRead) -> Cut:
 
 def _training(read: HistoryRead, batching: Batching) -> Assemble:
     space, domains, length = read.spaces["joint"], _Domains(read), read.options.max_length
-    if space.size <= read.most_seen:
+    if batching.negatives and space.size <= read.most_seen:
         raise DataError(
             f"a user has taken {read.most_seen} of the {space.size} items, which leaves none for a "
             "negative."
@@ -278,6 +279,14 @@ def _training(read: HistoryRead, batching: Batching) -> Assemble:
             )
         )
         next_domains = domains.of_items(following)
+        entries = {
+            "items": items,
+            "domains": domains.of_items(items),
+            "next_items": following,
+            "next_domains": next_domains,
+        }
+        if not batching.negatives:
+            return entries
         ranges = None
         if batching.negative_domains == "own":
             of_positions = tf.reshape(next_domains, (-1, positions))
@@ -287,13 +296,8 @@ def _training(read: HistoryRead, batching: Batching) -> Assemble:
         seen = whole(shared["seen"], rows["seen_start"], rows["seen_end"])
         drawn = negative_sampling.draw_excluding(cumulative, seen, bits, ranges)
         drawn = tf.reshape(drawn, (-1, *shape, batching.negatives))
-        return {
-            "items": items,
-            "domains": domains.of_items(items),
-            "next_items": following,
-            "next_domains": next_domains,
-            "negative_items": tf.where(following[..., tf.newaxis] > 0, drawn, 0),
-        }
+        entries["negative_items"] = tf.where(following[..., tf.newaxis] > 0, drawn, 0)
+        return entries
 
     return assemble
 

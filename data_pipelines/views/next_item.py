@@ -1,13 +1,14 @@
 """View `next_item`: windows of source sequences, for causal pre-training.
 
-A window holds 2..T+1 source items of a user. Windows overlap by one item, so that every item of a
-sequence but its first is the label of exactly one position.
+A window holds 2..T+1 source items of a user, as ids of space `source`; with view `joint_next_item`
+the target's items that train as well, as ids of space `joint`. Windows overlap by one item, so that
+every item of a sequence but its first is the label of exactly one position.
 
 Batch (every split):
 
 | key | shape | dtype | |
 | --- | --- | --- | --- |
-| `items` | [B, T+1] | int32 | source ids, left-padded with 0; context is [:, :-1], labels [:, 1:] |
+| `items` | [B, T+1] | int32 | ids, left-padded with 0; context is [:, :-1], labels [:, 1:] |
 | `user` | [B] | int32 | user ids from 1 |
 | `example_weight` | [B] | float32 | 1, or 0 for the zero rows that fill up the last batch |
 """
@@ -21,7 +22,7 @@ from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import latest
 from data_pipelines.views.roles import RoleRecords, Roles
-from data_pipelines.views.source_windows import check_has_source, cut_windows
+from data_pipelines.views.source_windows import check_has_source, check_one_order, cut_windows
 from data_pipelines.views.view import HistoryRead, View
 
 
@@ -35,6 +36,7 @@ class NextItem(View):
 
     name = "next_item"
     batching = Batching
+    space = "source"
 
     def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
         """Raises DataError if there is no source."""
@@ -43,7 +45,7 @@ class NextItem(View):
 
     def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts windows of at most T+1 items, overlapping by one."""
-        return cut_windows(records, read, read.options.max_length + 1)
+        return cut_windows(records, read, read.options.max_length + 1, self.space)
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that left-pads the windows."""
@@ -59,4 +61,17 @@ class NextItem(View):
         return assemble
 
 
+class JointNextItem(NextItem):
+    """The same of all domains: view `joint_next_item`."""
+
+    name = "joint_next_item"
+    space = "joint"
+
+    def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
+        """Raises DataError if there is no source or target, or times cannot be compared."""
+        super().check(roles, comparable_times, options)
+        check_one_order(self.name, roles, comparable_times)
+
+
 VIEW = NextItem()
+JOINT_VIEW = JointNextItem()

@@ -3,7 +3,7 @@
 | key | shape | dtype | |
 | --- | --- | --- | --- |
 | `target_item` | [B] | int32 | target id |
-| training: `negative_items` | [B, N] | int32 | target ids drawn anew in each epoch |
+| training, if N > 0: `negative_items` | [B, N] | int32 | target ids drawn anew in each epoch |
 | else: `seen_items` | [B, P] | int32 | target ids that are no candidates, in any order among \
 zeros: the user's items of every part but `target_item`; P is fixed for the split. With \
 `repeats=all` an item may come again, and there is none |
@@ -34,7 +34,7 @@ class TargetItemOptions:
     """How negatives and candidates are drawn.
 
     Attributes:
-      negatives: N, negatives per training example, drawn with replacement.
+      negatives: N, negatives per training example, drawn with replacement; 0 for none.
       sampler: their distribution: "uniform", "popularity" (training interactions + 1) or
         "lambdafm" (p(r) ~ exp(-(r + 1) / (lambdafm_rho * N)) over popularity ranks r).
       lambdafm_rho: the smaller, the more popular the negatives; above 0.
@@ -60,8 +60,8 @@ class TargetItemOptions:
                 raise ValueError(
                     f"{field} must be one of {', '.join(allowed)}. Received: {value!r}."
                 )
-        if self.negatives < 1:
-            raise ValueError(f"negatives must be at least 1. Received: {self.negatives}.")
+        if self.negatives < 0:
+            raise ValueError(f"negatives must not be negative. Received: {self.negatives}.")
         if self.candidates < 0:
             raise ValueError(f"candidates must not be negative. Received: {self.candidates}.")
         if not self.lambdafm_rho > 0:
@@ -162,6 +162,8 @@ def target_item_entries(read: HistoryRead, options: TargetItemOptions) -> Assemb
 
 
 def _training_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble:
+    if not options.negatives:
+        return lambda rows, shared, draws: {}
     target = read.spaces["target"]
     exclude_seen = options.negatives_exclude == "seen"
     excluded = read.most_seen if exclude_seen else 1

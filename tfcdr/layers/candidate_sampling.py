@@ -100,6 +100,18 @@ class LogUniformSampler(Sampler):
         return tf.gather(tf.constant(self._ids_by_rank), tf.clip_by_value(ranks, 1, num_items) - 1)
 
 
+class UniformSampler(Sampler):
+    """Every item is equally likely."""
+
+    def __init__(self, counts: np.ndarray, num_distinct: int) -> None:
+        super().__init__(np.full(len(counts), 1 / len(counts)), num_distinct)
+
+    def _ids_at(self, quantiles: tf.Tensor) -> tf.Tensor:
+        num_items = len(self.probabilities)
+        ids = tf.cast(quantiles * num_items, tf.int32) + 1
+        return tf.clip_by_value(ids, 1, num_items)
+
+
 class PopularitySampler(Sampler):
     """P(id) in proportion to its training count; an item never seen counts as seen once."""
 
@@ -109,8 +121,16 @@ class PopularitySampler(Sampler):
         self._cumulative = np.cumsum(self.probabilities)
 
     def _ids_at(self, quantiles: tf.Tensor) -> tf.Tensor:
-        ids = tf.searchsorted(tf.constant(self._cumulative), quantiles, side="right") + 1
-        return tf.clip_by_value(ids, 1, len(self.probabilities))
+        # A binary search: `tf.searchsorted`, compiled by XLA, compares each draw with each item.
+        cumulative = tf.constant(self._cumulative)
+        last = len(self.probabilities)
+        low, high = tf.zeros_like(quantiles, tf.int32), tf.fill(tf.shape(quantiles), last)
+        for _ in range(last.bit_length()):
+            middle = (low + high) // 2
+            is_above = tf.gather(cumulative, tf.minimum(middle, last - 1)) <= quantiles
+            is_above &= low < high
+            low, high = tf.where(is_above, middle + 1, low), tf.where(is_above, high, middle)
+        return tf.minimum(low + 1, last)
 
 
 def log_uniform_probabilities(num_classes: int) -> np.ndarray:

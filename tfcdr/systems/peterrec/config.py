@@ -4,15 +4,17 @@ import dataclasses
 
 from tfcdr import field_checks
 from tfcdr.optimizers import TABLE_UPDATES
+from tfcdr.ranking import item_loss
 
 _CHOICES = {
     "stages": ("all", "pretrain"),
+    "history_domains": ("source", "all"),
+    "target_start": ("independent", "pretrained"),
     "initialization": ("independent", "released"),
     "pretrain_loss": ("sampled_softmax", "full_softmax"),
     "sampler": ("log_uniform", "popularity"),
     "adaptation": ("adapters", "fine_tune_all", "last_layer", "from_scratch", "no_pretraining"),
     "insertion": ("serial", "parallel", "serial_single"),
-    "loss": ("bce", "bpr", "softmax"),
     "negative_sampler": ("uniform", "popularity", "lambdafm"),
     "negatives_exclude": ("seen", "positive"),
     "table_update": TABLE_UPDATES,
@@ -40,6 +42,10 @@ class PeterRecConfig:
 
     Attributes:
       stages: "all", or "pretrain" to stop before fine-tuning, for data without a target.
+      history_domains: items that both stages read: of the "source" domains, as in the paper and for
+        users who are new in the target, or of "all", the user's earlier target items among them.
+      own_share: share of a history's places in fine-tuning that is kept for the target's own items,
+        with history_domains=all: so many of the latest at least. 0 keeps what is latest.
       channels: width C of the item embedding and of every convolution; 256 in the paper, 64
         suggested by its authors.
       dilations: first dilation d of each residual block; its second convolution uses 2d.
@@ -69,10 +75,18 @@ class PeterRecConfig:
       cardinality: branches c of an adapter; each has width C / (4c).
       adapter_zero_start: starts the adapters' up-projections at zero, so that a serial adapter
         is the identity at first.
-      loss: "bce" (pairwise cross-entropy), "bpr", or "softmax" (classifier over all targets, for
-        user-profile prediction).
-      negatives: negatives drawn for each positive in "bce" and "bpr".
-      negative_sampler: "uniform", "popularity" or "lambdafm" (rank-based, favours the popular).
+      target_start: where the target table W_t starts: "independent" of pre-training, as in the
+        paper, or "pretrained", from the output vectors of the target's items, which pre-training
+        has with history_domains=all.
+      loss: of fine-tuning, one of `tfcdr.ranking.item_loss`: the paper's are "bce" (pairwise
+        cross-entropy), "bpr", and "softmax" (classifier over all targets, for user-profile
+        prediction).
+      negatives: negatives drawn for each positive in "bce", "gbce", "bpr" and "bpr_softmax".
+      shared_negatives: negatives that all rows of a batch share, in place of each row's own; 0 for
+        none. sampled_softmax, which must share, takes 1,000 where this is 0.
+      gbce_calibration: t of loss=gbce, 0 for plain cross-entropy, 1 for full calibration.
+      negative_sampler: "uniform", "popularity" or "lambdafm" (rank-based, favours the popular, for
+        each row alone).
       lambdafm_rho: decay rho of LambdaFM's rank distribution; smaller draws more popular items.
       negatives_exclude: "seen" never draws a training item of the user; "positive" avoids only
         the example's own positive, as the release does.
@@ -89,6 +103,8 @@ class PeterRecConfig:
     """
 
     stages: str = "all"
+    history_domains: str = "source"
+    own_share: float = 0.0
     channels: int = 64
     dilations: tuple[int, ...] = (1, 4, 1, 4, 1, 4, 1, 4)
     kernel_size: int = 3
@@ -108,8 +124,11 @@ class PeterRecConfig:
     insertion: str = "serial"
     cardinality: int = 1
     adapter_zero_start: bool = False
+    target_start: str = "independent"
     loss: str = "bce"
     negatives: int = 1
+    shared_negatives: int = 0
+    gbce_calibration: float = 0.75
     negative_sampler: str = "uniform"
     lambdafm_rho: float = 0.3
     negatives_exclude: str = "seen"
@@ -134,6 +153,22 @@ class PeterRecConfig:
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1]. Received: {getattr(self, name)}.")
         field_checks.check_not_negative(self, ("l2",))
+        item_loss.check_fields(self, self.negative_sampler)
+        if not 0 <= self.own_share <= 1:
+            raise ValueError(f"own_share must be in [0, 1]. Received: {self.own_share}.")
+        if self.history_domains == "source" and self.own_share:
+            raise ValueError(
+                "own_share must be 0 for history_domains=source, which reads none of the target's "
+                f"items. Received: {self.own_share}."
+            )
+        if self.target_start == "pretrained" and not (
+            self.history_domains == "all" and self.is_pretrained
+        ):
+            raise ValueError(
+                "target_start=pretrained needs history_domains=all and an adaptation that is "
+                "pre-trained, or there are no pre-trained vectors of target items. Received: "
+                f"history_domains={self.history_domains}, adaptation={self.adaptation}."
+            )
         if self.has_adapters and self.channels % (4 * self.cardinality):
             raise ValueError(
                 "channels must be a multiple of 4 * cardinality, or the adapters' width C / (4c) "
@@ -144,6 +179,11 @@ class PeterRecConfig:
     def has_adapters(self) -> bool:
         """Whether the fine-tuned network holds adapters."""
         return self.adaptation in ("adapters", "no_pretraining")
+
+    @property
+    def history_space(self) -> str:
+        """The item space of histories."""
+        return "joint" if self.history_domains == "all" else "source"
 
     @property
     def is_pretrained(self) -> bool:

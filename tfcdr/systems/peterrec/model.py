@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfcdr import losses
 from tfcdr.layers import candidate_sampling
+from tfcdr.ranking.item_loss import ItemLoss
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel, StepReport, Totals
 from tfcdr.systems.peterrec.config import PeterRecConfig
@@ -184,25 +185,43 @@ class FinetuningModel(StageModel, RankingModel):
 
     Batch (view `transfer`): `context` int32 [batch, T+1], history then CLS (causal), or
     [batch, T+2], CLS on both sides; `target_item` int32 [batch]; `example_weight` float32
-    [batch]; in training `negative_items` int32 [batch, negatives] unless the loss is "softmax".
+    [batch]; in training `negative_items` int32 [batch, negatives] where the loss reads negatives
+    of each row. With history_domains=all (view `leave_one_out`) `history` int32 [batch, T] in place
+    of `context`.
 
     Source: SPEC section 4.
+
+    Attributes:
+      item_loss: what fine-tuning learns by.
     """
 
     def __init__(
-        self, config: PeterRecConfig, max_length: int, source_rows: int, num_targets: int
+        self,
+        config: PeterRecConfig,
+        max_length: int,
+        source_rows: int,
+        num_targets: int,
+        counts: np.ndarray | None = None,
+        seed: int = 0,
     ) -> None:
         """Creates the model and freezes what the configured adaptation does not train.
 
         Args:
           config: the configuration.
           max_length: items T of a history.
-          source_rows: rows of the source item table, reserved ids included.
+          source_rows: rows of the table of histories' items, reserved ids included.
           num_targets: target items; the table has a row 0 besides.
+          counts: int [num_targets], their training interactions; alike if not given.
+          seed: of negatives that a batch shares.
+
+        Raises:
+          ValueError: the catalogue is too small for so many negatives.
         """
         super().__init__(name="finetuning")
         self.config = config
         self.num_items = num_targets
+        counts = np.ones(num_targets) if counts is None else counts
+        self.item_loss = ItemLoss(config, counts, config.negative_sampler, seed)
         self.trunk = make_trunk(config, max_length, source_rows, config.has_adapters)
         self.target_embedding = self.add_weight(
             "target_embedding",
@@ -215,13 +234,17 @@ class FinetuningModel(StageModel, RankingModel):
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
         spec = {
-            "context": tf.TensorSpec([None, None], tf.int32),
+            self._read_entry: tf.TensorSpec([None, None], tf.int32),
             "target_item": tf.TensorSpec([None], tf.int32),
             "example_weight": tf.TensorSpec([None], tf.float32),
         }
-        if self.config.loss != "softmax":
+        if self.item_loss.reads_negatives:
             spec["negative_items"] = tf.TensorSpec([None, None], tf.int32)
         return spec
+
+    @property
+    def _read_entry(self) -> str:
+        return "context" if self.config.history_domains == "source" else "history"
 
     def _freeze(self) -> None:
         if self.config.adaptation in ("fine_tune_all", "from_scratch"):
@@ -245,40 +268,46 @@ class FinetuningModel(StageModel, RankingModel):
         before = [] if self.config.causal else [cls]
         return self.encode(tf.concat([*before, history, cls], 1))
 
+    def users(self, batch: Batch) -> tf.Tensor:
+        """Returns the user vectors float32 [batch, C] of a batch of either view."""
+        if self.config.history_domains == "source":
+            return self.encode(batch["context"])
+        return self.encode_history(batch["history"])
+
     def data_losses(self, user: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Returns the loss of each example without the penalty, float [batch]."""
-        if self.config.loss == "softmax":
-            logits = self.score_catalogue(user)[:, 1:]
-            labels = tf.maximum(batch["target_item"] - 1, 0)
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if not self.item_loss.reads_negatives:
+            return self.item_loss.of_users(
+                user, batch["target_item"], self.item_factors(), self.optimizer.iterations
+            )
         positive = self.score_candidates(user, batch["target_item"][:, tf.newaxis])[:, 0]
         negative = self.score_candidates(user, batch["negative_items"])
-        if self.config.loss == "bpr":
-            return losses.bayesian_personalized_ranking(positive, negative)
-        return losses.pairwise_cross_entropy(positive, negative)
+        return self.item_loss.of_scores(positive, negative)
 
     def penalty(self, batch: Batch) -> tf.Tensor:
         """Returns l2 * sum(W_t^2) / 2 over the whole table, row 0 included.
 
-        Where only touched rows move, the sum goes over the rows that an example reads, and the
-        penalty is the mean over examples.
+        Where only touched rows move, the sum goes over the rows that an example reads by itself,
+        and the penalty is the mean over examples.
         """
         if not self.config.l2:
             return tf.zeros(())
         if self.config.table_update == "all_rows" or self.config.loss == "softmax":
             return self.config.l2 * tf.nn.l2_loss(self.target_embedding)
-        ids = tf.concat([batch["target_item"][:, tf.newaxis], batch["negative_items"]], 1)
+        ids = batch["target_item"][:, tf.newaxis]
+        if self.item_loss.reads_negatives:
+            ids = tf.concat([ids, batch["negative_items"]], 1)
         squares = tf.reduce_sum(tf.square(tf.gather(self.target_embedding, ids)), (1, 2))
         return self.config.l2 / 2 * losses.weighted_mean(squares, batch["example_weight"])
 
     def compute_losses(self, batch: Batch) -> StepReport:
-        data_losses = self.data_losses(self.encode(batch["context"]), batch)
+        data_losses = self.data_losses(self.users(batch), batch)
         data_loss = losses.weighted_mean(data_losses, batch["example_weight"])
         return StepReport({"loss": data_loss + self.penalty(batch), "data_loss": data_loss})
 
     def query(self, batch: Batch) -> RankingQuery:
         return RankingQuery(
-            user=self.encode(batch["context"]),
+            user=self.users(batch),
             positive=batch["target_item"],
             excluded=batch["seen_items"],
             candidates=batch.get("candidates"),

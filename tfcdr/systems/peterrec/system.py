@@ -1,12 +1,14 @@
 """PeterRec's stages and how one starts from the other."""
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
+from tfcdr.ranking import item_loss
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel
@@ -30,24 +32,25 @@ class PeterRec(RankingSystem):
             batch_size=config.pretrain_batch_size,
             epochs=config.pretrain_epochs,
             patience=config.patience,
-            catalogue="source",
+            catalogue=config.history_space,
             has_candidates=False,
-            shared=True,
+            # What reads a target's items serves that target alone.
+            shared=config.history_domains == "source",
         )
-        frame = {"cls": "last" if config.causal else "both"}
+        view, frame = _finetuning_view(config)
         finetune = RankingStage(
             name="finetune",
             training=ViewRequest(
-                "transfer",
+                view,
                 {
                     **frame,
-                    "negatives": config.negatives,
+                    "negatives": item_loss.row_negatives(config),
                     "sampler": config.negative_sampler,
                     "lambdafm_rho": config.lambdafm_rho,
                     "negatives_exclude": config.negatives_exclude,
                 },
             ),
-            evaluation=ViewRequest("transfer", frame),
+            evaluation=ViewRequest(view, frame),
             batch_size=config.finetune_batch_size,
             epochs=config.finetune_epochs,
             patience=config.patience,
@@ -59,14 +62,14 @@ class PeterRec(RankingSystem):
         return (pretrain, finetune) if config.is_pretrained else (finetune,)
 
     def build(self, stage: str, config: PeterRecConfig, data: DataSource, seed: int) -> StageModel:
-        source = data.vocabulary("source")
+        read = data.vocabulary(config.history_space)
         try:
             if stage == "pretrain":
-                return PretrainingModel(
-                    config, data.max_length, source.rows, source.counts, seed=seed
-                )
-            targets = data.vocabulary("target").size
-            return FinetuningModel(config, data.max_length, source.rows, targets)
+                return PretrainingModel(config, data.max_length, read.rows, read.counts, seed=seed)
+            targets = data.vocabulary("target")
+            return FinetuningModel(
+                config, data.max_length, read.rows, targets.size, targets.counts, seed
+            )
         except ValueError as error:
             raise RunError(f"--peterrec.*: {error}") from error
 
@@ -80,13 +83,19 @@ class PeterRec(RankingSystem):
         return {MODEL_OPTIMIZER: optimizers.adam(rates[stage], config.table_update)}
 
     def history_space(self, config: PeterRecConfig) -> str:
-        return "source"
+        return config.history_space
 
     def warm_start(self, model: FinetuningModel, previous: PretrainingModel) -> None:
-        """Copies the trunk; adapters and the target table keep their fresh start."""
+        """Copies the trunk; adapters keep their fresh start.
+
+        So does the target table, unless `target_start` says that the vectors by which pre-training
+        predicted the target's items, the first of space `joint`, are its start.
+        """
         pairs = zip(model.trunk.pretrained_layers, previous.trunk.pretrained_layers, strict=True)
         for layer, pretrained in pairs:
             layer.set_weights(pretrained.get_weights())
+        if model.config.target_start == "pretrained":
+            model.target_embedding.assign(previous.output_vectors[: model.num_items + 1])
 
     def without_transfer(self, config: PeterRecConfig) -> PeterRecConfig:
         if config.stages == "pretrain":
@@ -94,12 +103,20 @@ class PeterRec(RankingSystem):
                 "--peterrec.stages=pretrain trains nothing on the target that a model without "
                 "transfer could be compared with."
             )
-        return dataclasses.replace(config, adaptation="from_scratch")
+        return dataclasses.replace(config, adaptation="from_scratch", target_start="independent")
+
+
+def _finetuning_view(config: PeterRecConfig) -> tuple[str, dict[str, Any]]:
+    if config.history_domains == "all":
+        kept = {"own_share": config.own_share} if config.own_share else {}
+        return "leave_one_out", {"history_domains": "all", **kept}
+    return "transfer", {"cls": "last" if config.causal else "both"}
 
 
 def _pretraining_view(config: PeterRecConfig) -> ViewRequest:
+    joint = "joint_" if config.history_domains == "all" else ""
     if config.causal:
-        return ViewRequest("next_item", {})
+        return ViewRequest(f"{joint}next_item", {})
     return ViewRequest(
-        "masked_item", {"mask_share": config.mask_share, "max_masked": config.max_masked}
+        f"{joint}masked_item", {"mask_share": config.mask_share, "max_masked": config.max_masked}
     )

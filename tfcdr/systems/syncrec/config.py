@@ -5,6 +5,7 @@ import math
 
 from tfcdr import field_checks
 from tfcdr.optimizers import TABLE_UPDATES
+from tfcdr.ranking import item_loss
 
 _CHOICES = {
     "training": ("joint", "single_domain"),
@@ -76,9 +77,14 @@ class SyncRecConfig:
       mutual_information: whether the representations of both tasks are tied together (mip).
       mutual_information_negatives: whose items are compared with: those of the row before
         ("shifted"), or of a random row, perhaps the same ("permuted"), as in the release.
+      loss: of both kinds of task, one of `tfcdr.ranking.item_loss`; the paper's is "bce".
       negatives: items N drawn for each position.
-      negative_domains: where they are drawn: the target's "own" domain, or "all" domains as in the
-        release.
+      shared_negatives: items that all positions of a batch share, drawn uniformly from all domains,
+        in place of N of each position's own; 0 for none. sampled_softmax, which must share, takes
+        1,000 where this is 0.
+      gbce_calibration: t of loss=gbce, 0 for plain cross-entropy, 1 for full calibration.
+      negative_domains: where negatives are: in the target's "own" domain, or in "all" domains as in
+        the release. It also says among which items a softmax chooses.
       candidate_domains: the same for the candidates of sampled evaluation; "all" makes it easier.
         The full catalogue is that of the answer's domain in any case.
       table_update: what a step does to rows of the item table that it did not read: "all_rows"
@@ -112,7 +118,10 @@ class SyncRecConfig:
     loss_reduction: str = "mean"
     mutual_information: bool = True
     mutual_information_negatives: str = "shifted"
+    loss: str = "bce"
     negatives: int = 1
+    shared_negatives: int = 0
+    gbce_calibration: float = 0.75
     negative_domains: str = "own"
     candidate_domains: str = "own"
     table_update: str = "all_rows"
@@ -129,6 +138,7 @@ class SyncRecConfig:
         """
         field_checks.check_choices(self, _CHOICES)
         field_checks.check_positive(self, _POSITIVE)
+        item_loss.check_fields(self)
         for name in ("hidden_dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1). Received: {getattr(self, name)}.")

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfcdr.ranking.catalogue_softmax import ItemRange
+from tfcdr.ranking.item_loss import ItemLoss
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel
+from tfcdr.systems.syncrec.config import SyncRecConfig
 
 
 class DomainModel(StageModel, RankingModel):
@@ -20,15 +23,26 @@ class DomainModel(StageModel, RankingModel):
     Attributes:
       domain_sizes: items of each domain; their ids follow each other from 1.
       max_length: items T of a sequence.
+      item_loss: what the model learns by at each position.
     """
 
-    def __init__(self, name: str, domain_sizes: Sequence[int], max_length: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: SyncRecConfig,
+        domain_sizes: Sequence[int],
+        max_length: int,
+        seed: int,
+    ) -> None:
         super().__init__(name=name)
+        self.config = config
+        self._seed = seed
         self.domain_sizes = tuple(domain_sizes)
         self.max_length = max_length
         self.num_items = sum(domain_sizes)
         # Before the first item of each domain, and behind the last of all.
         self._bounds = np.concatenate([[0], np.cumsum(domain_sizes)]).astype(np.int32)
+        self.item_loss = ItemLoss(config, np.ones(self.num_items), seed=seed)
 
     @abc.abstractmethod
     def encode(
@@ -42,22 +56,46 @@ class DomainModel(StageModel, RankingModel):
           target_domain: int32 [B], or one for all.
         """
 
+    def position_losses(self, hidden: tf.Tensor, batch: Batch, domains: tf.Tensor) -> tf.Tensor:
+        """Returns the loss at each position, float32 in the shape of the next items.
+
+        Args:
+          hidden: float [..., H], the states that predict them.
+          batch: with `next_items` int32 [...], and `negative_items` [..., N] where the loss reads
+            negatives of each position.
+          domains: int32, broadcasts to the next items: their domains, 0 for padding.
+        """
+        hidden, labels = tf.cast(hidden, tf.float32), batch["next_items"]
+        table = self.item_factors()[0]
+        if self.item_loss.reads_negatives:
+            own = tf.reduce_sum(hidden * tf.gather(table, labels), -1)
+            negatives = tf.gather(table, batch["negative_items"])
+            others = tf.reduce_sum(hidden[..., tf.newaxis, :] * negatives, -1)
+            return self.item_loss.of_scores(own, others)
+        competing = None
+        if self.config.negative_domains == "own":
+            domains = tf.broadcast_to(domains, tf.shape(labels))
+            competing = ItemRange(*self._ids_of(domains))
+        step = self.optimizer.iterations
+        return self.item_loss.of_users(hidden, labels, (table, None), step, competing)
+
+    def _ids_of(self, domains: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the first and the last id of domains; rows that fill a batch up have none."""
+        bounds = tf.constant(self._bounds)
+        return tf.gather(bounds, tf.maximum(domains - 1, 0)) + 1, tf.gather(bounds, domains)
+
     def domains_of(self, items: tf.Tensor) -> tf.Tensor:
         """Returns the domains of items, int32 of any shape, from 1; 0 for padding."""
         return tf.searchsorted(self._bounds, tf.reshape(items, [-1]), out_type=tf.int32)
 
     def query(self, batch: Batch) -> RankingQuery:
         domain = batch["target_domain"]
-        bounds = tf.constant(self._bounds)
         return RankingQuery(
             user=self.encode(batch["items"], batch["domains"], domain),
             positive=batch["target_item"],
             excluded=batch["seen_items"],
             candidates=batch.get("candidates"),
-            # Rows that fill a batch up have no domain.
-            ranked=tf.stack(
-                [tf.gather(bounds, tf.maximum(domain - 1, 0)) + 1, tf.gather(bounds, domain)], 1
-            ),
+            ranked=tf.stack(self._ids_of(domain), 1),
         )
 
     def encode_history(self, history: tf.Tensor) -> tf.Tensor:

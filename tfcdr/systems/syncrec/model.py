@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfcdr import losses
 from tfcdr.stage_model import Batch, StepReport, Totals
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.domain_model import DomainModel
@@ -50,8 +49,9 @@ class DomainLosses(NamedTuple):
 class SyncRecModel(DomainModel):
     """The cooperative model; see `DomainModel` for the batch.
 
-    In training `items`, `domains`, `next_items`, `next_domains` int32 [B, T] and `negative_items`
-    int32 [B, T, N]: the items at each position, those that come next, and others. Draws of a step
+    In training `items`, `domains`, `next_items`, `next_domains` int32 [B, T] and, where the
+    loss reads negatives of each position, `negative_items` int32 [B, T, N]: the items at each
+    position, those that come next, and others. Draws of a step
     follow from `user`.
 
     Attributes:
@@ -77,10 +77,8 @@ class SyncRecModel(DomainModel):
           domain_names: of the domains, for figures.
           seed: of what steps draw.
         """
-        super().__init__("joint", domain_sizes, max_length)
-        self.config = config
+        super().__init__("joint", config, domain_sizes, max_length, seed)
         self._names = tuple(domain_names)
-        self._seed = seed
         domains = len(domain_sizes)
         self.network = CooperativeNetwork(
             config, self.num_items + 1, domains, max_length, name="network"
@@ -105,9 +103,10 @@ class SyncRecModel(DomainModel):
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
         names = ("items", "domains", "next_items", "next_domains")
+        negatives = {"negative_items": tf.TensorSpec([None, self.max_length, None], tf.int32)}
         return {
             **{name: tf.TensorSpec([None, self.max_length], tf.int32) for name in names},
-            "negative_items": tf.TensorSpec([None, self.max_length, None], tf.int32),
+            **(negatives if self.item_loss.reads_negatives else {}),
             "user": tf.TensorSpec([None], tf.int32),
             "example_weight": tf.TensorSpec([None], tf.float32),
         }
@@ -175,11 +174,10 @@ class SyncRecModel(DomainModel):
         numbers = tf.range(1, len(self.domain_sizes) + 1)
         is_target = batch["next_domains"] == numbers[:, tf.newaxis, tf.newaxis]
         weights = tf.cast(is_target, tf.float32) * batch["example_weight"][:, tf.newaxis]
-        table = self.item_factors()[0]
-        vectors = tf.gather(table, batch["next_items"]), tf.gather(table, batch["negative_items"])
 
         def sums(hidden: tf.Tensor) -> tf.Tensor:
-            return tf.reduce_sum(weights * _position_losses(hidden, *vectors), (1, 2))
+            of_positions = self.position_losses(hidden, batch, batch["next_domains"])
+            return tf.reduce_sum(weights * of_positions, (1, 2))
 
         cross = sums(outputs.cross.hidden[0])
         single = tf.zeros_like(cross) if outputs.single is None else sums(outputs.single.next)
@@ -297,20 +295,6 @@ class SyncRecModel(DomainModel):
                 tf.reduce_sum(of_rows * weight[:, tf.newaxis], 0), tf.reduce_sum(weight)
             )
         )
-
-
-def _position_losses(hidden: tf.Tensor, positive: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """Returns the loss at each position, float32 [B, T].
-
-    Args:
-      hidden: float [B, T, H].
-      positive: float32 [B, T, H].
-      negatives: float32 [B, T, N, H].
-    """
-    hidden = tf.cast(hidden, tf.float32)
-    own = tf.reduce_sum(hidden * positive, -1)
-    others = tf.reduce_sum(hidden[..., tf.newaxis, :] * negatives, -1)
-    return losses.pairwise_cross_entropy(own, others)
 
 
 def _log_inverse_share(totals: Totals) -> tf.Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfcdr import losses
 from tfcdr.stage_model import Batch, StepReport, Totals
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.domain_model import DomainModel
@@ -25,7 +24,8 @@ class SingleDomainModel(DomainModel):
     """D encoders side by side; no weight is moved by more than one domain.
 
     Items of different domains have different rows of one table. In training `items`, `next_items`
-    int32 [B, D, T] and `negative_items` int32 [B, D, T, N]: each domain's own sequence.
+    int32 [B, D, T] and, where the loss reads negatives of each position, `negative_items` int32
+    [B, D, T, N]: each domain's own sequence.
     """
 
     def __init__(
@@ -37,10 +37,8 @@ class SingleDomainModel(DomainModel):
         seed: int = 0,
     ) -> None:
         """Creates the model; see `SyncRecModel`."""
-        super().__init__("single_domain", domain_sizes, max_length)
-        self.config = config
+        super().__init__("single_domain", config, domain_sizes, max_length, seed)
         self._names = tuple(domain_names)
-        self._seed = seed
         domains, size = len(domain_sizes), config.hidden_size
         self.item_table = self.add_weight(
             "item_table", (self.num_items + 1, size), initializer=normal()
@@ -65,10 +63,11 @@ class SingleDomainModel(DomainModel):
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
         shape = [None, len(self.domain_sizes), self.max_length]
+        negatives = {"negative_items": tf.TensorSpec([*shape, None], tf.int32)}
         return {
             "items": tf.TensorSpec(shape, tf.int32),
             "next_items": tf.TensorSpec(shape, tf.int32),
-            "negative_items": tf.TensorSpec([*shape, None], tf.int32),
+            **(negatives if self.item_loss.reads_negatives else {}),
             "user": tf.TensorSpec([None], tf.int32),
             "example_weight": tf.TensorSpec([None], tf.float32),
         }
@@ -100,13 +99,10 @@ class SingleDomainModel(DomainModel):
     def losses_of_rows(self, batch: Batch, totals: Totals | None) -> StepReport:
         draws = StepDraws(self._seed, self.optimizer.iterations, batch["user"], permuted=False)
         hidden = self.hidden(tf.transpose(batch["items"], (1, 0, 2)), draws)
-        hidden = tf.cast(tf.transpose(hidden, (1, 0, 2, 3)), tf.float32)
-        positive = tf.gather(self.item_table, batch["next_items"])
-        negatives = tf.gather(self.item_table, batch["negative_items"])
-        own = tf.reduce_sum(hidden * positive, -1)
-        others = tf.reduce_sum(hidden[..., tf.newaxis, :] * negatives, -1)
+        domains = tf.range(1, len(self.domain_sizes) + 1)[:, tf.newaxis]
+        of_positions = self.position_losses(tf.transpose(hidden, (1, 0, 2, 3)), batch, domains)
         weights = self._weights(batch)
-        total = tf.reduce_sum(weights * losses.pairwise_cross_entropy(own, others))
+        total = tf.reduce_sum(weights * of_positions)
         targets = tf.reduce_sum(weights) if totals is None else totals["targets"]
         return StepReport({"loss": tf.math.divide_no_nan(total, targets)})
 

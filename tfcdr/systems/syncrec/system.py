@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.errors import RunError
+from tfcdr.ranking import item_loss
 from tfcdr.ranking.export import ServedTarget, export_models
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
@@ -38,7 +40,7 @@ class SyncRec(RankingSystem):
         reading = {"sequences": "joint" if joint else "by_domain"}
         training = {
             **reading,
-            "negatives": config.negatives,
+            "negatives": item_loss.row_negatives(config),
             "negative_domains": config.negative_domains,
         }
         evaluation = {**reading, "candidate_domains": config.candidate_domains}
@@ -58,9 +60,12 @@ class SyncRec(RankingSystem):
     def build(self, stage: str, config: SyncRecConfig, data: DataSource, seed: int) -> DomainModel:
         del stage
         sizes = data.vocabulary("joint").domain_sizes
-        return _MODELS[config.training](
-            config, list(sizes.values()), data.max_length, list(sizes), seed
-        )
+        try:
+            return _MODELS[config.training](
+                config, list(sizes.values()), data.max_length, list(sizes), seed
+            )
+        except ValueError as error:
+            raise RunError(f"--syncrec.*: {error}") from error
 
     def optimizers(
         self, stage: str, config: SyncRecConfig

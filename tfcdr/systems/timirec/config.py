@@ -4,6 +4,7 @@ import dataclasses
 
 from tfcdr import field_checks
 from tfcdr.optimizers import TABLE_UPDATES
+from tfcdr.ranking import item_loss
 
 _CHOICES = {
     "variant": ("timirec", "comirec"),
@@ -42,16 +43,27 @@ class TiMiRecConfig:
         pre-trained extractor with a transformer layer is the paper's ComiRec+.
       from_scratch: trains the second stage alone, from a random start.
       history_domains: items of a history: "all" domains' or the "target" domain's alone.
+      own_share: share of a history's places that is kept for the target's own items, with
+        history_domains=all: so many of the latest at least, however many items of other domains
+        came after them. 0 keeps what is latest, as in a single log.
       embedding_size: width d of item embeddings and interests.
       attention_size: width a of the attention that forms the interests.
       interests: interest vectors K of a user.
       position_embedding: adds a learned vector for each position, counted from the newest item.
       transformer_layer: reads the history by one transformer layer before forming interests.
       layers: linear layers between the predictor's state and the interest weights.
+      extractor_dropout: share of units that training drops of the extractor's embeddings and of
+        what each half of its transformer layer adds; the paper drops none.
       projection_dropout: share of units that training drops between these layers.
       temperature: tau of the distillation; smaller sharpens both distributions.
+      loss: of the ranking, one of `tfcdr.ranking.item_loss`; the paper's is "bpr_softmax".
+        "softmax" compares with all items, "sampled_softmax" with a sample that a batch shares.
       negatives: negatives N drawn for each positive.
-      negative_sampler: "uniform", "popularity" or "lambdafm" (rank-based, favours the popular).
+      shared_negatives: negatives that all rows of a batch share, in place of N of each row's own;
+        0 for none. sampled_softmax, which must share, takes 1,000 where this is 0.
+      gbce_calibration: t of loss=gbce, 0 for plain cross-entropy, 1 for full calibration.
+      negative_sampler: "uniform", "popularity" or "lambdafm" (rank-based, favours the popular,
+        for each row alone).
       lambdafm_rho: decay rho of LambdaFM's rank distribution; smaller draws more popular items.
       negatives_exclude: "seen" never draws a training item of the user; "positive" avoids only
         the example's own positive.
@@ -73,15 +85,20 @@ class TiMiRecConfig:
     stages: str = "all"
     from_scratch: bool = False
     history_domains: str = "all"
+    own_share: float = 0.0
     embedding_size: int = 64
     attention_size: int = 8
     interests: int = 2
     position_embedding: bool = True
     transformer_layer: bool = True
+    extractor_dropout: float = 0.0
     layers: int = 1
     projection_dropout: float = 0.5
     temperature: float = 1.0
+    loss: str = "bpr_softmax"
     negatives: int = 1
+    shared_negatives: int = 0
+    gbce_calibration: float = 0.75
     negative_sampler: str = "uniform"
     lambdafm_rho: float = 0.3
     negatives_exclude: str = "seen"
@@ -103,10 +120,17 @@ class TiMiRecConfig:
         """
         field_checks.check_choices(self, _CHOICES)
         field_checks.check_positive(self, _POSITIVE)
-        if not 0 <= self.projection_dropout < 1:
+        for name in ("projection_dropout", "extractor_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1). Received: {getattr(self, name)}.")
+        if not 0 <= self.own_share <= 1:
+            raise ValueError(f"own_share must be in [0, 1]. Received: {self.own_share}.")
+        if self.own_share and self.history_domains != "all":
             raise ValueError(
-                f"projection_dropout must be in [0, 1). Received: {self.projection_dropout}."
+                "own_share must be 0 for history_domains=target, whose items are all the target's "
+                f"own. Received: {self.own_share}."
             )
+        item_loss.check_fields(self, self.negative_sampler)
         field_checks.check_not_negative(self, ("l2",))
         if self.variant == "comirec" and self.transformer_layer:
             raise ValueError(

@@ -4,7 +4,27 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfcdr.layers.row_dropout import RowDropout
 from tfcdr.systems.timirec import initialization
+
+# Uses of dropout within a step, apart from those of the predictor's few layers.
+_EMBEDDING, _ATTENTION, _FEED_FORWARD = 1000, 1001, 1002
+
+
+class ExtractorDropout(NamedTuple):
+    """What training drops of the extractor.
+
+    Attributes:
+      rows: draws it.
+      rate: share of units.
+    """
+
+    rows: RowDropout
+    rate: float
+
+    def __call__(self, values: tf.Tensor, use: int) -> tf.Tensor:
+        """Drops units of float [batch, time, d], whose time must be known."""
+        return self.rows(values, self.rate, use)
 
 
 class Extraction(NamedTuple):
@@ -24,7 +44,7 @@ class Extraction(NamedTuple):
 
 
 class TransformerLayer(tf.keras.layers.Layer):
-    """One post-norm transformer layer of a single head: no output projection, no dropout.
+    """One post-norm transformer layer of a single head, without an output projection.
 
     c = LN(softmax(Q K^T / sqrt(d)) V + x), then LN(W_b relu(W_a c + b_a) + b_b + c).
 
@@ -42,13 +62,20 @@ class TransformerLayer(tf.keras.layers.Layer):
         self.feed_forward2 = initialization.dense(size, "feed_forward2")
         self.norm2 = tf.keras.layers.LayerNormalization(epsilon=1e-5, name="norm2")
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, mask: tf.Tensor, dropout: ExtractorDropout | None = None
+    ) -> tf.Tensor:
         """Reads a history; `mask` is bool [batch, time], false for padding."""
         query, key, value = tf.split(self.query_key_value(inputs), 3, -1)
         logits = tf.matmul(query, key, transpose_b=True) * self.size**-0.5
         attention = masked_softmax(logits, mask[:, tf.newaxis], axis=-1)
-        context = self.norm1(tf.matmul(tf.cast(attention, value.dtype), value) + inputs)
+        attended = tf.matmul(tf.cast(attention, value.dtype), value)
+        if dropout is not None:
+            attended = dropout(attended, _ATTENTION)
+        context = self.norm1(attended + inputs)
         hidden = self.feed_forward2(tf.nn.relu(self.feed_forward1(context)))
+        if dropout is not None:
+            hidden = dropout(hidden, _FEED_FORWARD)
         return self.norm2(hidden + context)
 
 
@@ -98,16 +125,18 @@ class InterestExtractor(tf.keras.layers.Layer):
         self.attention1 = initialization.dense(attention_size, "attention1")
         self.attention2 = initialization.dense(interests, "attention2")
 
-    def call(self, history: tf.Tensor) -> tf.Tensor:
-        return self.extract(history).interests
+    def call(self, history: tf.Tensor, dropout: ExtractorDropout | None = None) -> tf.Tensor:
+        return self.extract(history, dropout).interests
 
-    def extract(self, history: tf.Tensor) -> Extraction:
-        """Extracts interests and tells how."""
+    def extract(self, history: tf.Tensor, dropout: ExtractorDropout | None = None) -> Extraction:
+        """Extracts interests and tells how; `dropout` is training's, None drops nothing."""
         mask = history > 0
         items = self.item_embedding(history)
+        if dropout is not None:
+            items = dropout(items, _EMBEDDING)
         hidden = self._with_positions(items, mask)
         if self.transformer is not None:
-            hidden = self.transformer(hidden, mask)
+            hidden = self.transformer(hidden, mask, dropout)
             hidden *= tf.cast(mask, hidden.dtype)[..., tf.newaxis]
         logits = self.attention2(tf.nn.tanh(self.attention1(hidden)))
         attention = masked_softmax(logits, mask[..., tf.newaxis], axis=1)

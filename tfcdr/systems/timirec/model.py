@@ -1,13 +1,15 @@
 """TiMiRec's two stages as Keras models: the extractor alone, then with the interest predictor."""
 
+import numpy as np
 import tensorflow as tf
 
 from tfcdr import losses
 from tfcdr.layers.row_dropout import RowDropout
+from tfcdr.ranking.item_loss import ItemLoss
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel, StepReport
 from tfcdr.systems.timirec.config import TiMiRecConfig
-from tfcdr.systems.timirec.extractor import InterestExtractor
+from tfcdr.systems.timirec.extractor import ExtractorDropout, InterestExtractor
 from tfcdr.systems.timirec.predictor import InterestPredictor
 
 
@@ -16,18 +18,30 @@ class InterestModel(StageModel, RankingModel):
 
     Batch (view `leave_one_out`): `history` int32 [batch, T], oldest first, left-padded with 0;
     `target_item`, `user` int32 [batch]; `example_weight` float32 [batch]; in training
-    `negative_items` int32 [batch, N]. A row without history must have weight 0.
+    `negative_items` int32 [batch, N] where the loss reads negatives of each row. A row without
+    history must have weight 0.
 
     Attributes:
       extractor: its item table also represents the items that are ranked.
+      item_loss: what the ranking learns by.
     """
 
     def __init__(
-        self, name: str, config: TiMiRecConfig, max_length: int, rows: int, num_items: int
+        self,
+        name: str,
+        config: TiMiRecConfig,
+        max_length: int,
+        rows: int,
+        num_items: int,
+        seed: int,
+        counts: np.ndarray | None,
     ) -> None:
         super().__init__(name=name)
         self.config = config
         self.num_items = num_items
+        counts = np.ones(num_items) if counts is None else counts
+        self.item_loss = ItemLoss(config, counts, config.negative_sampler, seed)
+        self._seed = seed
         self.extractor = InterestExtractor(
             rows,
             max_length,
@@ -43,32 +57,52 @@ class InterestModel(StageModel, RankingModel):
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
-        return {
+        spec = {
             "history": tf.TensorSpec([None, None], tf.int32),
             "target_item": tf.TensorSpec([None], tf.int32),
-            "negative_items": tf.TensorSpec([None, None], tf.int32),
             "user": tf.TensorSpec([None], tf.int32),
             "example_weight": tf.TensorSpec([None], tf.float32),
         }
+        if self.item_loss.reads_negatives:
+            spec["negative_items"] = tf.TensorSpec([None, None], tf.int32)
+        return spec
 
-    def interests(self, history: tf.Tensor) -> tf.Tensor:
-        """Returns the interest vectors float32 [batch, K, d] of histories."""
-        return self.extractor(history)
+    def interests(self, history: tf.Tensor, row_dropout: RowDropout | None = None) -> tf.Tensor:
+        """Returns the interest vectors float32 [batch, K, d] of histories.
+
+        `row_dropout` draws what training drops, None drops nothing.
+        """
+        if row_dropout is None or not self.config.extractor_dropout:
+            return self.extractor(history)
+        dropout = ExtractorDropout(row_dropout, self.config.extractor_dropout)
+        return self.extractor(history, dropout=dropout)
+
+    def row_dropout(self, batch: Batch) -> RowDropout:
+        """Returns what draws the units that a step drops."""
+        rows = batch["user"], batch["target_item"]
+        return RowDropout(self._seed, self.optimizer.iterations, *rows)
 
     def training_items(self, batch: Batch) -> tf.Tensor:
-        """Returns vectors float32 [batch, 1+N, d] of the positive and the negatives."""
-        ids = tf.concat([batch["target_item"][:, tf.newaxis], batch["negative_items"]], 1)
+        """Returns vectors of the positive and each row's negatives, if any: [batch, 1+N, d]."""
+        ids = batch["target_item"][:, tf.newaxis]
+        if self.item_loss.reads_negatives:
+            ids = tf.concat([ids, batch["negative_items"]], 1)
         return tf.gather(self.item_factors()[0], ids)
 
-    def ranking_losses(self, user: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Returns the BPR loss of each example, float [batch].
+    def ranking_losses(self, user: tf.Tensor, items: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Returns the loss of each example, float [batch].
 
         Args:
           user: float [batch, d].
-          items: float [batch, 1+N, d], the positive first.
+          items: float [batch, 1+N, d], see `training_items`.
+          batch: the positives' ids.
         """
+        if not self.item_loss.reads_negatives:
+            return self.item_loss.of_users(
+                user, batch["target_item"], self.item_factors(), self.optimizer.iterations
+            )
         scores = tf.reduce_sum(user[:, tf.newaxis] * items, -1)
-        return losses.bpr_softmax(scores[:, 0], scores[:, 1:])
+        return self.item_loss.of_scores(scores[:, 0], scores[:, 1:])
 
     def query(self, batch: Batch) -> RankingQuery:
         return RankingQuery(
@@ -90,7 +124,15 @@ class PretrainingModel(InterestModel):
     Source: SPEC section 4, pre-training.
     """
 
-    def __init__(self, config: TiMiRecConfig, max_length: int, rows: int, num_items: int) -> None:
+    def __init__(
+        self,
+        config: TiMiRecConfig,
+        max_length: int,
+        rows: int,
+        num_items: int,
+        seed: int = 0,
+        counts: np.ndarray | None = None,
+    ) -> None:
         """Creates the model.
 
         Args:
@@ -98,8 +140,10 @@ class PretrainingModel(InterestModel):
           max_length: items T of a history.
           rows: rows of the item table: padding, then the items of histories.
           num_items: ranked items; they are the first of the table after padding.
+          seed: of the dropout and of shared negatives.
+          counts: int [num_items], their training interactions; alike if not given.
         """
-        super().__init__("pretraining", config, max_length, rows, num_items)
+        super().__init__("pretraining", config, max_length, rows, num_items, seed, counts)
         self.built = True
 
     def encode_history(self, history: tf.Tensor) -> tf.Tensor:
@@ -122,9 +166,10 @@ class PretrainingModel(InterestModel):
 
     def compute_losses(self, batch: Batch) -> StepReport:
         items = self.training_items(batch)
-        user = self.nearest_interest(self.interests(batch["history"]), items[:, 0])
-        ranking = losses.weighted_mean(self.ranking_losses(user, items), batch["example_weight"])
-        return StepReport({"loss": ranking})
+        interests = self.interests(batch["history"], self.row_dropout(batch))
+        user = self.nearest_interest(interests, items[:, 0])
+        ranking = self.ranking_losses(user, items, batch)
+        return StepReport({"loss": losses.weighted_mean(ranking, batch["example_weight"])})
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring rows: [batch, K, d] -> float32 [batch, count]."""
@@ -146,7 +191,13 @@ class FinetuningModel(InterestModel):
     """
 
     def __init__(
-        self, config: TiMiRecConfig, max_length: int, rows: int, num_items: int, seed: int = 0
+        self,
+        config: TiMiRecConfig,
+        max_length: int,
+        rows: int,
+        num_items: int,
+        seed: int = 0,
+        counts: np.ndarray | None = None,
     ) -> None:
         """Creates the model.
 
@@ -155,10 +206,10 @@ class FinetuningModel(InterestModel):
           max_length: items T of a history.
           rows: rows of the item table: padding, then the items of histories.
           num_items: ranked items; they are the first of the table after padding.
-          seed: of the dropout.
+          seed: of the dropout and of shared negatives.
+          counts: int [num_items], their training interactions; alike if not given.
         """
-        super().__init__("finetuning", config, max_length, rows, num_items)
-        self._seed = seed
+        super().__init__("finetuning", config, max_length, rows, num_items, seed, counts)
         self.predictor = InterestPredictor(
             rows + 1,  # as in the release, which does not read the last one
             config.embedding_size,
@@ -206,13 +257,11 @@ class FinetuningModel(InterestModel):
 
     def compute_losses(self, batch: Batch) -> StepReport:
         history, weight = batch["history"], batch["example_weight"]
-        row_dropout = RowDropout(
-            self._seed, self.optimizer.iterations, batch["user"], batch["target_item"]
-        )
-        interests, items = self.interests(history), self.training_items(batch)
+        row_dropout = self.row_dropout(batch)
+        interests, items = self.interests(history, row_dropout), self.training_items(batch)
         logits = self.predictor(history, row_dropout)
         user = self.weighted(interests, tf.nn.softmax(logits))
-        ranking = losses.weighted_mean(self.ranking_losses(user, items), weight)
+        ranking = losses.weighted_mean(self.ranking_losses(user, items, batch), weight)
         nearness = self.target_nearness(interests, items[:, 0])
         distillation = losses.weighted_mean(self.distillation_losses(nearness, logits), weight)
         # The gradient of softened weights shrinks with the square of the temperature.

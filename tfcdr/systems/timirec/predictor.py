@@ -5,6 +5,9 @@ import tensorflow as tf
 from tfcdr.layers.row_dropout import RowDropout
 from tfcdr.systems.timirec import initialization
 
+# Steps of a recurrent network that are worth unrolling.
+MOST_UNROLLED = 50
+
 
 class GatedRecurrentUnit(tf.keras.layers.Layer):
     """GRU whose reset gate acts on the recurrent product, as cuDNN's and PyTorch's does.
@@ -12,7 +15,8 @@ class GatedRecurrentUnit(tf.keras.layers.Layer):
     r, z = sigmoid(W x + b + U h + c), n = tanh(W x + b + r (U h + c)), h <- (1 - z) n + z h.
 
     Columns of `kernel` W and `recurrent_kernel` U are [r, z, n]. The products with the inputs of
-    all steps are one matrix product; the steps are unrolled, so that time must be known.
+    all steps are one matrix product. Time must be known: up to `MOST_UNROLLED` steps are unrolled,
+    which is fastest; more are a loop, or compiling them would take minutes.
 
     Source: SPEC section 3.
     """
@@ -45,17 +49,39 @@ class GatedRecurrentUnit(tf.keras.layers.Layer):
         """
         projected = tf.tensordot(inputs, self.kernel, 1) + self.bias
         state = tf.zeros((tf.shape(inputs)[1], self.size), projected.dtype)
+        mask = mask[..., tf.newaxis]
+        if inputs.shape[0] > MOST_UNROLLED:
+            return self._loop(projected, mask, state)
         # Unstacked at once: the gradient of a slice is as large as what it was taken from.
-        steps = zip(tf.unstack(projected), tf.unstack(mask[..., tf.newaxis]), strict=True)
-        for of_input, is_item in steps:
-            recurrent = tf.matmul(state, self.recurrent_kernel) + self.recurrent_bias
-            gates, candidate = tf.split(of_input, [2 * self.size, self.size], -1)
-            of_gates, of_candidate = tf.split(recurrent, [2 * self.size, self.size], -1)
-            reset, update = tf.split(tf.sigmoid(gates + of_gates), 2, -1)
-            candidate = tf.tanh(candidate + reset * of_candidate)
-            updated = candidate + update * (state - candidate)
-            state = tf.where(is_item, updated, state)
+        for of_input, is_item in zip(tf.unstack(projected), tf.unstack(mask), strict=True):
+            state = self._step(of_input, is_item, state)
         return state
+
+    def _loop(self, projected: tf.Tensor, mask: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        time = projected.shape[0]
+        read = tf.TensorArray(projected.dtype, time).unstack(projected)
+        present = tf.TensorArray(tf.bool, time).unstack(mask)
+        _, state = tf.while_loop(
+            lambda place, state: place < time,
+            lambda place, state: (
+                place + 1,
+                self._step(read.read(place), present.read(place), state),
+            ),
+            (0, state),
+            # XLA reserves what the backward pass reads.
+            maximum_iterations=time,
+        )
+        return state
+
+    def _step(self, of_input: tf.Tensor, is_item: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        """Returns the next state: float [batch, 3 size], bool [batch, 1], float [batch, size]."""
+        recurrent = tf.matmul(state, self.recurrent_kernel) + self.recurrent_bias
+        gates, candidate = tf.split(of_input, [2 * self.size, self.size], -1)
+        of_gates, of_candidate = tf.split(recurrent, [2 * self.size, self.size], -1)
+        reset, update = tf.split(tf.sigmoid(gates + of_gates), 2, -1)
+        candidate = tf.tanh(candidate + reset * of_candidate)
+        updated = candidate + update * (state - candidate)
+        return tf.where(is_item, updated, state)
 
 
 class InterestPredictor(tf.keras.layers.Layer):

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.errors import RunError
+from tfcdr.ranking import item_loss
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
@@ -26,9 +28,11 @@ class TiMiRec(RankingSystem):
 
     def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
         histories = {"history_domains": config.history_domains}
+        if config.own_share:
+            histories["own_share"] = config.own_share
         training = {
             **histories,
-            "negatives": config.negatives,
+            "negatives": item_loss.row_negatives(config),
             "sampler": config.negative_sampler,
             "lambdafm_rho": config.lambdafm_rho,
             "negatives_exclude": config.negatives_exclude,
@@ -54,10 +58,12 @@ class TiMiRec(RankingSystem):
 
     def build(self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int) -> StageModel:
         rows = data.vocabulary(self.history_space(config)).size + 1
-        num_items = data.vocabulary("target").size
-        if stage == "pretrain":
-            return PretrainingModel(config, data.max_length, rows, num_items)
-        return FinetuningModel(config, data.max_length, rows, num_items, seed)
+        targets = data.vocabulary("target")
+        kind = PretrainingModel if stage == "pretrain" else FinetuningModel
+        try:
+            return kind(config, data.max_length, rows, targets.size, seed, targets.counts)
+        except ValueError as error:
+            raise RunError(f"--timirec.*: {error}") from error
 
     def optimizers(
         self, stage: str, config: TiMiRecConfig
@@ -78,7 +84,7 @@ class TiMiRec(RankingSystem):
 
     def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
         """Reads histories of the target domain alone."""
-        return dataclasses.replace(config, history_domains="target")
+        return dataclasses.replace(config, history_domains="target", own_share=0.0)
 
     def report_sections(
         self, config: TiMiRecConfig, model: InterestModel, data: DataSource, names: Names
