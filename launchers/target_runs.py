@@ -25,6 +25,8 @@ from tfcdr.system import System
 from tfcdr.transfer_gain import TransferGain
 
 _SPLITS = ("validation", "test")
+# The whole transfer, beside parts such as pre-training.
+TRANSFER = "transfer"
 
 
 class Wish(NamedTuple):
@@ -34,7 +36,8 @@ class Wish(NamedTuple):
       system: to train.
       config: its configuration.
       options: how it is evaluated.
-      baseline_config: of the run without transfer that it is compared with, or None.
+      baseline_config: of the run without transfer that it is compared with, or None. What the
+        parts of the transfer add is then measured as well.
       workdir: the run's folder.
       data_dir: the data set's.
       pretrained: the folder of the run that it takes over, or "".
@@ -132,11 +135,24 @@ def _run_target(
     metrics = _finish(main_run, folder)
     if wish.baseline_config is None:
         return metrics
-    baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
-    baseline = claimed(wish, wish.baseline_config, source, baseline_folder, distribution)
-    print("\nThe same model trained on the target alone:")
-    _finish(baseline, baseline_folder)
-    return {**metrics, **_compare(metrics, main_run, baseline, folder)}
+    print("\nThe same model, which knows of the target alone:")
+    alone = workdir / "no_transfer"
+    baselines = {TRANSFER: _baseline(wish, wish.baseline_config, source, alone, distribution)}
+    for part, config in wish.system.ablations(wish.config).items():
+        print(f"\nThe same model without {part}:")
+        lacking = workdir / f"no_{part.replace('-', '').replace(' ', '_')}"
+        baselines[part] = _baseline(wish, config, source, lacking, distribution)
+    return {**metrics, **_compare(metrics, main_run, baselines, folder)}
+
+
+def _baseline(
+    wish: Wish, config: Any, source: Source, path: pathlib.Path, distribution: Distribution
+) -> Experiment:
+    """Trains and evaluates what the run is compared with."""
+    folder = RunFolder(path, distribution.is_chief)
+    baseline = claimed(wish, config, source, folder, distribution)
+    _finish(baseline, folder)
+    return baseline
 
 
 def _checked(
@@ -199,24 +215,40 @@ def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
 
 
 def _compare(
-    metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
+    metrics: dict[str, Any],
+    main_run: Experiment,
+    baselines: Mapping[str, Experiment],
+    folder: RunFolder,
 ) -> dict[str, Any]:
-    """Says whether the transfer helped, of all test rows and of each group of them.
+    """Says whether the transfer helped, of all test rows and of each group of them, and its parts.
+
+    Args:
+      metrics: of the main run.
+      main_run: with the whole transfer.
+      baselines: without it, and without each of its parts, by part.
+      folder: of the main run.
 
     Returns:
       The gains as metrics.json holds them.
     """
     if "transfer_groups" not in metrics:
-        gains = main_run.transfer_gains(baseline)
-        entries = {group: gain._asdict() for group, gain in gains.items()}
-        metrics = {"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries}
+        gains = {part: main_run.transfer_gains(of) for part, of in baselines.items()}
+        entries = {
+            part: {group: gain._asdict() for group, gain in of.items()}
+            for part, of in gains.items()
+        }
+        groups = entries.pop(TRANSFER)
+        metrics = {"transfer": groups.pop(row_groups.ALL), "transfer_groups": groups}
+        metrics["transfer_parts"] = {part: of[row_groups.ALL] for part, of in entries.items()}
         folder.add_to_metrics(metrics)
-    stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
-    gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
-    print(f"\n{gains.pop(row_groups.ALL).verdict()}")
-    for group, gain in gains.items():
-        print(gain.group_line(group))
-    return {name: metrics[name] for name in ("transfer", "transfer_groups")}
+    verdict = TransferGain.from_json(metrics["transfer"]).verdict()
+    print(f"\n{verdict}, over users of one training")
+    for group, entry in metrics["transfer_groups"].items():
+        print(TransferGain.from_json(entry).group_line(group))
+    for part, entry in metrics.get("transfer_parts", {}).items():
+        print(TransferGain.from_json(entry).verdict(part))
+    names = ("transfer", "transfer_groups", "transfer_parts")
+    return {name: metrics[name] for name in names if name in metrics}
 
 
 def _run_config(wish: Wish, config: Any, distribution: Distribution) -> dict[str, Any]:

@@ -133,13 +133,23 @@ class System(abc.ABC):
 
     @abc.abstractmethod
     def without_transfer(self, config: Any) -> Any:
-        """Returns the configuration of the same model trained on the target alone.
+        """Returns the configuration of the same model that knows of the target alone.
 
-        Training it next to a configuration tells whether the transfer helped.
+        It reads nothing of the sources, neither in training nor for a prediction. Training it next
+        to a configuration tells whether the transfer helped.
 
         Raises:
           RunError: the configuration trains nothing on the target.
         """
+
+    def ablations(self, config: Any) -> Mapping[str, Any]:
+        """Returns configurations each of which lacks one part of what the transfer is made of.
+
+        By the part's name, such as "pre-training". Training them next to a configuration tells what
+        each part adds by itself; `without_transfer` lacks all of them.
+        """
+        del config  # which has one part alone
+        return {}
 
     def check_evaluation(self, options: Any) -> None:
         """Raises ValueError, naming the field, if the evaluation cannot do what `options` say."""

@@ -17,8 +17,7 @@ class TransferGain(NamedTuple):
       high: its upper end.
       rows: test rows that were compared; without any, or where the metric has no value over them,
         the figures are NaN.
-      left_out: rows that only one of the models could score, such as those of users without a
-        history in the target.
+      left_out: rows that only one of the models could score.
     """
 
     metric: str
@@ -40,12 +39,16 @@ class TransferGain(NamedTuple):
         """Reads what metrics.json holds of a comparison, where null stands for NaN."""
         return cls(**{name: math.nan if v is None else v for name, v in entry.items()})
 
-    def verdict(self) -> str:
-        """Says in one line what the interval allows to say."""
+    def verdict(self, part: str = "transfer") -> str:
+        """Says in one line what the interval allows to say.
+
+        Args:
+          part: what the gain is of, if not of the whole transfer.
+        """
         if not math.isfinite(self.gain):
-            return f"transfer: {self.metric} has no value over n = {self.rows:,} test rows"
+            return f"{part}: {self.metric} has no value over n = {self.rows:,} test rows"
         return (
-            f"transfer {self._word()}: test {self.metric} {self.transfer:.4f} with it, "
+            f"{part} {self._word()}: test {self.metric} {self.transfer:.4f} with it, "
             f"{self.no_transfer:.4f} without ({self._interval()})"
             + (f", without {self.left_out} that only one can rank" if self.left_out else "")
         )

@@ -101,12 +101,28 @@ def test_pretraining_alone_ranks_the_source(train):
 
 def test_comparison_says_whether_the_transfer_helped(train):
     workdir, outcome = train("--compare_no_transfer", "--nojit_compile")
-    verdict, cold, warm = outcome.out.splitlines()[-3:]
+    verdict, cold, warm, pretraining = outcome.out.splitlines()[-4:]
     assert verdict.startswith("transfer ")
+    assert verdict.endswith(", over users of one training")
     assert (cold.split(":")[0], warm.split(":")[0]) == ("  cold", "  warm")
+    assert pretraining.startswith("pre-training ")
     gain = metrics(workdir)["transfer"]
-    baseline = metrics(workdir / "no_transfer")
-    assert baseline["stages"].keys() == {"finetune"}
+    for lacking in ("no_transfer", "no_pretraining"):
+        assert metrics(workdir / lacking)["stages"].keys() == {"finetune"}
+    tested = {
+        part: next(row for row in of["tables"]["test"] if row["group"] == "cold")
+        for part, of in (("all", metrics(workdir)), ("none", metrics(workdir / "no_transfer")))
+    }
+    # Who is new in the target has no history there: he gets the most popular.
+    assert tested["all"]["interactions"] > 0
+    assert tested["none"]["interactions"] == 0
+    popular = next(
+        row
+        for row in metrics(workdir)["tables"]["test"]
+        if (row["protocol"], row["group"], row["scorer"]) == ("full", "cold", "most popular")
+    )
+    of_cold = metrics(workdir)["transfer_groups"]["cold"]
+    assert of_cold["no_transfer"] == pytest.approx(popular["NDCG@10"])
     assert gain["metric"] == "NDCG@10"
     assert gain["gain"] == pytest.approx(gain["transfer"] - gain["no_transfer"])
     assert gain["low"] <= gain["gain"] <= gain["high"]
@@ -114,6 +130,6 @@ def test_comparison_says_whether_the_transfer_helped(train):
 
     before = launching.files(workdir)
     _, again = train("--compare_no_transfer", "--nojit_compile")
-    assert again.out.count("this run is finished; nothing to do.") == 2
-    assert again.out.splitlines()[-3:] == [verdict, cold, warm]
+    assert again.out.count("this run is finished; nothing to do.") == 3
+    assert again.out.splitlines()[-4:] == [verdict, cold, warm, pretraining]
     assert launching.files(workdir) == before

@@ -1,7 +1,6 @@
 """The point of it all: an informative source helps, a source of noise does not.
 
-Measured when written (means of three seeds, test NDCG@10): 0.132 for PeterRec, 0.088 from scratch,
-0.079 most popular; with the noise source 0.074, 0.079 and 0.079.
+TODO measured figures.
 """
 
 import json
@@ -30,25 +29,25 @@ SIZES = {"users": 1000, "source_items": 250, "target_items": 200, "interests": 2
 
 
 def train(root, *reader):
-    """Means over seeds of test NDCG@10: PeterRec, from scratch, most popular; and the gains."""
+    """Means over seeds of test NDCG@10: PeterRec, target alone, most popular; and the verdicts."""
     scores, verdicts = [], []
     for seed in SEEDS:
         workdir = root / f"seed{seed}"
         where = (f"--data_dir={root / 'data'}", f"--workdir={workdir}", f"--seed={seed}")
         outcome = launching.call("train", *FLAGS, *reader, *where)
         assert outcome.status == 0, outcome.err
-        [verdict] = [line for line in outcome.out.splitlines() if ": test NDCG@10 " in line]
+        [verdict] = [line for line in outcome.out.splitlines() if line.startswith("transfer ")]
         verdicts.append(verdict)
         metrics = json.loads((workdir / "metrics.json").read_text())
-        baseline = json.loads((workdir / "no_transfer" / "metrics.json").read_text())
         config = json.loads((workdir / "no_transfer" / "config.json").read_text())
-        assert config["config"]["adaptation"] == "from_scratch"
+        assert config["config"]["history_domains"] == "target"
         [popular] = [
             row["NDCG@10"]
             for row in metrics["tables"]["test"]
             if (row["group"], row["scorer"]) == ("all", "most popular")
         ]
-        scores.append((metrics["test"]["NDCG@10"], baseline["test"]["NDCG@10"], popular))
+        gain = metrics["transfer"]
+        scores.append((gain["transfer"], gain["no_transfer"], popular))
     return np.mean(scores, 0), verdicts
 
 
@@ -58,9 +57,9 @@ def informative(tmp_path_factory):
     return train(tmp_path_factory.mktemp("informative"), "--reader=synthetic", *sizes)
 
 
-def test_finetuned_peterrec_beats_from_scratch_and_most_popular(informative):
-    (peterrec, from_scratch, popular), verdicts = informative
-    assert peterrec > 1.15 * from_scratch
+def test_finetuned_peterrec_beats_the_target_alone_and_most_popular(informative):
+    (peterrec, target_alone, popular), verdicts = informative
+    assert peterrec > 1.15 * target_alone
     assert peterrec > 1.25 * popular
     assert sum(verdict.startswith("transfer helped: ") for verdict in verdicts) >= 2
     assert not any("HURT" in verdict for verdict in verdicts)
@@ -71,7 +70,7 @@ def test_a_source_of_noise_does_not_help(informative, tmp_path):
     log = synthetic.draw(synthetic.SyntheticOptions(**SIZES, noise_source=True)).interactions
     log[log["domain"] != "source"].to_csv(tmp_path / "log.csv", index=False)
     reader = ("--reader=csv", f"--input={tmp_path / 'log.csv'}", "--read.domains=noise,target")
-    (peterrec, from_scratch, popular), _ = train(tmp_path, *reader)
+    (peterrec, target_alone, popular), _ = train(tmp_path, *reader)
     helpful, alone, _ = informative[0]
-    assert peterrec - from_scratch < 0.25 * (helpful - alone)
+    assert peterrec - target_alone < 0.25 * (helpful - alone)
     assert peterrec < 1.1 * popular

@@ -5,6 +5,7 @@ Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 8. It i
 Bonferroni's rule for the number of recommenders that are compared with the first.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -81,9 +82,9 @@ def compare(
       For each group, all interactions first, the standing of each contender.
 
     Raises:
-      ValueError: the contenders ranked interactions of other users, or the metric is another.
+      ValueError: the contenders have no interaction in common, or the metric is another.
     """
-    shared = _shared_rows(contenders)
+    shared = _shared_interactions(contenders)
     by_group = [[ranks.by_group(groups) for ranks in each] for each in shared]
     standings = []
     for place, group in enumerate(by_group[0][0]):
@@ -95,25 +96,28 @@ def compare(
 
 def left_out(contenders: Sequence[Contender]) -> int:
     """Returns how many interactions some contenders rank and others cannot."""
-    rows = [ranks.row for contender in contenders for ranks in contender.ranks]
-    return len(np.unique(np.concatenate(rows))) - len(_in_all(rows))
+    every = [ranks.interactions() for contender in contenders for ranks in contender.ranks]
+    return len(functools.reduce(pd.Index.union, every)) - len(_in_all(every))
 
 
-def _shared_rows(contenders: Sequence[Contender]) -> list[list[Ranks]]:
-    rows = _in_all([ranks.row for contender in contenders for ranks in contender.ranks])
-    shared = [
-        [ranks.only(np.isin(ranks.row, rows)) for ranks in contender.ranks]
+def _shared_interactions(contenders: Sequence[Contender]) -> list[list[Ranks]]:
+    """Returns each contender's ranks of the interactions that all rank, in one order.
+
+    Raises:
+      ValueError: there is no such interaction.
+    """
+    every = [ranks.interactions() for contender in contenders for ranks in contender.ranks]
+    shared = _in_all(every)
+    if not len(shared) and all(map(len, every)):
+        raise ValueError("The contenders ranked different interactions.")
+    return [
+        [ranks.only(ranks.interactions().get_indexer(shared)) for ranks in contender.ranks]
         for contender in contenders
     ]
-    users = shared[0][0].user
-    if not all(np.array_equal(ranks.user, users) for each in shared for ranks in each):
-        raise ValueError("The contenders ranked interactions of other users.")
-    return shared
 
 
-def _in_all(rows: Sequence[np.ndarray]) -> np.ndarray:
-    values, times = np.unique(np.concatenate(rows), return_counts=True)
-    return values[times == len(rows)]
+def _in_all(every: Sequence[pd.Index]) -> pd.Index:
+    return functools.reduce(pd.Index.intersection, every)
 
 
 def _by_user(ranks: Ranks, metric: str) -> np.ndarray:

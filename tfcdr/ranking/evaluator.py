@@ -94,11 +94,18 @@ class RankingEvaluator(Evaluator):
     def transfer_gains(
         self, transfer: RanksByScorer, no_transfer: RanksByScorer, seed: int
     ) -> dict[str, TransferGain]:
-        pair = self._chosen(transfer), self._chosen(no_transfer)
+        """Compares the ranks of all rows that one of the models can rank.
+
+        Who has no history that the other reads, gets the most popular from it.
+        """
+        pair = [
+            self._chosen(of).completed(self._chosen(other, held_out_ranks.MOST_POPULAR))
+            for of, other in ((transfer, no_transfer), (no_transfer, transfer))
+        ]
         return paired_bootstrap.measure_groups(*pair, self._groups, self.monitor, seed)
 
-    def _chosen(self, scores: RanksByScorer) -> Ranks:
-        return scores[self._options.protocol, held_out_ranks.MODEL]
+    def _chosen(self, scores: RanksByScorer, scorer: str = held_out_ranks.MODEL) -> Ranks:
+        return scores[self._options.protocol, scorer]
 
     def _ranks(
         self,
@@ -118,15 +125,15 @@ class RankingEvaluator(Evaluator):
         whole = {}
         for scorer, ranks in own.items():
             batch, place = np.divmod(ranks.row, last - first)
-            own_columns = [ranks.user, ranks.rank, ranks.competitors, *ranks.groups.values()]
+            own_columns = [ranks.user, ranks.rank, ranks.competitors, ranks.item]
+            own_columns += ranks.groups.values()
             columns = np.zeros((1 + len(own_columns), examples))
             columns[:, batch * size + first + place] = [np.ones(len(place)), *own_columns]
             total = self._distribution.add_up(columns).astype(np.int64)
             (row,) = np.nonzero(total[0])
-            user, rank, competitors, *groups = total[1:, row]
-            whole[scorer] = Ranks(
-                user, rank, competitors, row, dict(zip(ranks.groups, groups, strict=True))
-            )
+            user, rank, competitors, item, *groups = total[1:, row]
+            by_column = dict(zip(ranks.groups, groups, strict=True))
+            whole[scorer] = Ranks(user, rank, competitors, row, item, by_column)
         return whole
 
     def _ranker(self, stage: RankingStage, model: StageModel) -> HeldOutRanker:

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -88,6 +88,7 @@ class Ranks(NamedTuple):
       competitors: int [n], items that it was ranked among, itself not counted.
       row: int [n], its place among the rows of the evaluation batches, some of which a model may
         be unable to rank.
+      item: int [n], the held-out item.
       groups: int [n] by column, what tells groups of interactions apart.
     """
 
@@ -95,11 +96,26 @@ class Ranks(NamedTuple):
     rank: np.ndarray
     competitors: np.ndarray
     row: np.ndarray
+    item: np.ndarray
     groups: Mapping[str, np.ndarray]
 
     def only(self, chosen: np.ndarray) -> "Ranks":
         """Keeps the interactions where `chosen`, bool [n], holds."""
         return tf.nest.map_structure(lambda column: column[chosen], self)
+
+    def interactions(self) -> pd.MultiIndex:
+        """Tells the interactions apart whatever the view: user, item, how often that came before.
+
+        Two views may have other rows, since each leaves out what says nothing to it.
+        """
+        pairs = pd.DataFrame({"user": self.user, "item": self.item})
+        earlier = pairs.groupby(["user", "item"]).cumcount()
+        return pd.MultiIndex.from_arrays([self.user, self.item, earlier])
+
+    def completed(self, other: "Ranks") -> "Ranks":
+        """Adds the interactions that are in `other` alone."""
+        missing = other.only(~other.interactions().isin(self.interactions()))
+        return tf.nest.map_structure(lambda *parts: np.concatenate(parts), self, missing)
 
     def by_group(self, groups: Sequence[RowGroups]) -> dict[str, "Ranks"]:
         """Returns the interactions of every group, all of them first; see `row_groups.members`."""
@@ -177,18 +193,18 @@ class HeldOutRanker:
             collected.append(tf.nest.map_structure(lambda t, p=present: t.numpy()[p], ranks))
         joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *collected)
         groups = joined.pop("about")
-        user, row = groups.pop("user"), groups.pop("row")
+        user, row, item = groups.pop("user"), groups.pop("row"), joined.pop("item")
         return {
-            (protocol, scorer): Ranks(user, columns[scorer], columns["competitors"], row, groups)
+            (protocol, scorer): Ranks(
+                user, columns[scorer], columns["competitors"], row, item, groups
+            )
             for protocol, columns in joined.items()
             for scorer in (MODEL, MOST_POPULAR)
         }
 
-    def _ranks_of_batch(
-        self, protocols: Collection[str], batch: Batch
-    ) -> dict[str, dict[str, tf.Tensor]]:
+    def _ranks_of_batch(self, protocols: Collection[str], batch: Batch) -> dict[str, Any]:
         query = self._model.query(batch)
-        ranks = {}
+        ranks = {"item": query.positive}
         if "full" in protocols:
             ranks["full"] = self._full_ranks(query)
         if "sampled" in protocols and query.candidates is not None:

@@ -40,25 +40,19 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
     Raises:
       ValueError: the interactions differ, or the metric is another.
     """
-    every = len(np.union1d(transfer.row, no_transfer.row))
-    transfer, no_transfer = (
-        of.only(np.isin(of.row, other.row))
-        for of, other in ((transfer, no_transfer), (no_transfer, transfer))
-    )
-    if not np.array_equal(transfer.user, no_transfer.user):
-        raise ValueError("The two models ranked different interactions.")
     name, cutoff = metrics.split_metric(metric)
-    compared = len(transfer.row)
+    by_interaction = [
+        pd.Series(metrics.PER_RANK[name](of.rank, cutoff), of.interactions())
+        for of in (transfer, no_transfer)
+    ]
+    values = pd.concat(by_interaction, axis=1, join="inner", keys=("transfer", "no_transfer"))
+    compared = len(values)
+    every = len(transfer.row) + len(no_transfer.row) - compared
     if not compared:
+        if len(transfer.row) and len(no_transfer.row):
+            raise ValueError("The two models ranked different interactions.")
         return TransferGain.unknown(metric, 0, every)
-    values = pd.DataFrame(
-        {
-            "user": transfer.user,
-            "transfer": metrics.PER_RANK[name](transfer.rank, cutoff),
-            "no_transfer": metrics.PER_RANK[name](no_transfer.rank, cutoff),
-        }
-    )
-    by_user = values.groupby("user").mean()
+    by_user = values.groupby(level=0).mean()
     difference = (by_user["transfer"] - by_user["no_transfer"]).to_numpy()
     generator = np.random.default_rng(seed)
     means = [generator.choice(difference, len(difference)).mean() for _ in range(_RESAMPLES)]

@@ -12,7 +12,8 @@ from tfcdr.row_groups import COLD_AND_WARM
 def ranks(by_interaction, rows=None):
     count = len(by_interaction)
     rows = np.arange(count) if rows is None else np.array(rows)
-    return Ranks(rows + 1, np.array(by_interaction), np.full(count, 50), rows, {"cold": rows % 2})
+    groups = {"cold": rows % 2}
+    return Ranks(rows + 1, np.array(by_interaction), np.full(count, 50), rows, rows + 1, groups)
 
 
 def hits(share, users=100, shift=0):
@@ -83,6 +84,12 @@ def test_groups_and_interactions_that_not_all_rank():
     assert standings["warm", "b"].gain == 0.0
 
 
+def test_the_order_of_rows_does_not_matter():
+    turned = hits(0.3).only(np.arange(100)[::-1])
+    standings = compare(Contender("a", (hits(0.3),)), Contender("b", (turned,)))
+    assert (standings[1].low, standings[1].high) == (0.0, 0.0)
+
+
 def test_a_group_without_users_has_no_figures():
     standings = compare(Contender("a", (ranks([1, 2], rows=[0, 2]),)), groups=[COLD_AND_WARM])
     cold = next(standing for standing in standings if standing.group == "cold")
@@ -90,7 +97,7 @@ def test_a_group_without_users_has_no_figures():
     assert np.isnan(cold.mean)
 
 
-def test_other_users_are_refused():
-    other = hits(0.3)._replace(user=np.arange(100) + 7)
-    with pytest.raises(ValueError, match="other users"):
+def test_other_interactions_are_refused():
+    other = hits(0.3)._replace(user=np.arange(100) + 700)
+    with pytest.raises(ValueError, match="different interactions"):
         compare(Contender("a", (hits(0.3),)), Contender("b", (other,)))

@@ -271,6 +271,7 @@ SEVERAL = Ranks(
     rank=np.array([1, 30, 5, 2]),
     competitors=np.array([29, 29, 40, 29]),
     row=np.arange(4),
+    item=np.array([3, 4, 3, 3]),
     groups={"cold": np.array([0, 0, 1, 0])},
 )
 
@@ -287,8 +288,22 @@ def test_summary_by_hand():
     assert summary["AUC"] == pytest.approx((29 / 29 + 0 + 36 / 40 + 28 / 29) / 4)
 
 
+def test_interactions_are_told_apart_whatever_their_rows():
+    # User 1 took item 3 twice.
+    assert list(SEVERAL.interactions()) == [(1, 3, 0), (1, 4, 0), (2, 3, 0), (1, 3, 1)]
+
+
+def test_what_only_another_ranks_completes_the_ranks():
+    warm = SEVERAL.only(SEVERAL.groups["cold"] == 0)
+    others = SEVERAL._replace(rank=SEVERAL.rank + 100, row=SEVERAL.row[::-1])
+    completed = warm.completed(others)
+    assert list(completed.user) == [1, 1, 1, 2]
+    assert list(completed.rank) == [1, 30, 2, 105]
+    assert list(completed.groups["cold"]) == [0, 0, 0, 1]
+
+
 def test_auc_without_a_competitor_is_one():
-    alone = Ranks(np.array([1]), np.array([1]), np.array([0]), np.array([0]), {})
+    alone = Ranks(np.array([1]), np.array([1]), np.array([0]), np.array([0]), np.array([9]), {})
     assert alone.summary([1])["AUC"] == 1.0
 
 

@@ -13,7 +13,7 @@ def ranks(by_interaction, users=None):
     users = np.arange(count) if users is None else np.array(users)
     groups = {"cold": np.arange(count) % 2}
     rows = np.arange(count)
-    return Ranks(users, np.array(by_interaction), np.full(count, 50), rows, groups)
+    return Ranks(users, np.array(by_interaction), np.full(count, 50), rows, rows + 1, groups)
 
 
 BETTER, WORSE = ranks([1] * 40), ranks([20] * 40)
@@ -61,7 +61,7 @@ def test_every_user_counts_once():
 
 def test_refuses_other_interactions():
     with pytest.raises(ValueError, match="different interactions"):
-        paired_bootstrap.measure(ranks([1, 2]), ranks([1, 2], users=[1, 2]), "HR@10", seed=0)
+        paired_bootstrap.measure(ranks([1, 2]), ranks([1, 2], users=[7, 8]), "HR@10", seed=0)
 
 
 @pytest.mark.parametrize("metric", ["HR", "HR@", "HR@x", "precision@10", "AUC"])

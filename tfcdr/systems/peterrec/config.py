@@ -8,7 +8,7 @@ from tfcdr.ranking import item_loss
 
 _CHOICES = {
     "stages": ("all", "pretrain"),
-    "history_domains": ("source", "all"),
+    "history_domains": ("source", "all", "target"),
     "target_start": ("independent", "pretrained"),
     "initialization": ("independent", "released"),
     "pretrain_loss": ("sampled_softmax", "full_softmax"),
@@ -43,7 +43,8 @@ class PeterRecConfig:
     Attributes:
       stages: "all", or "pretrain" to stop before fine-tuning, for data without a target.
       history_domains: items that both stages read: of the "source" domains, as in the paper and for
-        users who are new in the target, or of "all", the user's earlier target items among them.
+        users who are new in the target, of "all", the user's earlier target items among them, or of
+        the "target" alone, which is not pre-trained and transfers nothing.
       own_share: share of a history's places in fine-tuning that is kept for the target's own items,
         with history_domains=all: so many of the latest at least. 0 keeps what is latest.
       channels: width C of the item embedding and of every convolution; 256 in the paper, 64
@@ -156,10 +157,16 @@ class PeterRecConfig:
         item_loss.check_fields(self, self.negative_sampler)
         if not 0 <= self.own_share <= 1:
             raise ValueError(f"own_share must be in [0, 1]. Received: {self.own_share}.")
-        if self.history_domains == "source" and self.own_share:
+        if self.history_domains != "all" and self.own_share:
             raise ValueError(
-                "own_share must be 0 for history_domains=source, which reads none of the target's "
-                f"items. Received: {self.own_share}."
+                f"own_share must be 0 for history_domains={self.history_domains}, where all items "
+                f"are of one kind. Received: {self.own_share}."
+            )
+        if self.history_domains == "target" and (self.is_pretrained or self.stages == "pretrain"):
+            raise ValueError(
+                "history_domains=target is not pre-trained: it needs stages=all and "
+                "adaptation=from_scratch or no_pretraining. Received: "
+                f"adaptation={self.adaptation}."
             )
         if self.target_start == "pretrained" and not (
             self.history_domains == "all" and self.is_pretrained
@@ -183,7 +190,7 @@ class PeterRecConfig:
     @property
     def history_space(self) -> str:
         """The item space of histories."""
-        return "joint" if self.history_domains == "all" else "source"
+        return "joint" if self.history_domains == "all" else self.history_domains
 
     @property
     def is_pretrained(self) -> bool:

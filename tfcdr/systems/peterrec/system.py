@@ -103,10 +103,21 @@ class PeterRec(RankingSystem):
                 "--peterrec.stages=pretrain trains nothing on the target that a model without "
                 "transfer could be compared with."
             )
-        return dataclasses.replace(config, adaptation="from_scratch", target_start="independent")
+        return dataclasses.replace(_from_scratch(config), history_domains="target", own_share=0.0)
+
+    def ablations(self, config: PeterRecConfig) -> dict[str, PeterRecConfig]:
+        """What pre-training adds: the same network from scratch, which reads the same histories."""
+        both = config.is_pretrained and config.stages == "all"
+        return {"pre-training": _from_scratch(config)} if both else {}
+
+
+def _from_scratch(config: PeterRecConfig) -> PeterRecConfig:
+    return dataclasses.replace(config, adaptation="from_scratch", target_start="independent")
 
 
 def _finetuning_view(config: PeterRecConfig) -> tuple[str, dict[str, Any]]:
+    if config.history_domains == "target":
+        return "leave_one_out", {"history_domains": "target"}
     if config.history_domains == "all":
         kept = {"own_share": config.own_share} if config.own_share else {}
         return "leave_one_out", {"history_domains": "all", **kept}

@@ -136,8 +136,25 @@ def test_warm_start_copies_the_trunk_and_nothing_else(adaptation, insertion):
             np.testing.assert_array_equal(variable, fresh[variable.ref()])
 
 
-def test_without_transfer_is_the_same_model_from_scratch():
-    config = dataclasses.replace(SMALL, l2=0.5)
-    assert PeterRec().without_transfer(config) == dataclasses.replace(
-        config, adaptation="from_scratch"
+def test_without_transfer_the_same_network_reads_the_target_alone():
+    config = dataclasses.replace(SMALL, l2=0.5, history_domains="all", own_share=0.5)
+    baseline = PeterRec().without_transfer(config)
+    assert baseline == dataclasses.replace(
+        config, adaptation="from_scratch", history_domains="target", own_share=0.0
     )
+    (stage,) = PeterRec().stages(baseline)
+    for request in (stage.training, stage.evaluation):
+        assert request.view == "leave_one_out"
+        assert request.options["history_domains"] == "target"
+
+
+def test_what_pre_training_adds_is_measured_beside_the_same_histories():
+    config = dataclasses.replace(SMALL, l2=0.5)
+    scratch = dataclasses.replace(config, adaptation="from_scratch")
+    assert PeterRec().ablations(config) == {"pre-training": scratch}
+    assert PeterRec().ablations(scratch) == {}
+
+
+def test_what_reads_the_target_alone_is_not_pre_trained():
+    with pytest.raises(ValueError, match="history_domains=target is not pre-trained"):
+        dataclasses.replace(SMALL, history_domains="target")
