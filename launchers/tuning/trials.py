@@ -1,5 +1,6 @@
 """One trial of a search: a run that trains and validates, and never sees the test."""
 
+import contextlib
 import dataclasses
 import gc
 import math
@@ -53,7 +54,7 @@ class Trials:
         """Trains with the settings that a trial suggests; resumes a trial that was killed.
 
         Returns:
-          The last stage's best validation score.
+          The best validation score of the stages that validate on the last one's examples.
 
         Raises:
           TrialPruned: the trial is worse than others were at its epoch, or its settings do not fit
@@ -94,23 +95,24 @@ class Trials:
         scores: list[float] = []
 
         def watch(stage: Stage, epoch: int, score: float) -> None:
-            # Stages before the last may rank other items, so that their figures are no guide.
-            if stage.name == last.name:
+            del epoch  # of the stage
+            # A stage that validates on other examples is no guide.
+            if stage.evaluation == last.evaluation:
                 scores.append(score)
-                trial.report(max(scores), epoch)
+                trial.report(max(scores), len(scores))
                 if trial.should_prune():
                     raise optuna.TrialPruned
             if time.monotonic() > self.deadline:
                 raise _OutOfTime
 
         experiment = target_runs.claimed(self.wish, config, source, folder, ONE_DEVICE)
-        try:
-            _, stages = experiment.train(watch)
-        except _OutOfTime:
-            if not scores:
-                raise optuna.TrialPruned from None
-            return max(scores)
-        return stages[last.name]["validation"][self.wish.options.monitor]
+        with contextlib.suppress(_OutOfTime):
+            experiment.train(watch)
+        # What a killed trial had reached before is not watched again.
+        scores += experiment.validation_scores()
+        if not scores:
+            raise optuna.TrialPruned
+        return max(scores)
 
 
 def _first_number(trial: optuna.Trial) -> int:

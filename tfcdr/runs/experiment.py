@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -95,13 +96,28 @@ class Experiment:
         """Runs or resumes every stage, evaluates, and writes metrics.json.
 
         Returns:
-          What metrics.json holds: see `evaluate`, and "stages" with the training of each stage.
+          What metrics.json holds: see `evaluate`, and "stages" with the training of each stage; if
+          a stage before the last validated better, its name as "served_stage", whose model all
+          figures are of.
 
         Raises:
           RunError: see `StageRun.train`.
         """
         model, stages = self.train()
-        metrics = {"stages": stages, **self.evaluate(model)}
+        metrics = {"stages": stages}
+        served = self._served_stage()
+        if served is not self._stages[-1]:
+            monitor = self._evaluator.monitor
+            better, last = (
+                stages[of.name]["validation"][monitor] for of in (served, self._stages[-1])
+            )
+            print(
+                f"{self._stages[-1].name} did not improve on {served.name} (validation {monitor} "
+                f"{last:.4f} against {better:.4f}): the run keeps the model of {served.name}."
+            )
+            metrics["served_stage"] = served.name
+            model = self._model_of(served, self._folder)
+        metrics |= self.evaluate(model)
         measured = self._system.measurements(self._config, model, self._data)
         if measured:
             metrics["measurements"] = dict(measured)
@@ -136,12 +152,14 @@ class Experiment:
         return previous, trained
 
     def best_model(self) -> StageModel:
-        """Rebuilds the last stage's model with the weights of its best epoch.
+        """Rebuilds the run's model with the weights of its best epoch.
+
+        It is the last stage's, unless a stage before validated better.
 
         Raises:
           RunError: the run has no such checkpoint, or it does not fit.
         """
-        return self._model_of(self._stages[-1], self._folder)
+        return self._model_of(self._served_stage(), self._folder)
 
     def evaluate(self, model: StageModel) -> dict[str, Any]:
         """Scores the validation and the test examples of the last stage.
@@ -173,6 +191,27 @@ class Experiment:
         """
         scores = [run.scores(run.best_model(), "test") for run in (self, baseline)]
         return self._evaluator.transfer_gains(*scores, seed=self._seed)
+
+    def validation_scores(self) -> list[float]:
+        """Returns the finished epochs' scores of the stages whose validation is the last one's."""
+        return [score for of_stage in self._comparable_scores().values() for score in of_stage]
+
+    def _served_stage(self) -> Stage:
+        """Returns the stage that validated best among those that validate on the same examples."""
+        best = {name: max(of, default=-math.inf) for name, of in self._comparable_scores().items()}
+        last = self._stages[-1]
+        if best[last.name] == -math.inf or best[last.name] >= max(best.values()):
+            return last
+        return max(self._stages, key=lambda stage: best.get(stage.name, -math.inf))
+
+    def _comparable_scores(self) -> dict[str, list[float]]:
+        scores = {}
+        for stage in self._stages if self._pretrained is None else self._stages[-1:]:
+            if stage.evaluation == self._stages[-1].evaluation:
+                lines = [line["validation"] for line in self._folder.epochs(stage.name)]
+                of_stage = [line[self._evaluator.monitor] for line in lines]
+                scores[stage.name] = [score for score in of_stage if score is not None]
+        return scores
 
     def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:
         """Returns what the system adds to the run's page; see `System.report_sections`."""

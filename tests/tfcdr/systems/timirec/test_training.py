@@ -8,11 +8,12 @@ import tensorflow as tf
 
 from tests.tfcdr.memory_data import MemoryData
 from tfcdr.errors import RunError
+from tfcdr.ranking.evaluator import RankingEvaluator
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.timirec.config import TiMiRecConfig
-from tfcdr.systems.timirec.model import InterestModel
+from tfcdr.systems.timirec.model import InterestModel, PretrainingModel
 from tfcdr.systems.timirec.system import TiMiRec
 
 CONFIG = TiMiRecConfig(
@@ -153,3 +154,20 @@ def test_a_validation_without_histories_says_so(tmp_path):
     )
     with pytest.raises(RunError, match="stage pretrain: no validation user has a history"):
         experiment.run()
+
+
+def test_a_first_stage_that_validates_better_is_kept(tmp_path, monkeypatch, capsys):
+    validate = RankingEvaluator.validation
+
+    def worse_behind_fine_tuning(self, stage, model):
+        figures = validate(self, stage, model)
+        return {**figures, "NDCG@5": -1.0} if stage.name == "finetune" else figures
+
+    monkeypatch.setattr(RankingEvaluator, "validation", worse_behind_fine_tuning)
+    experiment, metrics = run(tmp_path)
+    assert metrics["served_stage"] == "pretrain"
+    assert "the run keeps the model of pretrain" in capsys.readouterr().out
+    model = experiment.best_model()
+    assert isinstance(model, PretrainingModel)
+    scores = experiment.evaluate(model)
+    assert scores["test"] == metrics["test"]
