@@ -16,7 +16,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source, reopen
 from launchers.target_folders import target_folder
-from tfcdr import row_groups
+from tfcdr import bar_gain, row_groups
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
@@ -135,8 +135,8 @@ def _run_target(
     baseline_folder = RunFolder(workdir / "no_transfer", distribution.is_chief)
     baseline = _experiment(wish, wish.baseline_config, source, baseline_folder, distribution)
     print("\nThe same model trained on the target alone:")
-    _finish(baseline, baseline_folder)
-    return {**metrics, **_compare(metrics, main_run, baseline, folder)}
+    bars = _finish(baseline, baseline_folder).get("bars", {})
+    return {**metrics, **_compare(metrics, main_run, baseline, bars, folder)}
 
 
 def _checked(
@@ -199,9 +199,15 @@ def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
 
 
 def _compare(
-    metrics: dict[str, Any], main_run: Experiment, baseline: Experiment, folder: RunFolder
+    metrics: dict[str, Any],
+    main_run: Experiment,
+    baseline: Experiment,
+    baseline_bars: dict[str, Any],
+    folder: RunFolder,
 ) -> dict[str, Any]:
     """Says whether the transfer helped, of all test rows and of each group of them.
+
+    Where the run without transfer is below a bar, it says that, too.
 
     Returns:
       The gains as metrics.json holds them.
@@ -210,13 +216,18 @@ def _compare(
         gains = main_run.transfer_gains(baseline)
         entries = {group: gain._asdict() for group, gain in gains.items()}
         metrics = {"transfer": entries.pop(row_groups.ALL), "transfer_groups": entries}
+        metrics["baseline_bars"] = baseline_bars
         folder.add_to_metrics(metrics)
     stored = {row_groups.ALL: metrics["transfer"], **metrics["transfer_groups"]}
     gains = {group: TransferGain.from_json(entry) for group, entry in stored.items()}
     print(f"\n{gains.pop(row_groups.ALL).verdict()}")
+    warning = bar_gain.baseline_line(metrics.get("baseline_bars", {}))
+    if warning:
+        print(warning)
     for group, gain in gains.items():
         print(gain.group_line(group))
-    return {name: metrics[name] for name in ("transfer", "transfer_groups")}
+    names = ("transfer", "transfer_groups", "baseline_bars")
+    return {name: metrics[name] for name in names if name in metrics}
 
 
 def _run_config(wish: Wish, config: Any, distribution: Distribution) -> dict[str, Any]:

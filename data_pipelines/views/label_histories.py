@@ -1,0 +1,107 @@
+"""What lies before a label in its user's history, as the views of target items read it."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from data_pipelines.views.padding import gather_or_zero, latest
+from data_pipelines.views.roles import RoleRecords, first_of_ties, places_of
+from data_pipelines.views.target_items import Labels
+from data_pipelines.views.view import HistoryRead
+
+_Features = dict[str, tf.Tensor]
+
+
+def history_features(
+    records: RoleRecords, read: HistoryRead, labels: Labels
+) -> tuple[_Features, _Features]:
+    """Finds the history of every label, in ids of space `joint`.
+
+    It is `older`[older_start:older_end], then `own`[own_recent:own_end]: what may be read before
+    the label's time, and the target's items of that very time that come before it. With
+    `source_history=all`, it is all the sources' and then all the target's. `own_start` is where
+    the target's own items begin.
+
+    Returns:
+      What examples say of their histories, and what they share: see `Cut`.
+    """
+    readable = tf.logical_or(records.is_source, records.parts <= read.part)
+    read_places = places_of(readable)
+    ids, row, is_target = (
+        tf.gather(column, read_places)
+        for column in (read.ids("joint", records), records.row, records.is_target)
+    )
+    rows = tf.size(records.user, tf.int64)
+    lengths = tf.math.unsorted_segment_sum(tf.ones_like(row), row, rows)
+    user_start = tf.gather(tf.cumsum(lengths, exclusive=True), labels.row)
+    # The number of readable interactions before each place.
+    before = tf.cumsum(tf.cast(readable, tf.int64), exclusive=True)
+    # The number of the target's items before each place.
+    own_before = tf.concat([[0], tf.cumsum(tf.cast(is_target, tf.int64))], 0)
+    own = tf.gather(ids, places_of(is_target))
+    own_start = tf.gather(own_before, user_start)
+    if read.options.source_history == "all":
+        older = tf.gather(ids, places_of(tf.logical_not(is_target)))
+        user_end = user_start + tf.gather(lengths, labels.row)
+        older_start = user_start - own_start
+        older_end = user_end - tf.gather(own_before, user_end)
+        own_recent = own_start
+    else:
+        older = ids
+        older_start = user_start
+        older_end = tf.gather(before, tf.gather(first_of_ties(records), labels.places))
+        own_recent = tf.gather(own_before, older_end)
+    examples = {
+        "older_start": older_start,
+        "older_end": older_end,
+        "own_start": own_start,
+        "own_recent": own_recent,
+        "own_end": tf.gather(own_before, tf.gather(before, labels.places)),
+    }
+    return examples, {"older": older, "own": own}
+
+
+def source_features(
+    records: RoleRecords, read: HistoryRead, labels: Labels
+) -> tuple[_Features, _Features]:
+    """Finds the source items before every label: `joint_sources`[source_start:source_end].
+
+    Returns:
+      What examples say of them, and what they share, in ids of space `joint`.
+    """
+    is_source = records.is_source
+    sources = tf.gather(read.ids("joint", records), places_of(is_source))
+    before = tf.cumsum(tf.cast(is_source, tf.int64), exclusive=True)
+    # Where the sources of each user begin among all sources.
+    starts = tf.gather(tf.concat([before, [tf.size(sources, tf.int64)]], 0), records.splits[:-1])
+    examples = {
+        "source_start": tf.gather(starts, labels.row),
+        "source_end": labels.source_ends(),
+    }
+    return examples, {"joint_sources": sources}
+
+
+def latest_of_all(rows: Mapping[str, tf.Tensor], shared: _Features, length: int) -> tf.Tensor:
+    """Keeps the last items of older and own ones, right-aligned behind zeros: int64 [R, T]."""
+    from_end = tf.range(length, 0, -1, dtype=tf.int64)
+    recent = (rows["own_end"] - rows["own_recent"])[:, tf.newaxis]
+    own_places = rows["own_end"][:, tf.newaxis] - from_end
+    own = gather_or_zero(shared["own"], own_places, from_end <= recent)
+    older_places = rows["older_end"][:, tf.newaxis] - (from_end - recent)
+    is_older = tf.logical_and(from_end > recent, older_places >= rows["older_start"][:, tf.newaxis])
+    return own + gather_or_zero(shared["older"], older_places, is_older)
+
+
+def recent_items(rows: Mapping[str, tf.Tensor], shared: _Features, length: int) -> _Features:
+    """Returns the entry `recent_items`, int64 [R, length], if a reading asks for it.
+
+    Args:
+      rows: with `cold` and what both functions above say of examples.
+      shared: what examples share, in ids of space `joint`.
+      length: of the rows; 0 for no entry.
+    """
+    if not length:
+        return {}
+    of_sources = latest(shared["joint_sources"], rows["source_start"], rows["source_end"], length)
+    of_all = latest_of_all(rows, shared, length)
+    return {"recent_items": tf.where(rows["cold"][:, tf.newaxis] == 1, of_sources, of_all)}
