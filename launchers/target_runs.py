@@ -16,7 +16,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source, reopen
 from launchers.target_folders import target_folder
-from tfcdr import row_groups
+from tfcdr import bar_gain, row_groups
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
@@ -142,7 +142,8 @@ def _run_target(
         print(f"\nThe same model without {part}:")
         lacking = workdir / f"no_{part.replace('-', '').replace(' ', '_')}"
         baselines[part] = _baseline(wish, config, source, lacking, distribution)
-    return {**metrics, **_compare(metrics, main_run, baselines, folder)}
+    bars = RunFolder(alone).metrics().get("bars", {})
+    return {**metrics, **_compare(metrics, main_run, baselines, bars, folder)}
 
 
 def _baseline(
@@ -218,6 +219,7 @@ def _compare(
     metrics: dict[str, Any],
     main_run: Experiment,
     baselines: Mapping[str, Experiment],
+    baseline_bars: dict[str, Any],
     folder: RunFolder,
 ) -> dict[str, Any]:
     """Says whether the transfer helped, of all test rows and of each group of them, and its parts.
@@ -226,6 +228,8 @@ def _compare(
       metrics: of the main run.
       main_run: with the whole transfer.
       baselines: without it, and without each of its parts, by part.
+      baseline_bars: how the run without transfer does beside the bars; where it is below one, that
+        is said, too.
       folder: of the main run.
 
     Returns:
@@ -240,14 +244,18 @@ def _compare(
         groups = entries.pop(TRANSFER)
         metrics = {"transfer": groups.pop(row_groups.ALL), "transfer_groups": groups}
         metrics["transfer_parts"] = {part: of[row_groups.ALL] for part, of in entries.items()}
+        metrics["baseline_bars"] = baseline_bars
         folder.add_to_metrics(metrics)
     verdict = TransferGain.from_json(metrics["transfer"]).verdict()
     print(f"\n{verdict}, over users of one training")
+    warning = bar_gain.baseline_line(metrics.get("baseline_bars", {}))
+    if warning:
+        print(warning)
     for group, entry in metrics["transfer_groups"].items():
         print(TransferGain.from_json(entry).group_line(group))
     for part, entry in metrics.get("transfer_parts", {}).items():
         print(TransferGain.from_json(entry).verdict(part))
-    names = ("transfer", "transfer_groups", "transfer_parts")
+    names = ("transfer", "transfer_groups", "transfer_parts", "baseline_bars")
     return {name: metrics[name] for name in names if name in metrics}
 
 

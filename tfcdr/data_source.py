@@ -5,7 +5,7 @@ neither package imports the other. The contract between them is the batch: a dic
 entries the view's and the model's docstrings state.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -98,6 +98,23 @@ class DataSource(Protocol):
 
     def user_names(self, users: Sequence[int]) -> list[str]:
         """Returns the raw ids of users by their ids, from 1."""
+
+
+class HistorySource(DataSource, Protocol):
+    """A prepared data set of interactions."""
+
+    @property
+    def num_users(self) -> int:
+        """Number of users; their ids are from 1."""
+
+    def training_histories(self, space: str, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Gives what trains, some users at once, each user's latest interactions, `most` of them.
+
+        Yields:
+          Of one interaction after the other, a user's in order of time: int64 [n], the user's
+          number among those given at once, from 0, rising; and int64 [n], the item's id in the
+          space.
+        """
 
 
 class ImpressionSource(DataSource, Protocol):

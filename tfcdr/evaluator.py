@@ -4,6 +4,7 @@ import abc
 from collections.abc import Sequence
 from typing import Any
 
+from tfcdr.bar_gain import BarGain
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
 from tfcdr.transfer_gain import TransferGain
@@ -44,6 +45,19 @@ class Evaluator(abc.ABC):
     @abc.abstractmethod
     def format_table(self, rows: Sequence[dict[str, Any]]) -> str:
         """Returns rows of `table` as text for a terminal."""
+
+    def bar_gains(self, scores: Any, seed: int) -> dict[str, dict[str, BarGain]]:
+        """Compares the model with what stands beside it, by `monitor` where that can be compared.
+
+        Args:
+          scores: of the test.
+          seed: of what the comparison draws.
+
+        Returns:
+          The gain by bar and by group of rows, `row_groups.ALL` first; nothing by default.
+        """
+        del scores, seed
+        return {}
 
     @abc.abstractmethod
     def transfer_gains(self, transfer: Any, no_transfer: Any, seed: int) -> dict[str, TransferGain]:

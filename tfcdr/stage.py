@@ -59,7 +59,7 @@ class Stage:
 
     Attributes:
       name: such as "pretrain"; names the checkpoints and the lines of `metrics.jsonl`.
-      training: the view of the training batches.
+      training: the view of the training batches; None where the model is a `FittedModel`.
       evaluation: the view of validation and test batches.
       batch_size: examples in a training batch.
       epochs: most passes over the training examples.
@@ -70,7 +70,7 @@ class Stage:
     """
 
     name: str
-    training: ViewRequest | DomainPairs
+    training: ViewRequest | DomainPairs | None
     evaluation: ViewRequest
     batch_size: int
     epochs: int

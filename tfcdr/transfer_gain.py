@@ -49,7 +49,7 @@ class TransferGain(NamedTuple):
             return f"{part}: {self.metric} has no value over n = {self.rows:,} test rows"
         return (
             f"{part} {self._word()}: test {self.metric} {self.transfer:.4f} with it, "
-            f"{self.no_transfer:.4f} without ({self._interval()})"
+            f"{self.no_transfer:.4f} without ({interval_text(self.gain, self.low, self.high)})"
             + (f", without {self.left_out} that only one can rank" if self.left_out else "")
         )
 
@@ -59,7 +59,7 @@ class TransferGain(NamedTuple):
             return f"  {group}: n = {self.rows:,}"
         return (
             f"  {group}: {self._word()}, {self.transfer:.4f} with, {self.no_transfer:.4f} without "
-            f"({self._interval()}, n = {self.rows:,})"
+            f"({interval_text(self.gain, self.low, self.high)}, n = {self.rows:,})"
         )
 
     def _word(self) -> str:
@@ -67,5 +67,7 @@ class TransferGain(NamedTuple):
             return "helped"
         return "HURT" if self.high < 0 else "made no measurable difference"
 
-    def _interval(self) -> str:
-        return f"{self.gain:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}"
+
+def interval_text(gain: float, low: float, high: float) -> str:
+    """Says a difference with its interval."""
+    return f"{gain:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from data_pipelines.splitting.split_log import FEWEST
 from data_pipelines.views import VIEWS
 from data_pipelines.views.example_batches import Cut, Cutter, ExampleReader, count_examples
 from data_pipelines.views.example_options import ExampleOptions
-from data_pipelines.views.roles import Assignment, Roles, cast
+from data_pipelines.views.roles import Assignment, RoleRecords, Roles, cast
 from data_pipelines.views.user_records import Records, UserRecords
 from data_pipelines.views.view import HistoryRead, View
 
@@ -201,6 +201,36 @@ class InteractionSource:
             cut, assemble = self._cutter(kind, split), kind.assembler(read, chosen)
             self._readers[key] = ExampleReader(self._records, read, cut, assemble)
         return self._readers[key](epochs, steps)
+
+    def training_histories(self, space: str, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Gives what trains, some thousand users at once: what a model is fitted to as a whole.
+
+        These are the target's training interactions and, of sources, those before their user's
+        first held-out label. Space "source" has those alone that pre-training reads.
+
+        Args:
+          space: "source", "target" or "joint"; its items alone are given.
+          most: a user's latest interactions, so many at most.
+
+        Yields:
+          Of one interaction after the other, a user's in order of time: int64 [n], the user's
+          number among those given at once, from 0, rising; and int64 [n], the item's id.
+        """
+        chosen = self.vocabulary(space)
+        shifts = chosen.shifts()
+        in_space = np.isin(np.arange(len(shifts)), chosen.chosen)
+        for window in self._windows():
+            records = RoleRecords(*(tensor.numpy() for tensor in cast(window, self._assignment)))
+            trains = records.is_target & (records.parts == TRAIN)
+            of_sources = records.is_source & records.before_held_out
+            if space == "source":
+                of_sources &= records.parts == TRAIN
+            (places,) = np.nonzero((trains | of_sources) & in_space[records.domains])
+            row = records.row[places]
+            ends = np.searchsorted(row, row, side="right")
+            latest = ends - np.arange(len(row)) <= most
+            row, places = row[latest], places[latest]
+            yield row, records.items[places] + shifts[records.domains[places]]
 
     def summary(self) -> list[str]:
         """Returns the roles and splits as a table for people, and what is left out."""

@@ -27,8 +27,15 @@ import tensorflow as tf
 
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
-from data_pipelines.views.padding import gather_or_zero, latest
-from data_pipelines.views.roles import RoleRecords, Roles, first_of_ties, places_of
+from data_pipelines.views.label_histories import (
+    history_features,
+    latest_of_all,
+    latest_with_own,
+    recent_items,
+    source_features,
+)
+from data_pipelines.views.padding import latest
+from data_pipelines.views.roles import RoleRecords, Roles, places_of
 from data_pipelines.views.target_items import (
     Labels,
     TargetItemOptions,
@@ -75,66 +82,18 @@ class LeaveOneOut(View):
     def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts an example for each target interaction of the split that has a history.
 
-        Its history is `older`[older_start:older_end], then `own`[own_recent:own_end]: what may be
-        read before the label's time, and the target's items of that very time that come before it.
-        With `source_history=all`, it is all the sources' and then all the target's. `own_start` is
-        where the target's own items begin. The sources' part of `older` is also
-        `sources`[source_start:source_end]; `own_order` and `source_order` tell which of two comes
-        first.
+        See `history_features` for where its history lies.
         """
         labels = Labels(records, read)
-        readable = tf.logical_or(records.is_source, records.parts <= read.part)
-        read_places = places_of(readable)
-        ids, row, is_target = (
-            tf.gather(column, read_places)
-            for column in (read.ids("joint", records), records.row, records.is_target)
-        )
-        rows = tf.size(records.user, tf.int64)
-        lengths = tf.math.unsorted_segment_sum(tf.ones_like(row), row, rows)
-        user_start = tf.gather(tf.cumsum(lengths, exclusive=True), labels.row)
-        # The number of readable interactions before each place.
-        before = tf.cumsum(tf.cast(readable, tf.int64), exclusive=True)
-        # The number of the target's items before each place.
-        own_before = tf.concat([[0], tf.cumsum(tf.cast(is_target, tf.int64))], 0)
-        own_places, source_places = places_of(is_target), places_of(tf.logical_not(is_target))
-        own = tf.gather(ids, own_places)
-        own_start = tf.gather(own_before, user_start)
-        if read.options.source_history == "all":
-            older = tf.gather(ids, source_places)
-            user_end = user_start + tf.gather(lengths, labels.row)
-            older_start = user_start - own_start
-            older_end = user_end - tf.gather(own_before, user_end)
-            own_recent = own_start
-            source_start, source_end = older_start, older_end
-            # All sources come before all the target's.
-            source_places -= tf.size(ids, tf.int64)
-        else:
-            older = ids
-            older_start = user_start
-            older_end = tf.gather(before, tf.gather(first_of_ties(records), labels.places))
-            own_recent = tf.gather(own_before, older_end)
-            source_start = user_start - own_start
-            source_end = older_end - own_recent
         examples, shared = labels.features()
-        examples |= {
-            "older_start": older_start,
-            "older_end": older_end,
-            "source_start": source_start,
-            "source_end": source_end,
-            "own_start": own_start,
-            "own_recent": own_recent,
-            "own_end": tf.gather(own_before, tf.gather(before, labels.places)),
-        }
-        items = older_end - older_start + examples["own_end"] - own_recent
+        for find in (history_features, source_features):
+            features, shared_features = find(records, read, labels)
+            examples |= features
+            shared |= shared_features
+        older = examples["older_end"] - examples["older_start"]
+        items = older + examples["own_end"] - examples["own_recent"]
         kept = places_of(items > 0)
         examples = {name: tf.gather(column, kept) for name, column in examples.items()}
-        shared |= {
-            "older": older,
-            "own": own,
-            "own_order": own_places,
-            "sources": tf.gather(ids, places_of(tf.logical_not(is_target))),
-            "source_order": source_places,
-        }
         return Cut(examples, shared)
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
@@ -142,6 +101,7 @@ class LeaveOneOut(View):
         entries = target_item_entries(read, batching)
         length = read.options.max_length
         kept_own = round(batching.own_share * length)
+        recent = 0 if read.for_training else batching.recent
 
         def assemble(
             rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
@@ -150,60 +110,18 @@ class LeaveOneOut(View):
             if batching.history_domains == "target":
                 history = latest(shared["own"], rows["own_start"], rows["own_end"], length)
             elif kept_own:
-                history = _latest_with_own(rows, shared, length, kept_own)
+                history = latest_with_own(rows, shared, length, kept_own)
             else:
-                history = _latest_of_all(rows, shared, length)
+                history = latest_of_all(rows, shared, length)
             return {
                 "history": history,
                 # A history without padding ends with an item.
                 "example_weight": tf.cast(history[:, -1] > 0, tf.float32),
+                **recent_items(rows, shared, recent),
                 **entries(rows, shared, draws),
             }
 
         return assemble
-
-
-def _latest_of_all(
-    rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], length: int
-) -> tf.Tensor:
-    """Keeps the last items of older and own ones, right-aligned behind zeros: int64 [R, T]."""
-    from_end = tf.range(length, 0, -1, dtype=tf.int64)
-    recent = (rows["own_end"] - rows["own_recent"])[:, tf.newaxis]
-    own_places = rows["own_end"][:, tf.newaxis] - from_end
-    own = gather_or_zero(shared["own"], own_places, from_end <= recent)
-    older_places = rows["older_end"][:, tf.newaxis] - (from_end - recent)
-    is_older = tf.logical_and(from_end > recent, older_places >= rows["older_start"][:, tf.newaxis])
-    return own + gather_or_zero(shared["older"], older_places, is_older)
-
-
-def _latest_with_own(
-    rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], length: int, kept_own: int
-) -> tf.Tensor:
-    """Keeps the latest items, `kept_own` of the target's own at least: int64 [R, T], in order.
-
-    Whatever places own items do not need, sources' have, and the other way round.
-    """
-    items, order, is_own = [], [], []
-    for name, start in (("own", "own_start"), ("source", "source_start")):
-        values = "own" if name == "own" else "sources"
-        starts, ends = rows[start], rows[f"{name}_end"]
-        found = latest(shared[values], starts, ends, length)
-        places = latest(shared[f"{name}_order"], starts, ends, length)
-        items.append(found)
-        order.append(tf.where(found > 0, places, tf.int64.min))
-        is_own.append(tf.fill(tf.shape(found), name == "own"))
-    # The latest last; of each kind, the latest `length`.
-    items, order, is_own = (tf.concat(parts, 1) for parts in (items, order, is_own))
-    by_time = tf.argsort(order, axis=1, stable=True)
-    items, is_own = (tf.gather(part, by_time, batch_dims=1) for part in (items, is_own))
-    is_own = tf.logical_and(is_own, items > 0)
-    own_rank = tf.cumsum(tf.cast(is_own, tf.int64), axis=1, reverse=True)
-    is_kept = tf.logical_and(is_own, own_rank <= kept_own)
-    # What is kept comes behind all else, and then the latest: these are the T to read.
-    width = 2 * length
-    rank = tf.range(width, dtype=tf.int64) + tf.where(is_kept, width, 0)
-    chosen = tf.sort(tf.math.top_k(rank, length).indices, axis=1)
-    return tf.gather(items, chosen, batch_dims=1)
 
 
 VIEW = LeaveOneOut()

@@ -12,6 +12,8 @@ Batch:
 | `positions` | [B, M] | int32 | the hidden positions, ascending; 0 where unused |
 | `labels` | [B, M] | int32 | the items that were there; 0 where unused |
 | `label_weight` | [B, M] | float32 | 1, or 0 where unused |
+| not in training, if recent > 0: `recent_items` | [B, R] | int32 | the latest items before the \
+window's last |
 | `user` | [B] | int32 | user ids from 1 |
 | `example_weight` | [B] | float32 | 1, or 0 for the zero rows that fill up the last batch |
 
@@ -31,7 +33,12 @@ from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import latest
 from data_pipelines.views.roles import RoleRecords, Roles
-from data_pipelines.views.source_windows import check_has_source, check_one_order, cut_windows
+from data_pipelines.views.source_windows import (
+    before_last,
+    check_has_source,
+    check_one_order,
+    cut_windows,
+)
 from data_pipelines.views.view import HistoryRead, View
 
 _SHARE_MASK_TOKEN = 0.8
@@ -45,16 +52,20 @@ class Batching:
     Attributes:
       mask_share: the share of a row's items that is hidden.
       max_masked: the greatest number of hidden items in a row.
+      recent: R, items of `recent_items` in validation and test batches; 0 for none.
     """
 
     mask_share: float = 0.3
     max_masked: int = 30
+    recent: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.mask_share <= 1:
             raise ValueError(f"mask_share must lie in (0, 1]. Received: {self.mask_share}.")
         if self.max_masked < 1:
             raise ValueError(f"max_masked must be at least 1. Received: {self.max_masked}.")
+        if self.recent < 0:
+            raise ValueError(f"recent must not be negative. Received: {self.recent}.")
 
 
 class MaskedItem(View):
@@ -77,6 +88,7 @@ class MaskedItem(View):
         """Returns the function that hides items: at random in training, else the last one."""
         width = read.options.max_length
         slots = min(batching.max_masked, max(1, int(batching.mask_share * width + 0.5)))
+        recent = 0 if read.for_training else batching.recent
         space = read.spaces[self.space]
         mask_id, size = space.mask_id, space.size
 
@@ -110,6 +122,7 @@ class MaskedItem(View):
                 "positions": tf.where(used, positions, 0),
                 "labels": labels,
                 "label_weight": tf.cast(used, tf.float32),
+                **before_last(rows, shared, recent),
             }
 
         return assemble

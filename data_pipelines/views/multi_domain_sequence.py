@@ -27,6 +27,8 @@ among zeros; with `repeats=all` there is none |
 | else: `cold` | [B] | int32 | 1 if the user has no training interaction in the target's domain |
 | else, if candidates > 0: `candidates` | [B, 1+n] | int32 | the target item, then n distinct \
 items that the user never took; the same in every epoch, whatever the batch size |
+| else, if recent > 0: `recent_items` | [B, R] | int32 | the latest items of all domains before \
+the target item, of a user who is cold in its domain those of the others, among zeros |
 | `user` | [B] | int32 | user ids from 1 |
 | `example_weight` | [B] | float32 | 1, or 0 for rows without a history: those that fill up the \
 last batch, and users new in the domain where it alone is read |
@@ -62,6 +64,7 @@ class Batching:
       candidates: n, items beside the target item in `candidates`; 0 for none.
       candidate_domains: where these are drawn: in the target item's "own" domain, or in "all" of
         the run's targets.
+      recent: R, items of `recent_items` in evaluation; 0 for none.
     """
 
     sequences: str = "joint"
@@ -69,6 +72,7 @@ class Batching:
     negative_domains: str = "own"
     candidates: int = 0
     candidate_domains: str = "own"
+    recent: int = 0
 
     def __post_init__(self) -> None:
         for field, allowed in (
@@ -81,10 +85,10 @@ class Batching:
                 raise ValueError(
                     f"{field} must be one of {', '.join(allowed)}. Received: {value!r}."
                 )
-        if self.negatives < 0:
-            raise ValueError(f"negatives must not be negative. Received: {self.negatives}.")
-        if self.candidates < 0:
-            raise ValueError(f"candidates must not be negative. Received: {self.candidates}.")
+        for field in ("negatives", "candidates", "recent"):
+            value = getattr(self, field)
+            if value < 0:
+                raise ValueError(f"{field} must not be negative. Received: {value}.")
 
 
 class _Domains:
@@ -332,6 +336,12 @@ def _evaluation(read: HistoryRead, batching: Batching) -> Assemble:
             # A history without padding ends with an item.
             "example_weight": tf.cast(items[:, -1] > 0, tf.float32),
         }
+        if batching.recent:
+            recent = latest(shared["sequence"], rows["start"], rows["end"], batching.recent)
+            is_own = domains.of_items(recent) == target_domain[:, tf.newaxis]
+            is_cold = rows["cold"][:, tf.newaxis] == 1
+            recent = tf.where(tf.logical_and(is_own, is_cold), tf.zeros_like(recent), recent)
+            entries["recent_items"] = recent
         if batching.candidates:
             own = whole(shared["own"], rows["own_start"], rows["own_end"])
             ranges = domains.ranges(target_domain)

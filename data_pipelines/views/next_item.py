@@ -9,6 +9,8 @@ Batch (every split):
 | key | shape | dtype | |
 | --- | --- | --- | --- |
 | `items` | [B, T+1] | int32 | ids, left-padded with 0; context is [:, :-1], labels [:, 1:] |
+| not in training, if recent > 0: `recent_items` | [B, R] | int32 | the latest items before the \
+window's last |
 | `user` | [B] | int32 | user ids from 1 |
 | `example_weight` | [B] | float32 | 1, or 0 for the zero rows that fill up the last batch |
 """
@@ -22,13 +24,28 @@ from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import latest
 from data_pipelines.views.roles import RoleRecords, Roles
-from data_pipelines.views.source_windows import check_has_source, check_one_order, cut_windows
+from data_pipelines.views.source_windows import (
+    before_last,
+    check_has_source,
+    check_one_order,
+    cut_windows,
+)
 from data_pipelines.views.view import HistoryRead, View
 
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """The view has no options of its own when it is read."""
+    """What stands beside the windows.
+
+    Attributes:
+      recent: R, items of `recent_items` in validation and test batches; 0 for none.
+    """
+
+    recent: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recent < 0:
+            raise ValueError(f"recent must not be negative. Received: {self.recent}.")
 
 
 class NextItem(View):
@@ -49,14 +66,15 @@ class NextItem(View):
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that left-pads the windows."""
-        del batching
+        recent = 0 if read.for_training else batching.recent
         width = read.options.max_length + 1
 
         def assemble(
             rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
         ) -> dict[str, tf.Tensor]:
             del draws
-            return {"items": latest(shared["sequence"], rows["start"], rows["end"], width)}
+            items = latest(shared["sequence"], rows["start"], rows["end"], width)
+            return {"items": items, **before_last(rows, shared, recent)}
 
         return assemble
 

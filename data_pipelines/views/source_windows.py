@@ -1,10 +1,13 @@
 """Windows of sequences, of the sources or of all domains, which pre-training reads."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from data_pipelines.errors import DataError
 from data_pipelines.parts import TRAIN
 from data_pipelines.views.example_batches import Cut
+from data_pipelines.views.padding import latest
 from data_pipelines.views.roles import RoleRecords, Roles, places_of
 from data_pipelines.views.view import HistoryRead
 
@@ -69,3 +72,18 @@ def cut_windows(records: RoleRecords, read: HistoryRead, width: int, space: str 
     start = tf.maximum(end - width, tf.gather(ends - lengths, row))
     examples = {"user": tf.gather(records.user, row), "start": start, "end": end}
     return Cut(examples, {"sequence": sequence})
+
+
+def before_last(
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], length: int
+) -> dict[str, tf.Tensor]:
+    """Returns the entry `recent_items`, int64 [R, length]: a window's items before its last.
+
+    Args:
+      rows: of `cut_windows`.
+      shared: likewise.
+      length: of the rows; 0 for no entry.
+    """
+    if not length:
+        return {}
+    return {"recent_items": latest(shared["sequence"], rows["start"], rows["end"] - 1, length)}

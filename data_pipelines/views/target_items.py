@@ -11,6 +11,8 @@ zeros: the user's items of every part but `target_item`; P is fixed for the spli
 | else, if candidates > 0: `candidates` | [B, 1+n] | int32 | the target item, then the first n \
 negatives that came with the data (views with `negatives` in their records), or n distinct items \
 that the user never took; the same in every epoch, whatever the batch size |
+| else, if recent > 0: `recent_items` | [B, R] | int32 | the latest items of all domains before \
+the target item, of a cold user those of the sources, ids of space `joint`, left-padded with 0 |
 """
 
 import dataclasses
@@ -42,6 +44,7 @@ class TargetItemOptions:
         "positive": only the example's own target item is spared, as in PeterRec's release.
       candidates: n, negatives beside the target item in `candidates` of validation and test
         batches; 0 for none.
+      recent: R, items of `recent_items` in validation and test batches; 0 for none.
     """
 
     negatives: int = 1
@@ -49,6 +52,7 @@ class TargetItemOptions:
     lambdafm_rho: float = 0.3
     negatives_exclude: str = "seen"
     candidates: int = 0
+    recent: int = 0
 
     def __post_init__(self) -> None:
         for field, allowed in (
@@ -60,10 +64,10 @@ class TargetItemOptions:
                 raise ValueError(
                     f"{field} must be one of {', '.join(allowed)}. Received: {value!r}."
                 )
-        if self.negatives < 0:
-            raise ValueError(f"negatives must not be negative. Received: {self.negatives}.")
-        if self.candidates < 0:
-            raise ValueError(f"candidates must not be negative. Received: {self.candidates}.")
+        for field in ("negatives", "candidates", "recent"):
+            value = getattr(self, field)
+            if value < 0:
+                raise ValueError(f"{field} must not be negative. Received: {value}.")
         if not self.lambdafm_rho > 0:
             raise ValueError(f"lambdafm_rho must be above 0. Received: {self.lambdafm_rho}.")
 

@@ -23,6 +23,11 @@ import tensorflow as tf
 
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.label_histories import (
+    history_features,
+    recent_items,
+    source_features,
+)
 from data_pipelines.views.padding import latest
 from data_pipelines.views.roles import RoleRecords, Roles, places_of
 from data_pipelines.views.source_windows import check_has_source
@@ -76,16 +81,23 @@ class Transfer(View):
         )
         examples, shared = labels.features()
         examples |= {"start": tf.gather(starts, labels.row), "end": ends}
+        shared["sources"] = sources
+        if not read.for_training:
+            for find in (history_features, source_features):
+                features, shared_features = find(records, read, labels)
+                examples |= features
+                shared |= shared_features
         if read.for_training:
             enough = places_of(ends - examples["start"] >= read.options.min_history)
             examples = {name: tf.gather(column, enough) for name, column in examples.items()}
-        return Cut(examples, {**shared, "sources": sources})
+        return Cut(examples, shared)
 
     def assembler(self, read: HistoryRead, batching: Batching) -> Assemble:
         """Returns the function that frames the contexts and draws the negatives."""
         cls_id = read.spaces["source"].cls_id
         entries = target_item_entries(read, batching)
         length = read.options.max_length
+        recent = 0 if read.for_training else batching.recent
 
         def assemble(
             rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
@@ -95,6 +107,7 @@ class Transfer(View):
             before = [cls] if batching.cls == "both" else []
             return {
                 "context": tf.concat([*before, history, cls], axis=1),
+                **recent_items(rows, shared, recent),
                 **entries(rows, shared, draws),
             }
 

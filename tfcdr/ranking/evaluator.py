@@ -1,38 +1,44 @@
 """Evaluates models that rank items: every held-out interaction under both protocols."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tfcdr.data_source import DataSource
+from tfcdr.bar_gain import BarGain
+from tfcdr.data_source import HistorySource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
 from tfcdr.ranking import held_out_ranks, paired_bootstrap
 from tfcdr.ranking.held_out_ranks import Batches, EvaluationOptions, HeldOutRanker, Ranks
+from tfcdr.ranking.neighbours.bar import ItemNeighbours
+from tfcdr.ranking.neighbours.model import HISTORY, NeighbourModel
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.repeated_reading import RepeatedReading
 from tfcdr.row_groups import RowGroups
-from tfcdr.stage_model import StageModel
+from tfcdr.stage_model import Batch, StageModel
 from tfcdr.transfer_gain import TransferGain
 
 # Candidates are drawn from this seed in every run, so that all runs rank among the same ones.
 _CANDIDATE_SEED = 0
 
+# Validation interactions that choose the neighbours' settings: the first so many.
+_ROWS_THAT_CHOOSE = 4096
+
 RanksByScorer = dict[tuple[str, str], Ranks]
 
 
 class RankingEvaluator(Evaluator):
-    """Ranks held-out interactions by a model and by popularity; processes share the rows.
+    """Ranks held-out interactions by a model and by its bars; processes share the rows.
 
     Scores are `Ranks` by (protocol, scorer).
     """
 
     def __init__(
         self,
-        data: DataSource,
+        data: HistorySource,
         options: EvaluationOptions,
         distribution: Distribution,
         groups: Sequence[RowGroups],
@@ -55,9 +61,11 @@ class RankingEvaluator(Evaluator):
         self._rankers: dict[int, HeldOutRanker] = {}
         # The stage that trains and what it reads; the one before is not read again.
         self._validation: tuple[RankingStage, RepeatedReading] | None = None
+        # By the item space that is ranked.
+        self._neighbours: dict[str, ItemNeighbours] = {}
 
     def check_data(self, stage: RankingStage, split: str) -> None:
-        self._batches(stage, split, sampled=True)
+        self._batches(stage, split, sampled=True, recent=True)
 
     def validation(self, stage: RankingStage, model: StageModel) -> dict[str, float]:
         """Ranks by the chosen protocol, if the stage's view has candidates for it.
@@ -65,9 +73,8 @@ class RankingEvaluator(Evaluator):
         Raises:
           RunError: the model can rank no validation interaction.
         """
-        sampled = self._options.protocol == "sampled" and stage.has_candidates
-        protocol = "sampled" if sampled else "full"
-        batches = self._validation_batches(stage, sampled)
+        protocol = self._protocol(stage)
+        batches = self._validation_batches(stage, protocol == "sampled")
         ranks = self._ranks(stage, model, "validation", batches, [protocol])
         figures = ranks[protocol, held_out_ranks.MODEL].summary(self._options.ks)
         if not figures:
@@ -78,7 +85,8 @@ class RankingEvaluator(Evaluator):
         return figures
 
     def scores(self, stage: RankingStage, model: StageModel, split: str) -> RanksByScorer:
-        batches = self._batches(stage, split, sampled=True)
+        self._fit_neighbours(stage)
+        batches = self._batches(stage, split, sampled=True, recent=True)
         return self._ranks(stage, model, split, batches, held_out_ranks.PROTOCOLS)
 
     def headline(self, scores: RanksByScorer) -> dict[str, float]:
@@ -104,8 +112,55 @@ class RankingEvaluator(Evaluator):
         ]
         return paired_bootstrap.measure_groups(*pair, self._groups, self.monitor, seed)
 
+    def bar_gains(self, scores: RanksByScorer, seed: int) -> dict[str, dict[str, BarGain]]:
+        """Compares the model with the bars, by NDCG at the last cut-off if `monitor` has none."""
+        try:
+            self._options.check_comparable()
+            metric = self.monitor
+        except ValueError:
+            metric = f"NDCG@{self._options.ks[-1]}"
+        found = {}
+        for bar in held_out_ranks.BARS:
+            ranks = self._chosen(scores), self._chosen(scores, bar)
+            gains = paired_bootstrap.measure_groups(*ranks, self._groups, metric, seed)
+            found[bar] = {group: BarGain.of(bar, gain) for group, gain in gains.items()}
+        return found
+
     def _chosen(self, scores: RanksByScorer, scorer: str = held_out_ranks.MODEL) -> Ranks:
-        return scores[self._options.protocol, scorer]
+        # A stage without candidates has one protocol alone.
+        protocol = self._options.protocol
+        return scores[protocol if (protocol, scorer) in scores else "full", scorer]
+
+    def _protocol(self, stage: RankingStage) -> str:
+        """Returns the protocol by which an epoch, or the neighbours' settings, are chosen."""
+        sampled = self._options.protocol == "sampled" and stage.has_candidates
+        return "sampled" if sampled else "full"
+
+    def _fit_neighbours(self, stage: RankingStage) -> None:
+        """Fits the bar that belongs to a stage's catalogue; every process fits the same."""
+        neighbours = self._neighbours_of(stage)
+        if neighbours.is_fitted:
+            return
+        batches = self._batches(stage, "validation", sampled=True, recent=True, shared=False)
+        some = _KeptBatches.of(batches, -(-_ROWS_THAT_CHOOSE // self._batch_size))
+        ranker = HeldOutRanker(neighbours.model, self._counts(stage))
+        protocol = self._protocol(stage)
+
+        def validate(model: NeighbourModel) -> float:
+            del model  # The ranker's.
+            ranks = ranker(some, [protocol])[protocol, held_out_ranks.MODEL]
+            return ranks.summary(self._options.ks).get(self.monitor, 0.0)
+
+        neighbours.fit(validate)
+
+    def _neighbours_of(self, stage: RankingStage) -> ItemNeighbours:
+        if stage.catalogue not in self._neighbours:
+            space = "source" if stage.catalogue == "source" else "joint"
+            self._neighbours[stage.catalogue] = ItemNeighbours(self._data, space, stage.catalogue)
+        return self._neighbours[stage.catalogue]
+
+    def _counts(self, stage: RankingStage) -> np.ndarray:
+        return self._data.vocabulary(stage.catalogue).counts
 
     def _ranks(
         self,
@@ -138,8 +193,10 @@ class RankingEvaluator(Evaluator):
 
     def _ranker(self, stage: RankingStage, model: StageModel) -> HeldOutRanker:
         if id(model) not in self._rankers:
-            counts = self._data.vocabulary(stage.catalogue).counts
-            self._rankers[id(model)] = HeldOutRanker(model, counts, self._groups)
+            neighbours = self._neighbours_of(stage).model
+            self._rankers[id(model)] = HeldOutRanker(
+                model, self._counts(stage), self._groups, neighbours
+            )
         return self._rankers[id(model)]
 
     def _validation_batches(self, stage: RankingStage, sampled: bool) -> RepeatedReading:
@@ -150,12 +207,50 @@ class RankingEvaluator(Evaluator):
             self._validation = stage, reading
         return self._validation[1]
 
-    def _batches(self, stage: RankingStage, split: str, sampled: bool) -> tf.data.Dataset:
+    def _batches(
+        self,
+        stage: RankingStage,
+        split: str,
+        sampled: bool,
+        recent: bool = False,
+        shared: bool = True,
+    ) -> tf.data.Dataset:
+        """Reads a split.
+
+        Args:
+          stage: the model's.
+          split: "validation" or "test".
+          sampled: whether candidates are wanted.
+          recent: whether histories for the neighbours are.
+          shared: whether processes read their own rows alone.
+        """
         request = stage.evaluation
+        if recent:
+            request = request._replace(options={**request.options, "recent": HISTORY})
         # Only views with candidates offer them; pre-training ranks the full catalogue.
         if sampled and stage.has_candidates and self._options.negatives:
             options = {**request.options, "candidates": self._options.negatives}
             request = request._replace(options=options)
         size = self._batch_size
-        rows = self._distribution.rows(size)
+        rows = self._distribution.rows(size) if shared else None
         return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)
+
+
+class _KeptBatches(NamedTuple):
+    """Batches that lie in memory, since they are read again and again.
+
+    Attributes:
+      element_spec: of the batches.
+      batches: the first of a data set.
+    """
+
+    element_spec: dict[str, tf.TensorSpec]
+    batches: list[Batch]
+
+    @classmethod
+    def of(cls, batches: tf.data.Dataset, number: int) -> "_KeptBatches":
+        """Reads the first so many."""
+        return cls(batches.element_spec, list(batches.take(number)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)

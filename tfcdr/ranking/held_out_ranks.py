@@ -1,8 +1,8 @@
 """Ranks held-out interactions, by the full catalogue and among sampled negatives, in one pass.
 
-Every table stands beside that of a most-popular recommender, which ranks by training counts, and
-is also given for groups of interactions, such as those of cold users (without training interactions
-in the ranked domain) and of warm ones.
+Every table stands beside those of a most-popular recommender, which ranks by training counts, and
+of item neighbours, and is also given for groups of interactions, such as those of cold users
+(without training interactions in the ranked domain) and of warm ones.
 """
 
 import dataclasses
@@ -20,6 +20,8 @@ from tfcdr.ranking import metrics
 from tfcdr.ranking.catalogue_scan import ItemScorer, Piece, fold_scores
 from tfcdr.ranking.id_sets import each_once
 from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.ranking.neighbours.bar import ITEM_NEIGHBOURS
+from tfcdr.ranking.neighbours.model import NeighbourModel
 from tfcdr.repeated_reading import RepeatedReading
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import Batch
@@ -29,6 +31,8 @@ _ITEMS_AT_ONCE = 8192
 _NEVER_BELOW = float("nan")
 PROTOCOLS = ("full", "sampled")
 MODEL, MOST_POPULAR = "model", "most popular"
+BARS = (MOST_POPULAR, ITEM_NEIGHBOURS)
+SCORERS = (MODEL, *BARS)
 Batches = tf.data.Dataset | RepeatedReading
 
 
@@ -147,7 +151,11 @@ class HeldOutRanker:
     """Ranks every interaction of a data set by a model and by popularity; traced once."""
 
     def __init__(
-        self, model: RankingModel, counts: np.ndarray, groups: Sequence[RowGroups] = ()
+        self,
+        model: RankingModel,
+        counts: np.ndarray,
+        groups: Sequence[RowGroups] = (),
+        neighbours: NeighbourModel | None = None,
     ) -> None:
         """Creates the ranker.
 
@@ -156,8 +164,10 @@ class HeldOutRanker:
           counts: int [num_items], training counts of ids 1..num_items, for the most-popular
             scorer.
           groups: groups of interactions to note where the batches have their column.
+          neighbours: rank, too, where the batches have `recent_items`; fitted by then.
         """
         self._model = model
+        self._neighbours = neighbours
         self._columns = [column for column, _ in groups]
         self._popularity = tf.concat([[0.0], tf.cast(counts, tf.float32)], 0)
         self._ascending_popularity = tf.sort(self._popularity[1:])
@@ -199,19 +209,23 @@ class HeldOutRanker:
                 user, columns[scorer], columns["competitors"], row, item, groups
             )
             for protocol, columns in joined.items()
-            for scorer in (MODEL, MOST_POPULAR)
+            for scorer in SCORERS
+            if scorer in columns
         }
 
     def _ranks_of_batch(self, protocols: Collection[str], batch: Batch) -> dict[str, Any]:
         query = self._model.query(batch)
+        heard = None  # What neighbours are told of the users.
+        if self._neighbours is not None and "recent_items" in batch:
+            heard = self._neighbours.user(batch, query.ranked)
         ranks = {"item": query.positive}
         if "full" in protocols:
-            ranks["full"] = self._full_ranks(query)
+            ranks["full"] = self._full_ranks(query, heard)
         if "sampled" in protocols and query.candidates is not None:
-            ranks["sampled"] = self._sampled_ranks(query)
+            ranks["sampled"] = self._sampled_ranks(query, heard)
         return ranks
 
-    def _full_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
+    def _full_ranks(self, query: RankingQuery, heard: tf.Tensor | None) -> dict[str, tf.Tensor]:
         """Ranks among the catalogue without the user's other items, a piece of it at a time."""
         items = self._model.num_items
         known = each_once(tf.concat([query.excluded, query.positive[:, tf.newaxis]], 1))
@@ -224,6 +238,9 @@ class HeldOutRanker:
             MODEL: self._count_below(self._model, query, known),
             MOST_POPULAR: self._less_popular(query, known),
         }
+        if heard is not None:
+            asked = query._replace(user=heard)
+            below[ITEM_NEIGHBOURS] = self._count_below(self._neighbours, asked, known)
         ranks = {scorer: 1 + competitors - count for scorer, count in below.items()}
         return {**ranks, "competitors": competitors}
 
@@ -253,7 +270,8 @@ class HeldOutRanker:
         """
         positive = query.positive[:, tf.newaxis]
         items = scorer.num_items
-        if items <= _ITEMS_AT_ONCE:
+        at_once = scorer.items_at_once if isinstance(scorer, NeighbourModel) else _ITEMS_AT_ONCE
+        if items <= at_once:
             piece = Piece(1, scorer.score_range(query.user, 1, items))
             score = piece.look_up(positive)[0][:, 0]
             return _count_in_piece(piece, known, score, query.ranked)
@@ -265,19 +283,21 @@ class HeldOutRanker:
         # The positive's score comes out of the same products as those that it is compared with:
         # computed by itself, it might differ from a twin's in the last bit.
         start = tf.zeros_like(positive, tf.float32)
-        positive_score = fold_scores(scorer, query.user, start, take, _ITEMS_AT_ONCE)[:, 0]
+        positive_score = fold_scores(scorer, query.user, start, take, at_once)[:, 0]
 
         def count(below: tf.Tensor, piece: Piece) -> tf.Tensor:
             return below + _count_in_piece(piece, known, positive_score, query.ranked)
 
         start = tf.zeros_like(query.positive, tf.int32)
-        return fold_scores(scorer, query.user, start, count, _ITEMS_AT_ONCE)
+        return fold_scores(scorer, query.user, start, count, at_once)
 
-    def _sampled_ranks(self, query: RankingQuery) -> dict[str, tf.Tensor]:
+    def _sampled_ranks(self, query: RankingQuery, heard: tf.Tensor | None) -> dict[str, tf.Tensor]:
         scores = {
             MODEL: self._model.score_candidates(query.user, query.candidates),
             MOST_POPULAR: tf.gather(self._popularity, query.candidates),
         }
+        if heard is not None:
+            scores[ITEM_NEIGHBOURS] = self._neighbours.score_candidates(heard, query.candidates)
         ranks = {
             scorer: metrics.pessimistic_ranks(scored[:, 0], scored[:, 1:])
             for scorer, scored in scores.items()

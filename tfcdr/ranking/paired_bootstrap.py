@@ -11,6 +11,7 @@ from tfcdr.row_groups import RowGroups
 from tfcdr.transfer_gain import TransferGain
 
 _RESAMPLES = 2000
+_DRAWN_AT_ONCE = 1 << 20
 
 
 def measure_groups(
@@ -55,7 +56,7 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
     by_user = values.groupby(level=0).mean()
     difference = (by_user["transfer"] - by_user["no_transfer"]).to_numpy()
     generator = np.random.default_rng(seed)
-    means = [generator.choice(difference, len(difference)).mean() for _ in range(_RESAMPLES)]
+    means = _resampled_means(difference, generator)
     low, high = np.quantile(means, (0.025, 0.975))
     return TransferGain(
         metric,
@@ -67,3 +68,14 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
         compared,
         every - compared,
     )
+
+
+def _resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Returns the means of `_RESAMPLES` samples with replacement, each as large as the values."""
+    size = len(values)
+    at_once = max(1, _DRAWN_AT_ONCE // size)
+    means = []
+    for first in range(0, _RESAMPLES, at_once):
+        samples = min(at_once, _RESAMPLES - first)
+        means.append(values[generator.integers(0, size, (samples, size))].mean(1))
+    return np.concatenate(means)

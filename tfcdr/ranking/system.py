@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcdr.data_source import DataSource
+from tfcdr.data_source import DataSource, HistorySource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.ranking.evaluator import RankingEvaluator
 from tfcdr.ranking.export import ServedTarget, export_models
@@ -34,8 +34,13 @@ class RankingSystem(System):
     def history_space(self, config: Any) -> str:
         """Names the item space whose ids the last stage reads in users' histories."""
 
+    def history_length(self, config: Any, data: DataSource) -> int:
+        """Returns how many items of a history the exported model reads, the latest."""
+        del config
+        return data.max_length
+
     def evaluator(
-        self, data: DataSource, options: EvaluationOptions, distribution: Distribution
+        self, data: HistorySource, options: EvaluationOptions, distribution: Distribution
     ) -> RankingEvaluator:
         return RankingEvaluator(data, options, distribution, self.row_groups(data))
 
@@ -75,5 +80,5 @@ class RankingSystem(System):
             model=model,
             histories=data.vocabulary(self.history_space(config)).tokens,
             items=data.vocabulary(item_space).tokens,
-            max_length=data.max_length,
+            max_length=self.history_length(config, data),
         )

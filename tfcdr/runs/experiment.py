@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfcdr import bar_gain
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
@@ -85,7 +86,7 @@ class Experiment:
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
             self._distribution.check_stage(stage)
-            requests = [(stage.training, stage.batch_size)]
+            requests = [(stage.training, stage.batch_size)] if stage.training else []
             requests += [(feed.request, feed.batch_size) for feed in stage.feeds]
             for request, batch_size in requests:
                 request.batches(self._data, "train", batch_size, self._seed)
@@ -165,23 +166,35 @@ class Experiment:
         """Scores the validation and the test examples of the last stage.
 
         Returns:
-          "validation" and "test": the evaluator's headline; "tables": its table for each split.
+          "validation" and "test": the evaluator's headline; "tables": its table for each split;
+          "bars": the test's gain over each bar, by group of rows, if there are bars.
         """
-        headlines, tables = {}, {}
+        headlines, tables, bars = {}, {}, {}
         for split in ("validation", "test"):
             scores = self.scores(model, split)
             headlines[split] = self._evaluator.headline(scores)
             tables[split] = self._evaluator.table(scores)
-        return {**headlines, "tables": tables}
+            if split == "test":
+                bars = self._evaluator.bar_gains(scores, self._seed)
+        found = {**headlines, "tables": tables}
+        if bars:
+            found["bars"] = {
+                bar: {group: gain._asdict() for group, gain in of_groups.items()}
+                for bar, of_groups in bars.items()
+            }
+        return found
 
     def scores(self, model: StageModel, split: str) -> Any:
         """Scores a split of the last stage; see `Evaluator.scores`."""
         return self._evaluator.scores(self._stages[-1], model, split)
 
     def print_tables(self, metrics: dict[str, Any]) -> None:
-        """Prints the tables of `evaluate`."""
+        """Prints the tables of `evaluate`, and what they say of the model and its bars."""
         for split, rows in metrics["tables"].items():
             print(f"\n{split}\n{self._evaluator.format_table(rows)}")
+        lines = bar_gain.lines(metrics.get("bars", {}))
+        if lines:
+            print("", *lines, sep="\n")
 
     def transfer_gains(self, baseline: "Experiment") -> dict[str, TransferGain]:
         """Compares the best model with that of a finished run without transfer, on the test.

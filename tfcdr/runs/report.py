@@ -15,7 +15,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from tfcdr import row_groups
+from tfcdr import bar_gain, row_groups
 from tfcdr.report_section import Section, table_html
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.transfer_gain import TransferGain
@@ -81,7 +81,8 @@ def curves(stages: dict[str, list[dict[str, Any]]], monitor: str) -> matplotlib.
         numbers = [epoch["epoch"] for epoch in epochs]
         scores = np.array([epoch["validation"][monitor] for epoch in epochs], np.float64)
         best = int(np.argmax(np.where(np.isfinite(scores), scores, -np.inf)))
-        axes[0].plot(numbers, [epoch["loss"] for epoch in epochs], marker=".")
+        # What is fitted as a whole has no loss.
+        axes[0].plot(numbers, [epoch.get("loss", np.nan) for epoch in epochs], marker=".")
         axes[0].set(title=f"{stage}: training loss", xlabel="epoch")
         axes[1].plot(numbers, scores, marker=".")
         axes[1].plot(numbers[best], scores[best], "o", label=f"best: {scores[best]:.4f}")
@@ -194,9 +195,13 @@ def _page(
     config = folder.config()
     title = html.escape(f"{config['system']} in {folder.path.name}")
     parts = [f"<h1>{title}</h1>"]
+    for line in bar_gain.lines(metrics.get("bars", {})):
+        parts.append(f"<p>{html.escape(line)}</p>")
     if "transfer" in metrics:
         verdict = TransferGain.from_json(metrics["transfer"]).verdict()
         parts.append(f"<p><b>{html.escape(verdict)}</b></p>")
+        warning = bar_gain.baseline_line(metrics.get("baseline_bars", {}))
+        parts.append(f"<p>{html.escape(warning)}</p>" if warning else "")
         for group, entry in metrics.get("transfer_groups", {}).items():
             line = TransferGain.from_json(entry).group_line(group)
             parts.append(f"<p>{html.escape(line)}</p>")

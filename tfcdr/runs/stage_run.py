@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfcdr.data_source import DataSource, check_batch
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
+from tfcdr.fitted_model import FittedModel
 from tfcdr.runs import checkpoints
 from tfcdr.runs.periodic_steps import PeriodicSteps
 from tfcdr.runs.run_folder import RunFolder
@@ -108,7 +109,7 @@ class StageRun:
         batches = None
         with writer.as_default():
             while int(self._epoch) < self.stage.epochs and not self._is_stale():
-                if batches is None:
+                if batches is None and not isinstance(self.model, FittedModel):
                     batches = self._read_from(int(self._epoch))
                 self._train_epoch(batches, validate)
                 watch(self.stage, int(self._epoch), self._score(self._epochs[-1]))
@@ -153,9 +154,14 @@ class StageRun:
     def _train_epoch(self, batches: Iterator[Any], validate: Validate) -> None:
         epoch = int(self._epoch)
         started = time.monotonic()
-        log = self._train_steps(epoch, batches)
+        if isinstance(self.model, FittedModel):
+            print(f"Epoch {epoch + 1}/{self.stage.epochs}")
+            log = StepLog(self.stage.batch_size, self._read_losses_every)
+            figures = self.model.fit_epoch(self._data, epoch)
+        else:
+            log = self._train_steps(epoch, batches)
+            figures = {**log.figures, **self.model.epoch_figures()}
         self._refuse_non_finite_weights(epoch)
-        figures = {**log.figures, **self.model.epoch_figures()}
         validation = validate(self.model)
         line = {
             "stage": self.stage.name,
