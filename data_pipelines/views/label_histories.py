@@ -121,7 +121,7 @@ def latest_with_own(
     is_kept = tf.logical_and(is_own, own_rank <= kept_own)
     # What is kept comes behind all else, and then the latest: these are the T to read.
     width = 2 * length
-    rank = tf.range(width, dtype=tf.int64) + tf.where(is_kept, width, 0)
+    rank = tf.range(width) + tf.where(is_kept, width, 0)
     chosen = tf.sort(tf.math.top_k(rank, length).indices, axis=1)
     return tf.gather(items, chosen, batch_dims=1)
 

@@ -94,14 +94,18 @@ def people_of(split_log, roles, options):
     return people
 
 
-def windows(person, part, options, overlap):
-    """Windows of T + overlap items from the latest on, each `overlap` items into the one before."""
+def windows(person, part, options, overlap, joint=False):
+    """Windows of T + overlap items from the latest on, each `overlap` items into the one before.
+
+    `joint` ones hold the target's items that train, too.
+    """
     if person.source_part != part:
         return []
+    read = (None, TRAIN) if joint else (None,)
     items = [
         event.item
         for event in person.events
-        if event.part is None and event.time < person.held_out_from
+        if event.part in read and event.time < person.held_out_from
     ]
     found = []
     while len(items) > 1:
@@ -145,6 +149,16 @@ def leave_one_out(person, part, options):
         if history:
             found.append(([other.item for other in history], [other.item for other in own], event))
     return found
+
+
+def latest_with_own(history, own, length, kept_own):
+    """The latest `length` items of a history, `kept_own` of its own ones at least, in order."""
+    own_places = [place for place, item in enumerate(history) if item in own]
+    kept = set(own_places[-kept_own:])
+    others = [place for place in range(len(history)) if place not in kept]
+    room = length - len(kept)
+    kept |= set(others[-room:] if room else [])
+    return tuple(history[place] for place in sorted(kept))
 
 
 def paired_behaviour(person, part, options):

@@ -10,6 +10,7 @@ from tests.data_pipelines.small_logs import built, demo_log, joined, read
 SIZE = 24  # Of the batches whose shapes are looked at.
 SHAPES = {
     "next_item": {"items": [SIZE, 6]},
+    "joint_next_item": {"items": [SIZE, 6]},
     "masked_item": {
         "masked_items": [SIZE, 5],
         "positions": [SIZE, 2],
@@ -22,7 +23,7 @@ SHAPES = {
 
 
 # The others read ratings, or several targets; their own tests say what is drawn anew.
-OF_ONE_TARGET = ("next_item", "masked_item", "transfer", "leave_one_out")
+OF_ONE_TARGET = ("next_item", "joint_next_item", "masked_item", "transfer", "leave_one_out")
 
 
 @pytest.fixture(scope="module")

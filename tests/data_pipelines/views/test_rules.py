@@ -41,13 +41,17 @@ class Case(typing.NamedTuple):
 
 CASES = {
     "three_domains": Case(
-        {}, ["toys"], [], ("next_item", "transfer", "leave_one_out"), {"min_history": 0}
+        {},
+        ["toys"],
+        [],
+        ("next_item", "joint_next_item", "joint_masked_item", "transfer", "leave_one_out"),
+        {"min_history": 0},
     ),
     "two_targets_and_cold_users": Case(
         {},
         ["toys", "books"],
         ["films"],
-        ("next_item", "transfer", "leave_one_out"),
+        ("next_item", "joint_next_item", "transfer", "leave_one_out"),
         {"cold_share": 0.4, "min_history": 3},
         parts=("train", "test"),
     ),
@@ -164,17 +168,22 @@ def test_examples_are_those_of_the_plain_rule(run):
 
 def compare_windows(run, view, number, part):
     rows = run.read(view, part)
-    if view == "next_item":
+    joint, overlap = view.startswith("joint_"), view.endswith("next_item")
+    if overlap:
         ids = rows["items"]
     else:  # What was hidden is put back.
         ids = rows["masked_items"].copy()
         row, slot = np.nonzero(rows["label_weight"])
         ids[row, rows["positions"][row, slot]] = rows["labels"][row, slot]
-    found = zip(run.users(rows), (run.names("source", row) for row in ids), strict=True)
+    found = zip(
+        run.users(rows),
+        (run.names("joint" if joint else "source", row) for row in ids),
+        strict=True,
+    )
     expected = [
         (user, window)
         for user, person in run.people.items()
-        for window in plain_rules.windows(person, number, run.options, view == "next_item")
+        for window in plain_rules.windows(person, number, run.options, overlap, joint)
     ]
     assert collections.Counter(found) == collections.Counter(expected)
     assert expected
@@ -206,6 +215,25 @@ def compare_labels(run, view, number, part):
             assert not person.trained & set(negatives)
         else:
             compare_what_is_ranked(run, person, item, {k: v[row] for k, v in rows.items()})
+
+
+@pytest.mark.parametrize("own_share", [0.25, 0.5, 1.0])
+def test_a_share_of_the_history_is_kept_for_the_targets_own_items(run, own_share):
+    if "leave_one_out" not in run.case.views:
+        pytest.skip("another view's case")
+    length = run.options.max_length
+    kept_own = round(own_share * length)
+    rows = run.read("leave_one_out", "train", own_share=own_share)
+    found = zip(run.users(rows), (run.names("joint", row) for row in rows["history"]), strict=True)
+    expected, changed = [], 0
+    for user, person in run.people.items():
+        for history, own, _ in plain_rules.leave_one_out(person, 0, run.options):
+            kept = plain_rules.latest_with_own(history, own, length, kept_own)
+            expected.append((user, kept))
+            changed += kept != tuple(history[-length:])
+    assert collections.Counter(found) == collections.Counter(expected)
+    # Where all sources come first, the latest are the target's own in any case.
+    assert changed or run.options.source_history == "all" or len(run.source.roles.sources) == 0
 
 
 def compare_what_is_ranked(run, person, item, row):
