@@ -49,7 +49,13 @@ _ENTRIES = {
 }
 _FLOATS = ("liked", "source_liked")
 # What the release does where the defaults mend it.
-_RELEASED = {"padding": "attended", "softmax_rows": "all", "decayed": "all", "prior_gate": "relu"}
+_RELEASED = {
+    "padding": "attended",
+    "normalisation": "softmax",
+    "softmax_rows": "all",
+    "decayed": "all",
+    "prior_gate": "relu",
+}
 
 
 def replay(case: Case, jit_compile: bool = False) -> Outputs:

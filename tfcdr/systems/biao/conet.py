@@ -18,6 +18,7 @@ from tfcdr.systems.biao.tables import (
     Tables,
     of_source,
     of_target,
+    reads_of_pairs,
 )
 
 
@@ -46,10 +47,7 @@ class CoNet(Backbone):
         self.cross_layers = layers("cross") if config.reads_sources else []
 
     def reads(self) -> Reads:
-        own = {name: (name,) for name in (USER, TARGET_ITEM, TARGET_CATEGORY)}
-        if not self.config.reads_sources:
-            return own
-        return {**own, SOURCE_ITEM: (SOURCE_ITEM,), SOURCE_CATEGORY: (SOURCE_CATEGORY,)}
+        return reads_of_pairs(self.config.reads_sources, histories=False)
 
     def hidden(self, tables: Tables, batch: Batch) -> Hidden:
         user = tf.gather(tables[USER], batch[USER])

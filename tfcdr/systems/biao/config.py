@@ -9,6 +9,7 @@ _CHOICES = {
     "source_loss": ("weighted", "uniform", "none"),
     "importance_gradient": ("perceptron", "released"),
     "padding": ("masked", "attended"),
+    "normalisation": ("sigmoid", "softmax"),
     "softmax_rows": ("with_effect", "all"),
     "decayed": ("weights", "all"),
     "prior_gate": ("softplus", "relu"),
@@ -35,6 +36,7 @@ _NOT_NEGATIVE = (
     "importance_decay",
     "neumann_terms",
     "descent_steps",
+    "outer_batch_size",
     "warm_up_epochs",
     "l2",
 )
@@ -62,6 +64,9 @@ class BiaoConfig:
         as released).
       softmax_rows: which rows of a batch share its weight: those "with_effect", or "all", as
         released, where rows without a source behaviour take shares that are lost.
+      normalisation: how a batch's scores become shares of its weight: "sigmoid", each score's
+        divided by their sum, so that no row has more than twice what one of score 0 has; or
+        "softmax", as released, under which few rows soon have everything.
       prior_gate: what makes a weight of the domain prior: "softplus", or "relu" as released, from
         behind which a prior that has become negative never returns.
       importance_gradient: what a gradient by the model's parameters sees of the weights.
@@ -72,6 +77,9 @@ class BiaoConfig:
       descent_steps: batches of the replacement head's descent in an outer step; 0 leaves the head
         as it starts.
       developing_batch_size: rows of these batches, and of the outer step's validation loss.
+      outer_batch_size: rows of the training batch whose weights an outer step judges; 0, as
+        released, for as many as `batch_size`. What one row says is mostly noise: many rows tell
+        sources apart that few do not.
       neumann_terms: K, terms behind the first of the truncated series of the inverse Hessian.
       neumann_step: step size eta of that series.
       clip_norm: greatest norm of the hypergradient.
@@ -101,12 +109,14 @@ class BiaoConfig:
     attention_heads: int = 4
     padding: str = "masked"
     softmax_rows: str = "with_effect"
+    normalisation: str = "sigmoid"
     prior_gate: str = "softplus"
     importance_gradient: str = "perceptron"
     warm_up_epochs: int = 0
     interval: int = 100
     descent_steps: int = 100
     developing_batch_size: int = 256
+    outer_batch_size: int = 0
     neumann_terms: int = 3
     neumann_step: float = 1.0
     clip_norm: float = 10.0

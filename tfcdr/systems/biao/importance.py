@@ -34,8 +34,9 @@ class Behaviours(NamedTuple):
 
 
 class ImportancePerceptron(tf.keras.layers.Layer):
-    """Weighs source behaviours: w = gate(prior) * softmax over rows of (relevance * item score).
+    """Weighs source behaviours: w = gate(prior) * share of the row's score in the batch.
 
+    A score is relevance * item score; `normalisation` says how scores become shares.
     What it reads of embeddings is constant, but for the candidate in the item's score with
     `importance_gradient="released"`.
 
@@ -69,6 +70,9 @@ class ImportancePerceptron(tf.keras.layers.Layer):
           counts: bool [batch], which rows share the weight; without any, all is 0.
         """
         logits = self.relevance(behaviours) * self.item_score(behaviours.candidate)
+        if self._config.normalisation == "sigmoid":
+            # The softmax of their logarithms are sigmoids divided by their sum.
+            logits = tf.math.log_sigmoid(logits)
         logits = tf.where(counts, logits, logits.dtype.min)
         shares = tf.nn.softmax(logits) * tf.cast(counts, logits.dtype)
         return self.total() * shares

@@ -16,18 +16,18 @@ from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.linear import linear
 from tfcdr.systems.biao.tables import (
     SOURCE_CATEGORY,
+    SOURCE_HISTORY,
     SOURCE_ITEM,
     TARGET_CATEGORY,
+    TARGET_HISTORY,
     TARGET_ITEM,
     USER,
     Reads,
     Tables,
     of_source,
     of_target,
+    reads_of_pairs,
 )
-
-TARGET_HISTORY = ("target_history", "target_history_categories")
-SOURCE_HISTORY = ("source_history", "source_history_categories")
 
 
 class ItemAttention(tf.keras.layers.Layer):
@@ -94,18 +94,7 @@ class MiNet(Backbone):
         self.target_layers = _tower(inputs, config.hidden_widths, "target")
 
     def reads(self) -> Reads:
-        own = {
-            USER: (USER,),
-            TARGET_ITEM: (TARGET_ITEM, TARGET_HISTORY[0]),
-            TARGET_CATEGORY: (TARGET_CATEGORY, TARGET_HISTORY[1]),
-        }
-        if not self.config.reads_sources:
-            return own
-        return {
-            **own,
-            SOURCE_ITEM: (SOURCE_ITEM, SOURCE_HISTORY[0]),
-            SOURCE_CATEGORY: (SOURCE_CATEGORY, SOURCE_HISTORY[1]),
-        }
+        return reads_of_pairs(self.config.reads_sources, histories=True)
 
     def hidden(self, tables: Tables, batch: Batch) -> Hidden:
         user = tf.gather(tables[USER], batch[USER])

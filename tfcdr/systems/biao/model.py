@@ -16,14 +16,15 @@ from tfcdr.systems.biao.importance import Behaviours, ImportancePerceptron
 from tfcdr.systems.biao.linear import linear
 from tfcdr.systems.biao.tables import (
     SOURCE_CATEGORY,
+    SOURCE_HISTORY,
     SOURCE_ITEM,
-    TARGET_CATEGORY,
-    TARGET_ITEM,
-    USER,
+    TARGET_HISTORY,
     Tables,
     TableSizes,
     of_source,
     of_target,
+    reads_of_pairs,
+    shapes_of,
     touched_rows,
 )
 from tfcdr.systems.biao.weight_figures import WeightFigures
@@ -79,10 +80,16 @@ class BiaoModel(LabelModel):
         the configuration has no such head.
       importance: the perceptron; None where no weights are learned.
       categories: names of the source items' categories, by ids from 1.
+      domains: how many source items each source domain has, in the order of their ids.
     """
 
     def __init__(
-        self, config: BiaoConfig, sizes: TableSizes, max_length: int, categories: Sequence[str] = ()
+        self,
+        config: BiaoConfig,
+        sizes: TableSizes,
+        max_length: int,
+        categories: Sequence[str] = (),
+        domains: Mapping[str, int] | None = None,
     ) -> None:
         """Creates every variable.
 
@@ -91,10 +98,12 @@ class BiaoModel(LabelModel):
           sizes: numbers of users, items and categories.
           max_length: items T of a history.
           categories: names of the source items' categories.
+          domains: how many items each source domain has; by default they are all of one.
         """
         super().__init__(name="biao")
         self.config = config
         self.categories = tuple(categories)
+        self.domains = dict(domains or {"source": sizes.source_item})
         self._max_length = max_length
         self.tables = {
             name: tf.Variable(
@@ -112,26 +121,23 @@ class BiaoModel(LabelModel):
         if config.learns_weights:
             self.replacement_head = linear(width, 1, "replacement_head")
             self.importance = ImportancePerceptron(config)
-            self._weight_figures = WeightFigures(self.categories)
+            self._weight_figures = WeightFigures(self.categories, self.domains)
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
-        names = [USER, TARGET_ITEM, TARGET_CATEGORY]
-        histories = ["target"] if self.config.backbone == "minet" else []
+        config = self.config
+        shapes = shapes_of(self.backbone.reads(), self._max_length)
         floats = ["liked", "example_weight"]
-        if self.config.reads_sources:
-            names += [SOURCE_ITEM, SOURCE_CATEGORY, "source_effect"]
+        if config.reads_sources:
+            shapes["source_effect"] = [None]
             floats += ["source_liked"]
-            histories += ["source"] if histories else []
-        if self.config.learns_weights:
+        if config.learns_weights:
+            of_perceptron = reads_of_pairs(sources=True, histories=True)
+            shapes |= shapes_of(of_perceptron, self._max_length)
             floats += ["source_rating"]
-            histories = ["target", "source"]
-        padded = [f"{of}_history{what}" for of in histories for what in ("", "_categories")]
-        names += [f"{of}_length" for of in histories]
         return {
-            **{name: tf.TensorSpec([None], tf.int32) for name in names},
+            **{name: tf.TensorSpec(shape, tf.int32) for name, shape in shapes.items()},
             **{name: tf.TensorSpec([None], tf.float32) for name in floats},
-            **{name: tf.TensorSpec([None, self._max_length], tf.int32) for name in padded},
         }
 
     @property
@@ -204,13 +210,9 @@ class BiaoModel(LabelModel):
             return None
         behaviours = Behaviours(
             candidate=of_source(tables, batch[SOURCE_ITEM], batch[SOURCE_CATEGORY]),
-            source_history=of_source(
-                self.tables, whole["source_history"], whole["source_history_categories"]
-            ),
+            source_history=of_source(self.tables, *(whole[entry] for entry in SOURCE_HISTORY)),
             source_length=whole["source_length"],
-            target_history=of_target(
-                self.tables, whole["target_history"], whole["target_history_categories"]
-            ),
+            target_history=of_target(self.tables, *(whole[entry] for entry in TARGET_HISTORY)),
             target_length=whole["target_length"],
         )
         return self.importance(behaviours, self.sharing_rows(whole))

@@ -38,7 +38,9 @@ def sections(stage: Stage, model: BiaoModel, data: DataSource) -> Sequence[Secti
             "behaviour_weights",
             "Weights of source behaviours",
             "A relative weight of 1 is what a behaviour has where nothing is learned. Left, how "
-            "many behaviours have a weight up to each bound; right, the mean weight by rating.",
+            "many behaviours have a weight up to each bound; then the mean weight by source domain "
+            f"and by rating. The weight is spread as over {found.effective_share():.0%} of the "
+            "behaviours (effective share).",
             _figure(found),
         ),
         Section(
@@ -52,7 +54,7 @@ def sections(stage: Stage, model: BiaoModel, data: DataSource) -> Sequence[Secti
 
 
 def _weigh(stage: Stage, model: BiaoModel, data: DataSource) -> WeightFigures:
-    found = WeightFigures(model.categories)
+    found = WeightFigures(model.categories, model.domains)
 
     @tf.function
     def add(batch: Batch) -> None:
@@ -64,15 +66,16 @@ def _weigh(stage: Stage, model: BiaoModel, data: DataSource) -> WeightFigures:
 
 
 def _figure(found: WeightFigures) -> matplotlib.figure.Figure:
-    figure = matplotlib.figure.Figure((9, 3), layout="constrained")
-    by_size, by_rating = figure.subplots(1, 2)
+    figure = matplotlib.figure.Figure((12, 3), layout="constrained")
+    by_size, *by_label = figure.subplots(1, 3)
     shares = found.shares()
     by_size.bar(list(shares), list(shares.values()))
     by_size.set(title="share of behaviours", xlabel="relative weight up to", ylim=(0, 1))
-    ratings = found.means("rating")
-    by_rating.bar(list(ratings), [mean for mean, _ in ratings.values()])
-    by_rating.axhline(1, color="grey", linewidth=1)
-    by_rating.set(title="mean relative weight", xlabel="rating")
+    for axes, label in zip(by_label, ("domain", "rating"), strict=True):
+        means = found.means(label)
+        axes.bar(list(means), [mean for mean, _ in means.values()])
+        axes.axhline(1, color="grey", linewidth=1)
+        axes.set(title="mean relative weight", xlabel=label)
     return figure
 
 

@@ -13,8 +13,9 @@ Signature `serving_default`:
 | `user_known`, `item_known` | int32 [batch] | 1 if training knew the id, else 0 |
 
 What a user did and liked travels with the model, as it was at the end of the log: the latest source
-behaviour, and for MiNet both histories, 16 bytes an item and user. Who or what is unknown is
-scored as the mean of all that is known: by the mean embedding, and without any behaviour.
+behaviour, and the histories that the backbone reads, 16 bytes an item and user. Who or what is
+unknown is scored as the mean of all that is known: by the mean embedding, and without any
+behaviour.
 """
 
 import tempfile
@@ -27,7 +28,13 @@ from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.serving.saved_model import SERVING_DEFAULT, write_version
 from tfcdr.serving.token_lookup import TokenLookup, write_vocabulary
 from tfcdr.systems.biao.model import BiaoModel
-from tfcdr.systems.biao.tables import TARGET_CATEGORY, TARGET_ITEM, USER, Tables
+from tfcdr.systems.biao.tables import (
+    TARGET_CATEGORY,
+    TARGET_ITEM,
+    USER,
+    Tables,
+    shapes_of,
+)
 
 KNOWN_BEHAVIOUR = ViewRequest("known_behaviour", {})
 _BATCH_SIZE = 4096
@@ -115,9 +122,7 @@ def _with_means(model: BiaoModel) -> Tables:
 
 def _known(model: BiaoModel, data: DataSource) -> dict[str, np.ndarray]:
     """Returns int32 [users + 1, ...] by entry, what the model reads besides the pair itself."""
-    reads = {entry for entries in model.backbone.reads().values() for entry in entries}
-    if model.config.backbone == "minet":
-        reads |= {f"{table.split('_')[0]}_length" for table in model.tables if table != USER}
+    reads = shapes_of(model.backbone.reads(), data.max_length).keys()
     state: dict[str, np.ndarray] = {}
     batches = KNOWN_BEHAVIOUR.batches(data, "test", _BATCH_SIZE, seed=0)
     for batch in batches.as_numpy_iterator():

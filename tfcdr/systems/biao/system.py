@@ -93,7 +93,7 @@ class Biao(LabelPredictionSystem):
             source_item=source.size,
             source_category=len(source.categories),
         )
-        return BiaoModel(config, sizes, data.max_length, source.categories)
+        return BiaoModel(config, sizes, data.max_length, source.categories, source.domain_sizes)
 
     def optimizers(
         self, stage: str, config: BiaoConfig
@@ -187,7 +187,7 @@ def _outer_steps(config: BiaoConfig, request: ViewRequest) -> tuple[PeriodicStep
     feeds = {
         DEVELOPING: in_order,
         # A fresh shuffled pass each time would give the same: a batch at random.
-        TRAINING: Feed(request, config.batch_size),
+        TRAINING: Feed(request, config.outer_batch_size or config.batch_size),
     }
     if config.descent_steps:
         feeds[DESCENT] = in_order._replace(batches=config.descent_steps, restarts=True)

@@ -11,6 +11,14 @@ USER = "user"
 TARGET_ITEM, TARGET_CATEGORY = "target_item", "target_category"
 SOURCE_ITEM, SOURCE_CATEGORY = "source_item", "source_category"
 
+# Entries of a batch with histories: the items, and their categories.
+TARGET_HISTORY = ("target_history", "target_history_categories")
+SOURCE_HISTORY = ("source_history", "source_history_categories")
+_LENGTHS = {
+    **dict.fromkeys(TARGET_HISTORY, "target_length"),
+    **dict.fromkeys(SOURCE_HISTORY, "source_length"),
+}
+
 # A table's rows by its name: a variable, or some rows of it.
 Tables = Mapping[str, tf.Variable | tf.Tensor]
 # By a table's name, the entries of a batch that hold ids of its rows.
@@ -25,6 +33,38 @@ class TableSizes(NamedTuple):
     target_category: int
     source_item: int
     source_category: int
+
+
+def reads_of_pairs(sources: bool, histories: bool) -> Reads:
+    """Returns what is read of a row.
+
+    Args:
+      sources: whether its source behaviour is read beside its user and target item.
+      histories: whether what the user liked is read, in the domains that are.
+    """
+    pairs = {TARGET_ITEM: TARGET_HISTORY[0], TARGET_CATEGORY: TARGET_HISTORY[1]}
+    if sources:
+        pairs |= {SOURCE_ITEM: SOURCE_HISTORY[0], SOURCE_CATEGORY: SOURCE_HISTORY[1]}
+    of_items = {
+        table: (table, history) if histories else (table,) for table, history in pairs.items()
+    }
+    return {USER: (USER,), **of_items}
+
+
+def shapes_of(reads: Reads, max_length: int) -> dict[str, list[int | None]]:
+    """Returns the shapes of all entries that are read, and of the lengths of histories.
+
+    Args:
+      reads: by table.
+      max_length: items T of a history.
+    """
+    shapes: dict[str, list[int | None]] = {}
+    for entry in (entry for entries in reads.values() for entry in entries):
+        if entry in _LENGTHS:
+            shapes |= {entry: [None, max_length], _LENGTHS[entry]: [None]}
+        else:
+            shapes[entry] = [None]
+    return shapes
 
 
 def of_target(tables: Tables, items: tf.Tensor, categories: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ from tfcdr.systems.biao.tables import TableSizes
 
 SIZES = TableSizes(user=6, target_item=9, target_category=3, source_item=11, source_category=4)
 LENGTH = 4
+DOMAINS = {"shop": 7, "library": 4}
 CATEGORIES = ("red", "green", "blue", "grey")
 
 
@@ -17,7 +18,7 @@ def model_of(seed=0, **fields):
     """A compiled model of tiny widths; steps run without XLA."""
     config = BiaoConfig(**{"embedding_size": 4, "hidden_widths": (6, 3), **fields})
     tf.keras.utils.set_random_seed(seed)
-    model = BiaoModel(config, SIZES, LENGTH, CATEGORIES)
+    model = BiaoModel(config, SIZES, LENGTH, CATEGORIES, DOMAINS)
     model.compile(Biao().optimizers("train", config))
     model.build_optimizers()
     return model

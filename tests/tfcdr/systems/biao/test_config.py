@@ -13,6 +13,8 @@ from tfcdr.systems.biao.system import Biao
         ("source_loss", "learned"),
         ("padding", "left"),
         ("prior_gate", "exp"),
+        ("normalisation", "max"),
+        ("outer_batch_size", -1),
         ("hidden_widths", ()),
         ("hidden_widths", (8, 0)),
         ("interval", 0),
@@ -30,6 +32,9 @@ def test_outer_steps_come_with_learned_weights_alone():
     (step,) = stage.periodic_steps
     assert (step.every, step.first_epoch) == (7, 2)
     assert step.feeds["descent"].batches == 3
+    assert step.feeds["training"].batch_size == 64
+    (stage,) = Biao().stages(BiaoConfig(outer_batch_size=512))
+    assert stage.periodic_steps[0].feeds["training"].batch_size == 512
     for source_loss in ("uniform", "none"):
         (stage,) = Biao().stages(BiaoConfig(source_loss=source_loss))
         assert not stage.periodic_steps

@@ -128,6 +128,23 @@ def test_only_masked_padding_says_nothing(padding):
     assert same == (padding == "masked")
 
 
+def test_however_far_apart_the_scores_no_row_has_more_than_the_sigmoids_allow():
+    """A softmax of the same scores leaves all of the weight to one row."""
+    shares = {}
+    for normalisation in ("sigmoid", "softmax"):
+        model = model_of(normalisation=normalisation)
+        importance = model.importance
+        importance.item_transform.kernel.assign(200 * importance.item_transform.kernel)
+        importance.relevance_layers[-1].bias.assign([1.0])
+        importance.relevance_layers[-1].kernel.assign(0 * importance.relevance_layers[-1].kernel)
+        shares[normalisation] = np.sort(weights_of(model, batch_of(rows=12)))
+    np.testing.assert_allclose([each.sum() for each in shares.values()], 1, rtol=1e-5)
+    assert shares["softmax"][-1] > 0.9
+    # Half of the rows, more or less, have scores above 0, and share alike.
+    assert shares["sigmoid"][-1] < 0.4
+    np.testing.assert_allclose(shares["sigmoid"][-3:], shares["sigmoid"][-1], rtol=0.05)
+
+
 def test_a_prior_driven_below_0_comes_back_through_softplus_alone():
     for gate, alive in (("softplus", True), ("relu", False)):
         model = model_of(prior_gate=gate)
@@ -179,9 +196,10 @@ def test_minet_reads_what_users_liked_and_no_padding():
     assert (start != other).tolist() == [True, False, False, True, True]
 
 
-def test_figures_tell_the_mean_weight_by_category_and_by_rating():
+def test_figures_tell_the_mean_weight_by_domain_category_and_rating():
     model = model_of()
     batch = batch_of(
+        source_item=[1, 7, 8, 11, 0],
         source_category=[1, 1, 2, 2, 0],
         source_rating=[1.0, 2, 2, 5, 0],
         source_effect=[1, 1, 1, 1, 0],
@@ -190,6 +208,8 @@ def test_figures_tell_the_mean_weight_by_category_and_by_rating():
     relative = 4 * weights_of(model, batch)
     figures = model.epoch_figures()
     expected = {
+        "weight_by_domain[shop]": relative[:2].mean(),
+        "weight_by_domain[library]": relative[2:4].mean(),
         f"weight_by_category[{CATEGORIES[0]}]": relative[:2].mean(),
         f"weight_by_category[{CATEGORIES[1]}]": relative[2:4].mean(),
         "weight_by_rating[1]": relative[0],
@@ -197,6 +217,7 @@ def test_figures_tell_the_mean_weight_by_category_and_by_rating():
         "weight_by_rating[5]": relative[3],
         "weights_up_to[1]": np.mean(relative[:4] <= 1),
         "weights_up_to[8]": 1.0,
+        "effective_share": 4 / np.sum(relative[:4] ** 2),
     }
     for name, value in expected.items():
         np.testing.assert_allclose(figures[name], value, rtol=1e-5, err_msg=name)
