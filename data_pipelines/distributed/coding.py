@@ -62,6 +62,7 @@ def number_groups(splitter: GroupSplit, options: PipelineOptions) -> Content:
         cut_times=splitter.cut_times,
         dropped=counted.dropped,
         notes=log.notes,
+        time_unit=log.time_unit,
         counts=counted.domains,
     )
 

@@ -87,6 +87,7 @@ def build(
         cut_times=split_log.cut_times,
         dropped=split_log.dropped,
         notes=split_log.notes,
+        time_unit=split_log.time_unit,
         counts=domain_counts(log, split_log.parts),
     )
 
@@ -121,6 +122,7 @@ class Content:
       dropped: what -> how many.
       notes: what else the log's reader has to tell people, a line each.
       counts: of each domain.
+      time_unit: of times, as in the log.
     """
 
     comparable_times: bool
@@ -136,6 +138,7 @@ class Content:
     dropped: Mapping[str, int]
     notes: Sequence[str]
     counts: DomainCounts
+    time_unit: str = "s"
 
 
 def assemble(
@@ -179,6 +182,8 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
         content.repeats,
         content.cut_times,
     ]
+    if content.time_unit != "s":  # The fingerprints of others stay what they were.
+        described.append(content.time_unit)
     digest.update(json.dumps(described).encode())
     digest.update(np.ascontiguousarray(items.starts).astype(np.int64).tobytes())
     return {
@@ -187,6 +192,7 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
         "fingerprint": digest.hexdigest(),
         "domains": list(items.domains),
         "comparable_times": content.comparable_times,
+        "time_unit": content.time_unit,
         "users": len(content.users),
         "items": items.size,
         "interactions": content.interactions,
@@ -200,10 +206,20 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
             name: {"repeated": int(parts[REPEATED]), "too_few": int(parts[TOO_FEW])}
             for name, parts in zip(items.domains, content.counts.parts, strict=True)
         },
-        "summary": [*summary_lines(items, content.counts, content.dropped), *content.notes],
+        "summary": [
+            *summary_lines(items, content.counts, content.dropped),
+            *content.notes,
+            *_about_times(content),
+        ],
         "options": dict(provenance),
         "records": {"name": kind.name, "version": kind.version, "splits": [SPLIT]},
     }
+
+
+def _about_times(content: Content) -> list[str]:
+    if content.time_unit == "s":
+        return []
+    return [f"times are kept in {content.time_unit}, since some have fractions of a second"]
 
 
 @contextlib.contextmanager

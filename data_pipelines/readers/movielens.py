@@ -113,7 +113,7 @@ def read(inputs: Sequence[str], options: MovieLensOptions) -> InteractionLog:
             rows = rows.assign(domain=entry.domain)
         else:
             _require_known_genres(names, genres, ratings_path)
-            rows, locate = assembly.by_category(rows, "|", locate)
+            rows, locate = assembly.by_category(rows, "|", locate, names)
         if options.category == "secondary":
             rows = rows.assign(category=_secondary(rows["category"], rows["domain"]))
         assembly.add(rows, locate)

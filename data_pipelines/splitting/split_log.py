@@ -28,8 +28,9 @@ class SplitOptions:
         tests, for all users alike. given: the log's part column.
       validation_share: for ratio, user and time, the share that validates.
       test_share: for ratio, user and time, the share that tests.
-      cut_times: for time, the first times of validation and of test, such as 1356998400,1388534400;
-        empty for those that leave the shares of the log.
+      cut_times: for time, the first times of validation and of test, such as 1356998400,1388534400,
+        in the log's unit, which is seconds unless some times have fractions; empty for those that
+        leave the shares of the log.
       repeats: what a user's later interactions with the same item are. first: no labels, only
         sources' history; an item that a user has taken is no candidate again. all: interactions
         like any other; since an item may come again, none is left out of the catalogue that a
@@ -92,6 +93,7 @@ class SplitLog:
       cut_times: of kind time, where validation and test begin; else empty.
       dropped: what -> how many, for the summary.
       notes: of the log's reader, for the summary.
+      time_unit: as in the log.
     """
 
     log: CodedLog
@@ -101,3 +103,4 @@ class SplitLog:
     cut_times: tuple[int, ...]
     dropped: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    time_unit: str = "s"

@@ -44,7 +44,7 @@ def split(log: InteractionLog, options: SplitOptions) -> SplitLog:
     require_training(dict(zip(log.domains, trained, strict=True)), options)
     before = dropped_before(log.left_out, log.skipped_lines)
     dropped = without_zeros({**before, **result.dropped})
-    return dataclasses.replace(result, dropped=dropped, notes=log.notes)
+    return dataclasses.replace(result, dropped=dropped, notes=log.notes, time_unit=log.time_unit)
 
 
 def check(comparable_times: bool, columns: Set[str], options: SplitOptions) -> None:

@@ -145,7 +145,7 @@ HEADER = "user_id,item_id,domain,timestamp,rating\n"
         (HEADER + '"multi",i,"A",1,5\nu,"i\nj",A,1,5\nu,k,A,1,bad\n', "line 3: item_id"),
         (HEADER + "u,i,A,1,5\nu,i,A,1\n", "log.csv, line 3: 4 fields, the header has 5"),
         (HEADER + "u,i,A,1,5,6\n", "log.csv, line 2: 6 fields, the header has 5"),
-        (HEADER + "u,i,a:b,1,5\n", "domain name 'a:b'"),
+        (HEADER + "u,i,a:b,1,5\n", "log.csv, line 2: domain 'a:b' has ':' in it"),
     ],
 )
 def test_bad_csv_is_named_by_file_line_and_field(tmp_path, text, expected):
@@ -489,7 +489,8 @@ def test_a_bad_sequence_line_is_skipped_with_a_count(tmp_path):
     [
         ("csv", [], {}, "--input is missing"),
         ("csv", ["nothing.csv"], {}, "nothing.csv: no such file"),
-        ("csv", ["."], {}, "this is a folder"),
+        ("csv", ["{empty}"], {}, "there are no files with anything in them"),
+        ("pairs", ["A=."], {}, "this is a folder"),
         ("csv", ["a"], {"domain_by": "category"}, "name the categories in --read.domains"),
         ("csv", ["a"], {"domain_by": "item_range"}, "go together"),
         ("csv", ["a"], {"item_ranges": ("A:1:2",)}, "go together"),
@@ -529,7 +530,8 @@ def test_a_bad_sequence_line_is_skipped_with_a_count(tmp_path):
         ("synthetic", ["a"], {}, "--input has no meaning"),
     ],
 )
-def test_options_that_do_not_fit_are_named(reader, inputs, options, expected):
+def test_options_that_do_not_fit_are_named(tmp_path, reader, inputs, options, expected):
+    inputs = [text.format(empty=tmp_path) for text in inputs]
     with pytest.raises(DataError) as caught:
         read(reader, inputs, **options)
     assert expected in str(caught.value)
@@ -578,7 +580,9 @@ def test_every_reader_has_its_own_options():
         "amazon": of_all | {"category_depth", "metadata", "download"},
         "csv": of_all
         | {f"{column}_column" for column in columns}
-        | {"separator", "domain_by", "item_ranges", "category_separator"},
+        | {"separator", "domain_by", "item_ranges", "category_separator", "rename_domains"}
+        | {"format", "header", "encoding", "quotes", "list_separator", "time_unit", "items"}
+        | {"least_rating", "event_column", "events"},
         "movielens": of_all | {"domain_by", "category"},
         "pairs": of_all | {"domain_by", "shared_users_below"},
         "peterrec": of_all | {"padding"},
