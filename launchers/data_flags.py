@@ -14,8 +14,9 @@ from typing import Any
 from absl import flags
 
 from data_pipelines.errors import DataError
+from data_pipelines.prepared.build import clear_leftovers
 from data_pipelines.prepared.dataset import PreparedData, open_prepared
-from launchers import impression_flags, interaction_flags, program
+from launchers import folder_lock, impression_flags, interaction_flags, program
 from launchers.log_kinds import Conversion, LogKind
 
 KINDS: tuple[LogKind, ...] = (interaction_flags.KIND, impression_flags.KIND)
@@ -94,6 +95,7 @@ def build_data(
     Raises:
       FlagError: `--reader` is missing or a flag has a bad value.
       DataError: bad input or an unwilling folder; nothing has been written.
+      HeldError: another process converts to the folder.
     """
     if not reader_given():
         raise program.FlagError(f"--reader is missing: it takes {', '.join(_READER_NAMES)}.")
@@ -105,19 +107,20 @@ def build_data(
             f"{', '.join(kind.readers)}; it reads {reading[0].name}."
         )
     _refuse_flags_of_others(kind)
-    return kind.build(
-        Conversion(
-            reader=_READER.value,
-            inputs=_rooted_inputs(),
-            data_dir=folder,
-            engine=_ENGINE.value,
-            beam_options=_beam_options(),
-            overwrite=overwrite,
-            num_shards=_NUM_SHARDS.value,
-            provenance={**_source(), **_settings(kind)},
-            progress=progress,
-        )
+    conversion = Conversion(
+        reader=_READER.value,
+        inputs=_rooted_inputs(),
+        data_dir=folder,
+        engine=_ENGINE.value,
+        beam_options=_beam_options(),
+        overwrite=overwrite,
+        num_shards=_NUM_SHARDS.value,
+        provenance={**_source(), **_settings(kind)},
+        progress=progress,
     )
+    with folder_lock.held(folder, "converts"):
+        clear_leftovers(folder)
+        return kind.build(conversion)
 
 
 def open_or_build(folder: Path, log: str, *, progress: bool = True) -> PreparedData:
@@ -136,6 +139,7 @@ def open_or_build(folder: Path, log: str, *, progress: bool = True) -> PreparedD
     if reader_given() and not folder.exists():
         build_data(folder, log, progress=progress)
     prepared = open_prepared(folder)
+    prepared.check_files()
     if prepared.log != log:
         raise DataError(f"{folder}: a data set of {prepared.log}, but the system reads {log}.")
     if reader_given():

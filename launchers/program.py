@@ -7,6 +7,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from data_pipelines.errors import DataError
+from launchers import folder_lock
 from tfcdr.errors import RunError
 
 
@@ -30,7 +31,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             main(argv)
         except (FlagError, flags.Error) as error:
             _fail(error, 2)
-        except (DataError, RunError) as error:
+        except (DataError, RunError, folder_lock.HeldError) as error:
             _fail(error, 1)
         except KeyboardInterrupt:
             print("interrupted: run the same command again to resume.", file=sys.stderr)

@@ -22,6 +22,7 @@ from launchers import (
     config_flags,
     data_flags,
     finished_run,
+    folder_lock,
     program,
     reading_flags,
     target_runs,
@@ -33,6 +34,7 @@ from tfcdr.runs import report
 from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.step_log import READ_LOSSES_EVERY
+from tfcdr.serving import saved_model
 from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
 
@@ -103,6 +105,7 @@ _READ_LOSSES_EVERY = flags.DEFINE_integer(
     "Steps between two readings of the losses from the device, which waits for each.",
     lower_bound=1,
 )
+_NOTHING_HELD = contextlib.nullcontext()
 _CONFIGS = {
     name: config_flags.define(name, system.config_class) for name, system in SYSTEMS.items()
 }
@@ -127,7 +130,11 @@ def main(argv: Sequence[str]) -> None:
     distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
     if distribution is None:
         return
-    with distribution.naming_lost_tasks(), _only_chief_prints(distribution):
+    with (
+        distribution.naming_lost_tasks(),
+        _only_chief_prints(distribution),
+        folder_lock.held(wish.workdir, "trains") if distribution.is_chief else _NOTHING_HELD,
+    ):
         titles = _titles() if distribution.is_chief else {}
         data = _prepare(wish, distribution)
         with data.naming_corrupt_shards():
@@ -195,7 +202,7 @@ def _sources(wish: Wish, data: PreparedData) -> dict[str, Source]:
 
 def _present(wish: Wish, titles: dict[str, str]) -> None:
     """Draws and exports the finished run, as the flags ask for."""
-    export = _EXPORT.value and not (wish.workdir / "export").exists()
+    export = _EXPORT.value and not saved_model.versions(wish.workdir / "export")
     if not (_REPORT.value or export):
         return
     # Not the models that were trained: those may be spread over processes.

@@ -1,7 +1,9 @@
 """A split log as sharded TFRecords, item table and metadata, whole or not at all."""
 
 import contextlib
+import ctypes
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -26,6 +28,7 @@ from data_pipelines.prepared.dataset import (
     METADATA_FILE,
     USERS_FILE,
 )
+from data_pipelines.prepared.file_checksums import checksums
 from data_pipelines.prepared.history_records import SPLIT, history_records
 from data_pipelines.prepared.records import RecordBuilder, RecordKind
 from data_pipelines.splitting.split_log import SplitLog
@@ -43,6 +46,19 @@ def check_destination(data_dir: str | Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise DataError(f"{data_dir}: exists; use --overwrite to replace it.")
+
+
+def clear_leftovers(data_dir: Path) -> None:
+    """Removes what killed conversions left beside a folder; for a process that holds it alone.
+
+    A data set that one of them had put aside comes back, if none has taken its place.
+    """
+    for left in data_dir.parent.glob(f".{glob.escape(data_dir.name)}.unfinished-*"):
+        if (left / "old" / METADATA_FILE).exists() and not data_dir.exists():
+            os.rename(left / "old", data_dir)
+        shutil.rmtree(left, ignore_errors=True)
+    for left in data_dir.parent.glob(f".{glob.escape(data_dir.name)}.work-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def build(
@@ -164,6 +180,7 @@ def assemble(
         content.items.save(unfinished / ITEMS_FILE)
         write_tokens(unfinished / USERS_FILE, content.users)
         write(kind, unfinished)
+        metadata["files"] = checksums(unfinished)
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (unfinished / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
     return metadata
@@ -246,9 +263,20 @@ def _replace(data_dir: Path, new: Path, aside: Path) -> None:
     if not data_dir.exists():
         os.rename(new, data_dir)
         return
+    if _exchanged(new, data_dir):  # Never, not for a moment, is there no data set.
+        return
     os.rename(data_dir, aside)
     try:
         os.rename(new, data_dir)
     except BaseException:
         os.rename(aside, data_dir)
         raise
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Gives two folders each other's name in one step, where the system can; returns whether."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

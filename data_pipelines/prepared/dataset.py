@@ -14,6 +14,7 @@ import tensorflow as tf
 from data_pipelines.coding import vocabulary
 from data_pipelines.coding.vocabulary import ItemTable
 from data_pipelines.errors import DataError
+from data_pipelines.prepared import file_checksums
 
 METADATA_FILE = "prepared.json"
 ITEMS_FILE = "items.parquet"
@@ -95,6 +96,14 @@ class PreparedData:
         items = ItemTable.load(self.data_dir / ITEMS_FILE, self.domains)
         self._check_number(ITEMS_FILE, "items", items.size)
         return items
+
+    def check_files(self) -> None:
+        """Compares every file with what the conversion wrote; of records, their size.
+
+        Raises:
+          DataError: one is missing, damaged or changed.
+        """
+        file_checksums.check(self.data_dir, self.metadata.get("files", {}))
 
     def files(self, split: str) -> list[str]:
         """Returns the paths of the files of one of `record_splits`.

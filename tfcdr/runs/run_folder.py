@@ -112,7 +112,9 @@ class RunFolder:
 
     def epochs(self, stage: str) -> list[dict[str, Any]]:
         """Returns the finished epochs of a stage, oldest first."""
-        return [line for line in self._lines() if line["stage"] == stage]
+        # Each once, the later line counts: no epoch is told twice, whoever wrote it.
+        lines = {line["epoch"]: line for line in self._lines() if line["stage"] == stage}
+        return [lines[epoch] for epoch in sorted(lines)]
 
     def add_epoch(self, line: Mapping[str, Any]) -> None:
         """Appends an epoch to metrics.jsonl."""
