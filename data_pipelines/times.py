@@ -146,6 +146,17 @@ def unit_of(digits: int) -> str:
     return next(name for name, own in UNITS.items() if own == digits)
 
 
+def constant_times(spans: Mapping[str, tuple[int, int]], rows: int) -> list[str]:
+    """A line for each domain all of whose times are one, among so many rows in all."""
+    if rows < 2 * len(spans) + 1:
+        return []
+    return [
+        f"warning: all times of {domain} are {first}, so that the order of lines counts"
+        for domain, (first, last) in spans.items()
+        if first == last
+    ]
+
+
 def check_one_clock(spans: Mapping[str, tuple[int, int]]) -> None:
     """Refuses times that cannot be of one clock.
 

@@ -152,6 +152,7 @@ def _wish() -> Wish:
     system, config = SYSTEMS[_SYSTEM.value], _CONFIGS[_SYSTEM.value]()
     options = _evaluation_options(system)
     reading_flags.check(system)
+    _refuse_unused_flags(system)
     baseline_config = _without_transfer(system, config, options) if _COMPARE.value else None
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
@@ -176,6 +177,19 @@ def _wish() -> Wish:
         mixed_precision=_MIXED_PRECISION.value,
         read_losses_every=_READ_LOSSES_EVERY.value,
     )
+
+
+def _refuse_unused_flags(system: System) -> None:
+    """Raises FlagError for a flag on the command line that this run would not read."""
+    for flag in config_flags.given_flags(_CONFIGS.keys() - {system.name}):
+        raise program.FlagError(
+            f"--{flag} has no meaning for --system={system.name}; leave it out."
+        )
+    if flags.FLAGS["cluster_timeout"].present and _STRATEGY.value in ("default", "mirrored"):
+        raise program.FlagError(
+            f"--cluster_timeout has no meaning for --strategy={_STRATEGY.value}; leave it out."
+        )
+    data_flags.refuse_unused(titles=bool(_TITLES().path))
 
 
 def _prepare(wish: Wish, distribution: Distribution) -> PreparedData:

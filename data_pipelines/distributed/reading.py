@@ -31,7 +31,7 @@ from data_pipelines.readers.assembly import (
 )
 from data_pipelines.readers.csv_text import no_rows
 from data_pipelines.readers.delimited import CsvOptions, domain_names, table_formats
-from data_pipelines.times import check_one_clock, rescaled, unit_of
+from data_pipelines.times import check_one_clock, constant_times, rescaled, unit_of
 
 # A group is sorted and split in the memory of one worker.
 _BYTES_PER_GROUP = 16 << 20
@@ -125,10 +125,13 @@ def group_tables(
     left_out, remarks = (_summed(blocks, name) for name in ("left_out", "remarks"))
     columns = {name for source in sources for name in _canonical_columns(source)}
     unrated = sum(facts["unrated"] for facts in blocks)
+    good = sum(facts["good"] for facts in blocks)
     if "rating" in columns and unrated:
         columns.remove("rating")
         remarks[UNRATED] += unrated
-    digits, factors = _factors(blocks, check=bool(read.timestamp_column) and not read.time_unit)
+    digits, factors, spans = _factors(
+        blocks, check=bool(read.timestamp_column) and not read.time_unit
+    )
     rows = [] if read.timestamp_column else [0, *(facts["rows"] for facts in blocks)]
     return GroupedLog(
         groups=tuple(sorted(work.load_json("groups"))),
@@ -136,7 +139,10 @@ def group_tables(
         comparable_times=bool(read.timestamp_column),
         skipped_lines=skipped,
         left_out=left_out,
-        notes=tuple(remarked(remarks)),
+        notes=(
+            *remarked(remarks),
+            *(constant_times(spans, good) if read.timestamp_column else ()),
+        ),
         columns=columns,
         time_unit=unit_of(digits),
         block_places=np.array([facts["place"] for facts in blocks], np.int64),
@@ -145,8 +151,10 @@ def group_tables(
     )
 
 
-def _factors(blocks: Sequence[Mapping[str, Any]], check: bool) -> tuple[int, np.ndarray]:
-    """The digits of the log's times, and what each block's are multiplied by to have as many.
+def _factors(
+    blocks: Sequence[Mapping[str, Any]], check: bool
+) -> tuple[int, np.ndarray, dict[str, tuple[int, int]]]:
+    """The digits of the log's times, what each block's are multiplied by to have as many; spans.
 
     Raises:
       DataError: a time is too great for that, or `check` is true and the domains' times cannot be
@@ -165,7 +173,7 @@ def _factors(blocks: Sequence[Mapping[str, Any]], check: bool) -> tuple[int, np.
     if check:
         check_one_clock(spans)
     factors = np.array([10 ** (digits - facts["digits"]) for facts in blocks], np.int64)
-    return digits, factors if (factors != 1).any() else factors[:0]
+    return digits, factors if (factors != 1).any() else factors[:0], spans
 
 
 def group_log(log: InteractionLog, work: WorkFolder, options: PipelineOptions) -> GroupedLog:

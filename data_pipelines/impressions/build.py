@@ -95,6 +95,7 @@ def build(
             metadata["dropped"]["bad lines"] = log.bad_lines.count
         metadata["options"] = dict(provenance or {})
         metadata["summary"] = _summary(metadata)
+        metadata["summary"] += [f"{what}: {count:,}" for what, count in log.remarks.items()]
         metadata["files"] = checksums(unfinished)
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (unfinished / METADATA_FILE).write_text(text + "\n", encoding="utf-8")

@@ -18,7 +18,13 @@ import tensorflow as tf
 import tqdm
 
 from data_pipelines.coding import user_histories
-from data_pipelines.coding.summary import DomainCounts, domain_counts, summary_lines
+from data_pipelines.coding.summary import (
+    DomainCounts,
+    domain_counts,
+    overlap_warning,
+    summary_lines,
+    user_samples,
+)
 from data_pipelines.coding.vocabulary import ItemTable, write_tokens
 from data_pipelines.errors import DataError
 from data_pipelines.parts import REPEATED, TOO_FEW
@@ -104,6 +110,7 @@ def build(
         dropped=split_log.dropped,
         notes=split_log.notes,
         time_unit=split_log.time_unit,
+        samples=user_samples(log),
         counts=domain_counts(log, split_log.parts),
     )
 
@@ -139,6 +146,7 @@ class Content:
       notes: what else the log's reader has to tell people, a line each.
       counts: of each domain.
       time_unit: of times, as in the log.
+      samples: a few users of each domain.
     """
 
     comparable_times: bool
@@ -155,6 +163,7 @@ class Content:
     notes: Sequence[str]
     counts: DomainCounts
     time_unit: str = "s"
+    samples: Sequence[Sequence[str]] = ()
 
 
 def assemble(
@@ -224,7 +233,8 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
             for name, parts in zip(items.domains, content.counts.parts, strict=True)
         },
         "summary": [
-            *summary_lines(items, content.counts, content.dropped),
+            *summary_lines(items, content.counts, content.dropped, content.split_kind),
+            *overlap_warning(items.domains, content.counts, content.samples),
             *content.notes,
             *_about_times(content),
         ],

@@ -11,7 +11,14 @@ from data_pipelines.logs import BadLines, InteractionLog, typed_rows
 from data_pipelines.readers import domains as domain_rules
 from data_pipelines.readers.cells import without_points
 from data_pipelines.readers.options import FileOptions
-from data_pipelines.times import Times, check_one_clock, parse_times, rescaled, unit_of
+from data_pipelines.times import (
+    Times,
+    check_one_clock,
+    constant_times,
+    parse_times,
+    rescaled,
+    unit_of,
+)
 
 
 class LogAssembly:
@@ -197,6 +204,7 @@ class LogAssembly:
                 frame["timestamp"] = rescaled(own, self.digits[place], digits)
         if comparable_times and not self._time_units:
             check_one_clock(self.spans)
+        constant = constant_times(self.spans, sum(map(len, frames))) if comparable_times else []
         rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
         self._frames.clear()  # the log holds the rows now, one copy is enough
         if "rating" in rows and (missing := int(rows["rating"].isna().sum())):
@@ -210,7 +218,7 @@ class LogAssembly:
             comparable_times,
             self.bad_lines.count,
             dict(self.left_out),
-            (*self.notes, *remarked(self.remarks)),
+            (*self.notes, *remarked(self.remarks), *constant),
             unit_of(digits),
         )
 

@@ -35,6 +35,8 @@ class SplitOptions:
         sources' history; an item that a user has taken is no candidate again. all: interactions
         like any other; since an item may come again, none is left out of the catalogue that a
         held-out one is ranked in.
+      max_user_interactions: of a user with more interactions in a domain the latest so many are
+        kept; 0 keeps all.
       min_user_interactions: users with fewer interactions in a domain leave that domain.
       min_item_interactions: items with fewer interactions leave the log.
       seed: of the draw of users.
@@ -45,6 +47,7 @@ class SplitOptions:
     test_share: float = 0.1
     cut_times: tuple[int, ...] = ()
     repeats: str = "first"
+    max_user_interactions: int = 0
     min_user_interactions: int = 1
     min_item_interactions: int = 1
     seed: int = 0
@@ -58,6 +61,10 @@ class SplitOptions:
         for name in ("min_user_interactions", "min_item_interactions"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if self.max_user_interactions < 0:
+            raise DataError(
+                f"max_user_interactions is {self.max_user_interactions}: it must not be negative."
+            )
         if self.kind not in _SHARED_KINDS or self.cut_times:
             for name in shares:
                 if getattr(self, name) != type(self).__dataclass_fields__[name].default:

@@ -224,7 +224,25 @@ def write_recbole(folder):
     )
 
 
-MOVIELENS = pytest.mark.parametrize("write_files", [write_100k, write_1m, write_recbole])
+def write_latest(folder):
+    write(
+        folder,
+        "ratings.csv",
+        "userId,movieId,rating,timestamp\n"
+        "1,1,3.0,881250949\n1,2,4.0,881250950\n2,3,5.0,881250951\n",
+    )
+    write(
+        folder,
+        "movies.csv",
+        "movieId,title,genres\n"
+        '1,"Misérables, Les (1995)",Comedy|Drama\n2,Two (1995),Drama|War\n'
+        "3,Three (1995),(no genres listed)\n",
+    )
+
+
+MOVIELENS = pytest.mark.parametrize(
+    "write_files", [write_100k, write_1m, write_latest, write_recbole]
+)
 
 
 @MOVIELENS
@@ -285,7 +303,7 @@ def test_movielens_names_bad_lines(tmp_path):
             read("movielens", tmp_path, domains=("Drama", "Comedy"))
         assert expected in str(caught.value)
         assert read("movielens", tmp_path, domains=("Drama",), max_bad_lines=1).skipped_lines == 1
-    with pytest.raises(DataError, match=r"needs u.data, ratings.dat or exactly one .inter"):
+    with pytest.raises(DataError, match=r"needs u.data, ratings.dat, ratings.csv or exactly"):
         (tmp_path / "empty").mkdir()
         read("movielens", tmp_path / "empty", domains=("Drama",))
     (tmp_path / "u.item").unlink()
