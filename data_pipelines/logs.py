@@ -5,8 +5,9 @@
 | `user_id` | str | the same text in two domains is the same person |
 | `item_id` | str | unique within its domain |
 | `domain` | str | one of `InteractionLog.domains` |
-| `timestamp` | int64 | Unix seconds, or a rank (see `comparable_times`) |
-| `rating` | float64 | optional, finite |
+| `timestamp` | int64 | Unix time in `InteractionLog.time_unit`, another rising count, or a rank \
+(see `comparable_times`) |
+| `rating` | float64 | optional, finite; NaN where it is missing |
 | `category` | str | optional, the item's categories as the raw file lists them |
 | `part` | str | optional, `train`, `validation` or `test`: a split that came with the data |
 | `negatives` | str | optional, items of its domain that a held-out interaction is ranked among, \
@@ -19,10 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import DataError, shown
+from data_pipelines.times import Times, parse_times
 
 PARTS = ("train", "validation", "test")
 REQUIRED_COLUMNS = ("user_id", "item_id", "domain", "timestamp")
@@ -32,6 +32,8 @@ OPTIONAL_COLUMNS = ("rating", "category", "part", "negatives")
 _RESERVED_IN_DOMAIN_NAMES = ":=@,/\\"
 _RESERVED_DOMAIN_NAME = "all"
 _LONGEST_DOMAIN_NAME = 100
+# So many bad lines may be told to be skipped, even of a short file.
+_FEW = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,7 @@ class InteractionLog:
       left_out: reason -> number of interactions that the reader left out on purpose, such as
         items of none of the named categories.
       notes: what else the reader has to tell people, a line each.
+      time_unit: of timestamps that are points in time: s, ms, us or ns.
     """
 
     interactions: pd.DataFrame
@@ -56,6 +59,7 @@ class InteractionLog:
     skipped_lines: int = 0
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    time_unit: str = "s"
 
     def __post_init__(self) -> None:
         check_domain_names(self.domains)
@@ -80,8 +84,13 @@ class BadLines:
         self._allowed = allowed
         self.count = 0
 
-    def add(self, count: int, first: Callable[[], str]) -> None:
-        """Adds bad lines; `first` describes the first of them, with file, line and field.
+    def add(self, count: int, first: Callable[[], str], lines: int = 0) -> None:
+        """Adds bad lines.
+
+        Args:
+          count: how many.
+          first: describes the first of them, with file, line and field.
+          lines: how many lines these are bad ones of, if that is known.
 
         Raises:
           DataError: more lines are bad than may be skipped.
@@ -92,7 +101,9 @@ class BadLines:
         message = first()
         if count > 1:
             message += f" It is the first of {count} bad lines."
-        if self._flag:
+        # Where all or most lines are bad, something else is wrong than these lines.
+        few = count < lines if lines else True
+        if self._flag and few and (count <= _FEW or 2 * count <= lines):
             message += f" {self._flag}={self.count} skips what is bad so far."
         raise DataError(message)
 
@@ -105,20 +116,30 @@ class _Check(NamedTuple):
     remedy: str
 
 
+def domain_name_problem(name: str) -> str:
+    """Says what is wrong with a domain's name, as it follows the name; "" if nothing is."""
+    if not name:
+        return "is empty"
+    if name != name.strip():
+        return "has blanks at its ends"
+    if signs := [sign for sign in _RESERVED_IN_DOMAIN_NAMES if sign in name]:
+        return f"has {signs[0]!r} in it, and a name has none of the signs " + (
+            _RESERVED_IN_DOMAIN_NAMES
+        )
+    if not name.isprintable():
+        return "has control signs in it"
+    if name == _RESERVED_DOMAIN_NAME:
+        return "stands for all domains"
+    if len(name.encode()) > _LONGEST_DOMAIN_NAME:
+        return f"has more than {_LONGEST_DOMAIN_NAME} bytes"
+    return ""
+
+
 def check_domain_names(domains: Sequence[str]) -> None:
     """Raises a DataError unless the names are distinct, not empty and free of reserved signs."""
     for name in domains:
-        if not name or name != name.strip() or any(c in name for c in _RESERVED_IN_DOMAIN_NAMES):
-            raise DataError(
-                f"domain name {name!r}: a name is not empty, has no blanks at its ends and none "
-                f"of the signs {_RESERVED_IN_DOMAIN_NAMES}; rename the domain."
-            )
-        if name == _RESERVED_DOMAIN_NAME or len(name.encode()) > _LONGEST_DOMAIN_NAME:
-            raise DataError(
-                f"domain name {name[:_LONGEST_DOMAIN_NAME]!r}: a name is not "
-                f"{_RESERVED_DOMAIN_NAME!r}, which stands for all domains, and has at most "
-                f"{_LONGEST_DOMAIN_NAME} bytes; rename the domain."
-            )
+        if problem := domain_name_problem(name):
+            raise DataError(f"domain name {shown(name)} {problem}; rename the domain.")
     if len(set(domains)) != len(domains):
         raise DataError(f"domain names {', '.join(domains)}: name each domain once.")
     if not domains:
@@ -130,6 +151,7 @@ def typed_rows(
     domains: Sequence[str],
     locate: Callable[[int], str],
     bad_lines: BadLines,
+    times: Callable[[pd.Series], Times] = parse_times,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Checks every field of every row and gives the columns their canonical types.
 
@@ -138,6 +160,7 @@ def typed_rows(
       domains: names that the `domain` column may hold.
       locate: gives "FILE, line N" for the row at a position (0-based).
       bad_lines: takes the number of rows with a bad field.
+      times: parses the column of timestamps; without it, a fraction of a second is bad.
 
     Returns:
       The good rows, typed, in the same order; and a bool array [rows] that marks them.
@@ -152,7 +175,10 @@ def typed_rows(
     columns: dict[str, pd.Series] = {}
     checks: list[_Check] = []
     for name in names:
-        columns[name], found = _TYPED[name](rows[name], domains)
+        if name == "timestamp":
+            columns[name], found = _timestamp(rows[name], times)
+        else:
+            columns[name], found = _TYPED[name](rows[name], domains)
         checks += [_Check(bad, name, remedy) for bad, remedy in found]
     good = np.ones(len(rows), bool)
     for check in checks:
@@ -165,12 +191,16 @@ def typed_rows(
         row = int(np.argmin(good))
         check = next(check for check in checks if check.bad[row])
         value = rows[check.field].iloc[row]
-        return f"{locate(row)}: {check.field} {value!r} {check.remedy}"
+        return f"{locate(row)}: {check.field} {shown(value)} {check.remedy}"
 
-    bad_lines.add(int((~good).sum()), describe)
+    bad_lines.add(int((~good).sum()), describe, len(rows))
     return typed[good], good
 
 
+_NO_TIME = (
+    "is not a time: give Unix seconds or another rising count, or ISO 8601 text such as "
+    "2017-07-14T02:40:00Z."
+)
 _Typed = tuple[pd.Series, list[tuple[np.ndarray, str]]]
 
 
@@ -205,49 +235,33 @@ def _text(column: pd.Series, domains: Sequence[str]) -> _Typed:
     return column.fillna("").astype("str"), []
 
 
-def _timestamp(column: pd.Series, domains: Sequence[str]) -> _Typed:
-    del domains
-    remedy = "is not a whole number; give Unix seconds or another rising count."
+def _timestamp(column: pd.Series, parse: Callable[[pd.Series], Times]) -> _Typed:
+    times = parse(column)
+    values = pd.Series(times.numbers, index=column.index)
+    if parse is not parse_times or not times.digits:
+        return values, [(times.bad, _NO_TIME)]
+    unit = 10**times.digits
     if pd.api.types.is_datetime64_any_dtype(column):
-        column = (column - pd.Timestamp(0, tz=column.dt.tz)) // pd.Timedelta(1, "s")
-    numbers = _parsed(column, pa.int64())
-    if numbers is not None:
-        return numbers, [(np.zeros(len(column), bool), remedy)]
-    # Slow path, taken only where a value is not written as an integer ("8.8e8", "12.0", "abc").
-    floats = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.isfinite(floats) & (np.floor(floats) == floats) & (np.abs(floats) < 2.0**63))
-    whole = np.where(bad, 0.0, floats).astype(np.int64)
-    return pd.Series(whole, index=column.index), [(bad, remedy)]
+        return values // unit, [(times.bad, _NO_TIME)]
+    fractions = times.bad | (times.numbers % unit != 0)
+    return values // unit, [(fractions, "is not a whole number of seconds.")]
 
 
 def _rating(column: pd.Series, domains: Sequence[str]) -> _Typed:
     del domains
-    numbers = _parsed(column, pa.float64())
-    if numbers is None:
-        numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    bad = ~np.isfinite(numbers.to_numpy(np.float64, na_value=np.nan))
+    missing = column.isna().to_numpy(bool)
+    if not pd.api.types.is_numeric_dtype(column):
+        missing = missing | (column == "").to_numpy(bool)
+    numbers = pd.to_numeric(column.mask(missing) if missing.any() else column, errors="coerce")
+    numbers = numbers.astype(np.float64)
+    bad = ~np.isfinite(numbers.to_numpy(np.float64, na_value=np.nan)) & ~missing
     return numbers, [(bad, "is not a finite number.")]
-
-
-def _parsed(column: pd.Series, kind: pa.DataType) -> pd.Series | None:
-    """All texts as numbers, or None if Arrow's strict parser refuses one of them."""
-    if column.dtype == kind.to_pandas_dtype():
-        return column
-    try:
-        numbers = pc.cast(pa.array(column, from_pandas=True), kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        return None
-    if numbers.null_count:
-        return None
-    return pd.Series(numbers.to_numpy(zero_copy_only=False), index=column.index)
 
 
 _TYPED: dict[str, Callable[[pd.Series, Sequence[str]], _Typed]] = {
     "user_id": _id,
     "item_id": _id,
     "domain": _domain,
-    "timestamp": _timestamp,
     "rating": _rating,
     "category": _text,
     "part": _part,

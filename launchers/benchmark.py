@@ -65,6 +65,10 @@ def main(argv: Sequence[str]) -> None:
     """Measures what the flags describe."""
     del argv
     system = SYSTEMS[_SYSTEM.value]
+    for flag in config_flags.given_flags(_CONFIGS.keys() - {_SYSTEM.value}):
+        raise program.FlagError(
+            f"--{flag} has no meaning for --system={_SYSTEM.value}; leave it out."
+        )
     config = _CONFIGS[_SYSTEM.value]()
     stages = [stage.name for stage in system.stages(config)]
     if _STAGE.value and _STAGE.value not in stages:

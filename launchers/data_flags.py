@@ -6,6 +6,7 @@ Importing this module defines `--reader`, `--input`, `--raw_dir`, `--data_dir`, 
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 from absl import flags
 
 from data_pipelines.errors import DataError
+from data_pipelines.prepared.build import clear_leftovers
 from data_pipelines.prepared.dataset import PreparedData, open_prepared
-from launchers import impression_flags, interaction_flags, program
+from launchers import config_flags, folder_lock, impression_flags, interaction_flags, program
 from launchers.log_kinds import Conversion, LogKind
 
 KINDS: tuple[LogKind, ...] = (interaction_flags.KIND, impression_flags.KIND)
@@ -61,6 +63,28 @@ def reader_given() -> bool:
     return _READER.value is not None
 
 
+def refuse_unused(*, titles: bool = False) -> None:
+    """Raises FlagError for flags about raw logs that no `--reader` reads.
+
+    Args:
+      titles: whether `--raw_dir` has a meaning for `--titles.path`, too.
+    """
+    if reader_given():
+        return
+    used = {"raw_dir"} if titles else set()
+    plain = [
+        holder.name
+        for holder in (_INPUT, _RAW_DIR, _NUM_SHARDS, _ENGINE, _BEAM_OPTIONS)
+        if holder.present and holder.name not in used
+    ]
+    groups = [prefix for kind in KINDS for prefix in kind.groups]
+    for flag in [*plain, *config_flags.given_flags(groups)]:
+        raise program.FlagError(
+            f"--{flag} says how to prepare a data set, and without --reader none is prepared: "
+            "give --reader, too, or leave it out."
+        )
+
+
 def data_dir(default: Path | None = None) -> Path:
     """Returns the folder of the prepared data set.
 
@@ -94,6 +118,7 @@ def build_data(
     Raises:
       FlagError: `--reader` is missing or a flag has a bad value.
       DataError: bad input or an unwilling folder; nothing has been written.
+      HeldError: another process converts to the folder.
     """
     if not reader_given():
         raise program.FlagError(f"--reader is missing: it takes {', '.join(_READER_NAMES)}.")
@@ -105,19 +130,20 @@ def build_data(
             f"{', '.join(kind.readers)}; it reads {reading[0].name}."
         )
     _refuse_flags_of_others(kind)
-    return kind.build(
-        Conversion(
-            reader=_READER.value,
-            inputs=_rooted_inputs(),
-            data_dir=folder,
-            engine=_ENGINE.value,
-            beam_options=_beam_options(),
-            overwrite=overwrite,
-            num_shards=_NUM_SHARDS.value,
-            provenance={**_source(), **_settings(kind)},
-            progress=progress,
-        )
+    conversion = Conversion(
+        reader=_READER.value,
+        inputs=_rooted_inputs(),
+        data_dir=folder,
+        engine=_ENGINE.value,
+        beam_options=_beam_options(),
+        overwrite=overwrite,
+        num_shards=_NUM_SHARDS.value,
+        provenance={**_source(), **_settings(kind)},
+        progress=progress,
     )
+    with folder_lock.held(folder, "converts"):
+        clear_leftovers(folder)
+        return kind.build(conversion)
 
 
 def open_or_build(folder: Path, log: str, *, progress: bool = True) -> PreparedData:
@@ -136,6 +162,7 @@ def open_or_build(folder: Path, log: str, *, progress: bool = True) -> PreparedD
     if reader_given() and not folder.exists():
         build_data(folder, log, progress=progress)
     prepared = open_prepared(folder)
+    prepared.check_files()
     if prepared.log != log:
         raise DataError(f"{folder}: a data set of {prepared.log}, but the system reads {log}.")
     if reader_given():
@@ -198,7 +225,10 @@ def _rooted_inputs() -> list[str]:
     """Returns `--input` with each path, behind its DOMAIN= if it has one, under `--raw_dir`."""
     rooted = []
     for entry in _INPUT.value:
-        domain, equals, path = entry.rpartition("=")
+        domain, equals, path = entry.partition("=")
+        # An = behind a slash, or of a file that is there, belongs to the path.
+        if not equals or re.search(r"[/\\]", domain) or Path(under_raw_dir(entry)).exists():
+            domain, equals, path = "", "", entry
         rooted.append(f"{domain}{equals}{under_raw_dir(path)}")
     return rooted
 
@@ -230,11 +260,25 @@ def _check_found(
     found, wanted = (_flat(json.loads(json.dumps(options))) for options in (found, wanted))
     for name, value in wanted.items():
         was = found.get(name)
-        if was != value:
+        if name == "input" and _same_files(was, value):
+            continue
+        if was != value and name in found:
             raise DataError(
                 f"{prepared.data_dir}: was prepared with --{name}={was}, but the flags now say "
                 f"{value}; convert it again with --overwrite, or use another --data_dir."
             )
+
+
+def _same_files(was: Any, value: Any) -> bool:
+    """Whether two lists of inputs differ only in how their paths are spelt."""
+    if not (isinstance(was, list) and isinstance(value, list) and len(was) == len(value)):
+        return False
+
+    def plain(entry: str) -> tuple[str, str]:
+        domain, _, path = entry.rpartition("=")
+        return domain, os.path.realpath(under_raw_dir(path))
+
+    return [plain(str(entry)) for entry in was] == [plain(str(entry)) for entry in value]
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:

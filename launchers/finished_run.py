@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 from data_pipelines.prepared.dataset import open_prepared
 from data_pipelines.prepared.reading import Source, reopen
+from launchers import folder_lock
 from launchers.stored_config import restored
 from launchers.target_folders import target_folder
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.serving import saved_model
 from tfcdr.stage_model import StageModel
 from tfcdr.system import Serving, System
 from tfcdr.systems.registry import SYSTEMS
@@ -70,19 +72,26 @@ def export(
       workdir: the run's folder.
       runs: as `load` gives them.
       serving: how the models answer.
+
+    Raises:
+      HeldError: another process exports there.
+      RunError: the folder cannot be written.
     """
     export_dir = pathlib.Path(workdir) / "export"
     first = next(iter(runs.values()))
-    if len(runs) == 1:
-        return first.system.export(first.config, first.model, first.source, export_dir, serving)
-    models = {target: (run.model, run.source) for target, run in runs.items()}
-    return first.system.export_targets(first.config, models, export_dir, serving)
+    with folder_lock.held(export_dir, "exports"):
+        saved_model.clear_unfinished(export_dir)
+        if len(runs) == 1:
+            return first.system.export(first.config, first.model, first.source, export_dir, serving)
+        models = {target: (run.model, run.source) for target, run in runs.items()}
+        return first.system.export_targets(first.config, models, export_dir, serving)
 
 
 def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
     folder = RunFolder(workdir)
     settings = folder.config()
     prepared = open_prepared(data_dir or settings["data_dir"])
+    prepared.check_files()
     try:
         system = SYSTEMS[settings["system"]]
         config = restored(system.config_class, settings["config"])

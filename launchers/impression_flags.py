@@ -26,11 +26,11 @@ class ImpressionLogs(LogKind):
 
     name = "impressions"
     readers = tuple(impressions.READERS)
+    groups = ("impression_read", "synthetic_impressions", "impression_split")
 
     def refuse_flags(self, log: str) -> None:
         """Raises FlagError if a flag of this module is given."""
-        groups = ("impression_read", "synthetic_impressions", "impression_split")
-        for flag in config_flags.given_flags(groups):
+        for flag in config_flags.given_flags(self.groups):
             raise program.FlagError(f"--{flag} has no meaning for a log of {log}.")
 
     def options(self, reader: str) -> dict[str, Any]:

@@ -25,10 +25,11 @@ class InteractionLogs(LogKind):
 
     name = "interactions"
     readers = tuple(readers.READERS)
+    groups = ("read", "synthetic", "split")
 
     def refuse_flags(self, log: str) -> None:
         """Raises FlagError if a flag of this module is given."""
-        for flag in config_flags.given_flags(("read", "synthetic", "split")):
+        for flag in config_flags.given_flags(self.groups):
             raise program.FlagError(f"--{flag} has no meaning for a log of {log}.")
 
     def options(self, reader: str) -> dict[str, Any]:

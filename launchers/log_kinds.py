@@ -42,10 +42,12 @@ class LogKind(abc.ABC):
     Attributes:
       name: what the log is made of, in the plural.
       readers: names of its readers.
+      groups: prefixes of its flags.
     """
 
     name: str
     readers: tuple[str, ...]
+    groups: tuple[str, ...]
 
     @abc.abstractmethod
     def refuse_flags(self, log: str) -> None:

@@ -1,13 +1,17 @@
 """How every launcher starts and how it fails: one line for a person's mistake, never a trace."""
 
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 from absl import app, flags, logging
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import DataError, shown
+from launchers import folder_lock
 from tfcdr.errors import RunError
+
+_LONGEST_MESSAGE = 600
 
 
 class FlagError(ValueError):
@@ -30,7 +34,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             main(argv)
         except (FlagError, flags.Error) as error:
             _fail(error, 2)
-        except (DataError, RunError) as error:
+        except (DataError, RunError, folder_lock.HeldError) as error:
             _fail(error, 1)
         except KeyboardInterrupt:
             print("interrupted: run the same command again to resume.", file=sys.stderr)
@@ -51,10 +55,36 @@ def _parse(argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one is a single line instead of absl's usage text."""
     try:
         return flags.FLAGS(argv)
-    except flags.Error as error:
+    except flags.UnrecognizedFlagError as error:
+        _fail(_unknown_flag(error.flagname), 2)
+    except (flags.Error, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            error = FlagError(f"a flagfile is no text ({error}).")
         _fail(error, 2)
 
 
-def _fail(error: Exception, status: int) -> None:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+def _unknown_flag(name: str) -> str:
+    """Names the flags that may be meant: those of the same group alone."""
+    group, dot, _ = name.partition(".")
+    known = [other for other in flags.FLAGS if other.partition(".")[:2] == (group, dot)]
+    if not dot:
+        known = [other for other in flags.FLAGS if "." not in other]
+    close = difflib.get_close_matches(name, known, cutoff=0.8)
+    meant = f" Did you mean {' or '.join(f'--{other}' for other in close)}?" if close else ""
+    return f"Unknown command line flag {shown(name)}.{meant}"
+
+
+def _fail(error: object, status: int) -> None:
+    print(f"error: {_one_line(str(error))}", file=sys.stderr)
     sys.exit(status)
+
+
+def _one_line(text: str) -> str:
+    """A message without control signs, and no longer than a person reads.
+
+    What it is about stands at its beginning, what to do at its end.
+    """
+    text = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    if len(text) <= _LONGEST_MESSAGE:
+        return text
+    return f"{text[: _LONGEST_MESSAGE // 2]} ... {text[-_LONGEST_MESSAGE // 2 :]}"

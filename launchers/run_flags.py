@@ -67,6 +67,10 @@ def wish() -> Wish:
     config = _CONFIGS[system.name]()
     options = _evaluation_options(system)
     reading_flags.check(system)
+    for flag in config_flags.given_flags(_CONFIGS.keys() - {system.name}):
+        raise program.FlagError(
+            f"--{flag} has no meaning for --system={system.name}; leave it out."
+        )
     return Wish(
         system=system,
         config=config,

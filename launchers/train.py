@@ -20,6 +20,7 @@ from launchers import (
     config_flags,
     data_flags,
     finished_run,
+    folder_lock,
     program,
     reading_flags,
     run_flags,
@@ -31,6 +32,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.runs import report
 from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.serving import saved_model
 
 _COMPARE = flags.DEFINE_bool(
     "compare_no_transfer",
@@ -75,6 +77,7 @@ _CPU_DEVICES = flags.DEFINE_integer(
     "try it out.",
     lower_bound=1,
 )
+_NOTHING_HELD = contextlib.nullcontext()
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(run_flags)
 
@@ -88,7 +91,11 @@ def main(argv: Sequence[str]) -> None:
     distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
     if distribution is None:
         return
-    with distribution.naming_lost_tasks(), _only_chief_prints(distribution):
+    with (
+        distribution.naming_lost_tasks(),
+        _only_chief_prints(distribution),
+        folder_lock.held(wish.workdir, "trains") if distribution.is_chief else _NOTHING_HELD,
+    ):
         titles = _titles() if distribution.is_chief else {}
         data = _prepare(wish, distribution)
         with data.naming_corrupt_shards():
@@ -101,6 +108,7 @@ def _wish() -> Wish:
     """Reads the flags and refuses, before any work, what cannot be done."""
     wish = run_flags.wish()
     RunFolder(wish.workdir).check_free()
+    _refuse_unused_flags()
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
     if wish.mixed_precision and _STRATEGY.value == "parameter_server":
@@ -111,6 +119,15 @@ def _wish() -> Wish:
         )
     baseline_config = _without_transfer(wish) if _COMPARE.value else None
     return wish._replace(baseline_config=baseline_config, pretrained=_PRETRAINED.value)
+
+
+def _refuse_unused_flags() -> None:
+    """Raises FlagError for a flag on the command line that this run would not read."""
+    if flags.FLAGS["cluster_timeout"].present and _STRATEGY.value in ("default", "mirrored"):
+        raise program.FlagError(
+            f"--cluster_timeout has no meaning for --strategy={_STRATEGY.value}; leave it out."
+        )
+    data_flags.refuse_unused(titles=bool(_TITLES().path))
 
 
 def _prepare(wish: Wish, distribution: Distribution) -> PreparedData:
@@ -137,7 +154,7 @@ def _sources(wish: Wish, data: PreparedData) -> dict[str, Source]:
 
 def _present(wish: Wish, titles: dict[str, str]) -> None:
     """Draws and exports the finished run, as the flags ask for."""
-    export = _EXPORT.value and not (wish.workdir / "export").exists()
+    export = _EXPORT.value and not saved_model.versions(wish.workdir / "export")
     if not (_REPORT.value or export):
         return
     # Not the models that were trained: those may be spread over processes.

@@ -1,13 +1,14 @@
 """A split log as a table for people: domains, users, parts, what was dropped."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from data_pipelines.coding.coded_log import CodedLog
 from data_pipelines.coding.vocabulary import ItemTable
+from data_pipelines.errors import shown
 from data_pipelines.logs import PARTS
 from data_pipelines.parts import NUM_PARTS, REPEATED
 
@@ -50,7 +51,47 @@ def domain_counts(log: CodedLog, parts: np.ndarray) -> DomainCounts:
     )
 
 
-def summary_lines(items: ItemTable, counts: DomainCounts, dropped: Mapping[str, int]) -> list[str]:
+# So many users of a domain are shown where domains share none.
+_SHOWN_USERS = 3
+
+
+def user_samples(log: CodedLog) -> list[list[str]]:
+    """The first few users of each domain, by their ids."""
+    samples = []
+    for domain in range(len(log.domains)):
+        users = np.unique(log.user[log.domain == domain])[:_SHOWN_USERS]
+        samples.append([str(user) for user in log.users[users]])
+    return samples
+
+
+def joined_samples(samples: Sequence[Sequence[Sequence[str]]]) -> list[list[str]]:
+    """The samples of groups of users as those of all."""
+    return [
+        sorted(user for of_group in group for user in of_group)[:_SHOWN_USERS]
+        for group in zip(*samples, strict=True)
+    ]
+
+
+def overlap_warning(
+    domains: Sequence[str], counts: DomainCounts, samples: Sequence[Sequence[str]]
+) -> list[str]:
+    """A line if no user is in two domains; shows users of each."""
+    filled = [place for place, users in enumerate(samples) if users]
+    if len(filled) < 2 or counts.elsewhere.any():
+        return []
+    shown_users = "; ".join(
+        f"{domains[place]} has {', '.join(map(shown, samples[place]))}" for place in filled
+    )
+    return [
+        "warning: no user is in two domains, so that what one did in a source says nothing about "
+        "the target; if these are the same people, their ids are written differently: "
+        f"{shown_users}"
+    ]
+
+
+def summary_lines(
+    items: ItemTable, counts: DomainCounts, dropped: Mapping[str, int], split_kind: str = ""
+) -> list[str]:
     """The lines of the table, from counts over the whole log."""
     rows = []
     for number, name in enumerate(items.domains):
@@ -76,4 +117,9 @@ def summary_lines(items: ItemTable, counts: DomainCounts, dropped: Mapping[str, 
         empty = [text for text, count in zip(PARTS, parts, strict=False) if not count]
         if empty:
             lines.append(f"{name}: n = 0 in {' and '.join(empty)}, so that it can be no target")
+    if split_kind == "ratio" and not counts.parts[:, 1 : len(PARTS)].all():
+        lines.append(
+            "--split.kind=ratio holds out whole interactions: of users with few of them, none; "
+            "raise --split.test_share and --split.validation_share, or use leave_one_out"
+        )
     return lines + [f"dropped: {what}: {count:,}" for what, count in dropped.items()]

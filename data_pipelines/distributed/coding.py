@@ -11,7 +11,12 @@ import pandas as pd
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from data_pipelines.coding import user_histories, vocabulary
-from data_pipelines.coding.summary import DomainCounts, domain_counts
+from data_pipelines.coding.summary import (
+    DomainCounts,
+    domain_counts,
+    joined_samples,
+    user_samples,
+)
 from data_pipelines.coding.user_histories import DIGEST_RANGE, UserHistories
 from data_pipelines.distributed.item_index import SumByItem, by_partition, shared_items, summed
 from data_pipelines.distributed.running import Gather, running
@@ -62,6 +67,8 @@ def number_groups(splitter: GroupSplit, options: PipelineOptions) -> Content:
         cut_times=splitter.cut_times,
         dropped=counted.dropped,
         notes=log.notes,
+        time_unit=log.time_unit,
+        samples=counted.samples,
         counts=counted.domains,
     )
 
@@ -79,11 +86,13 @@ class _Counted(NamedTuple):
       items: columns `item_id`, `domain` (its number), `category` and those of PARTS.
       domains: counts of users and interactions.
       dropped: what -> how many.
+      samples: a few users of each domain.
     """
 
     items: pd.DataFrame
     domains: DomainCounts
     dropped: dict[str, int]
+    samples: list[list[str]]
 
 
 def _counted(splitter: GroupSplit, options: PipelineOptions) -> _Counted:
@@ -108,7 +117,8 @@ def _counted(splitter: GroupSplit, options: PipelineOptions) -> _Counted:
     dropped = Counter(splits.dropped_before(log.left_out, log.skipped_lines))
     for fact in facts:
         dropped.update(fact["dropped"])
-    return _Counted(summed(work, "items"), domains, splits.without_zeros(dropped))
+    samples = joined_samples([fact["samples"] for fact in facts])
+    return _Counted(summed(work, "items"), domains, splits.without_zeros(dropped), samples)
 
 
 def _count(group: int, splitter: GroupSplit) -> Iterator[Any]:
@@ -120,6 +130,7 @@ def _count(group: int, splitter: GroupSplit) -> Iterator[Any]:
     facts = {
         "domains": {name: counts.tolist() for name, counts in domains.items()},
         "dropped": split_log.dropped,
+        "samples": user_samples(log),
     }
     yield beam.pvalue.TaggedOutput("facts", facts)
     counts = user_histories.item_counts(log, parts)

@@ -1,12 +1,11 @@
 """Input files in pieces that workers read on their own.
 
 Text is cut at line ends every `_PIECE_BYTES`, so that a quoted field must not hold a line break; a
-compressed text is one piece, whose reader hands its rows on block by block. A piece of a parquet
-file is a row group.
+text that is packed or not in UTF-8 is one piece, whose reader hands its rows on block by block. A
+piece of a parquet file is a row group.
 """
 
 import io
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
@@ -14,18 +13,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.assembly import LogAssembly
-from data_pipelines.readers.csv_text import CsvText, csv_columns, csv_header
-from data_pipelines.readers.delimited import TableFormat
-from data_pipelines.readers.parquet_tables import plain_rows
-from data_pipelines.readers.text_files import require_file
+from data_pipelines.readers.cells import table_cells
+from data_pipelines.readers.csv_text import CsvText, csv_columns
+from data_pipelines.readers.input_streams import TextStream, is_packed, is_utf8, line_namer
+from data_pipelines.readers.json_lines import json_columns, json_header
+from data_pipelines.readers.parquet_tables import not_parquet
+from data_pipelines.readers.table_formats import TableFormat
+from data_pipelines.readers.text_files import require_file, unreadable
 
-_RAW = CompressionTypes.UNCOMPRESSED
 _PIECE_BYTES = 8 << 20
 # A row's place in the whole input: its file's number, and what rises within the file below.
 _FILE_STEP = 1 << 44
@@ -43,6 +44,9 @@ class Source(NamedTuple):
       chosen: the file's name of each column to read -> the canonical name.
       header_lines: text: number of lines up to the end of the header.
       size: number of bytes.
+      separator: text: between fields.
+      quoted: text: whether fields may be quoted.
+      streamed: whether the text is read as a whole, from its beginning.
     """
 
     table: TableFormat
@@ -51,6 +55,14 @@ class Source(NamedTuple):
     chosen: dict[str, str]
     header_lines: int
     size: int
+    separator: str = ""
+    quoted: bool = False
+    streamed: bool = False
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns to read of the file itself."""
+        return [name for name in self.chosen if name not in self.table.constants]
 
 
 class Piece(NamedTuple):
@@ -76,7 +88,9 @@ class Block(NamedTuple):
       facts: what the launching machine must know, in values that JSON can hold: `place` of the
         first row; numbers of `lines`, of `rows` with the right number of fields, of `good` and
         `bad` ones; `problem`, the first bad line, or ""; `fatal`, why the piece cannot be read,
-        or ""; `left_out`; `domains`, names in the order of rows.
+        or ""; `left_out`; `remarks`; `domains`, names in the order of rows; `spans`, the first and
+        last time of each; `digits`, decimal digits of a second that the times have; `unrated`,
+        rows without a rating.
     """
 
     rows: pd.DataFrame
@@ -90,7 +104,8 @@ class _FirstBadLine(BadLines):
         super().__init__("", 0)
         self.first = ""
 
-    def add(self, count: int, first: Callable[[], str]) -> None:
+    def add(self, count: int, first: Callable[[], str], lines: int = 0) -> None:
+        del lines
         self.count += count
         self.first = self.first or first()
 
@@ -102,13 +117,14 @@ def open_source(table: TableFormat, number: int) -> tuple[Source, list[Piece]]:
       DataError: the file is missing or empty, or lacks a column.
     """
     size = _size(table)
-    location = table.entry.location
     try:
-        if table.is_parquet:
+        if table.kind == "parquet":
             return _open_parquet(table, number, size)
         return _open_text(table, number, size)
-    except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
-        raise DataError(f"{location}: cannot be read: {' '.join(str(error).split())}") from error
+    except pa.ArrowException as error:
+        raise not_parquet(table.entry.location, error) from error
+    except OSError as error:
+        raise unreadable(table.entry.location, error) from error
 
 
 def _size(table: TableFormat) -> int:
@@ -126,9 +142,9 @@ def _size(table: TableFormat) -> int:
 
 
 def _open_parquet(table: TableFormat, number: int, size: int) -> tuple[Source, list[Piece]]:
-    with FileSystems.open(table.entry.location, compression_type=_RAW) as file:
-        metadata = pa.parquet.ParquetFile(file).metadata
-        header = tuple(metadata.schema.to_arrow_schema().names)
+    with table.raw() as file, pa.parquet.ParquetFile(file) as parquet:
+        metadata = parquet.metadata
+        header = tuple(parquet.schema_arrow.names)
     if not metadata.num_rows:
         raise DataError(f"{table.entry.location}: the file has no rows.")
     groups = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
@@ -138,28 +154,53 @@ def _open_parquet(table: TableFormat, number: int, size: int) -> tuple[Source, l
 
 
 def _open_text(table: TableFormat, number: int, size: int) -> tuple[Source, list[Piece]]:
-    location = table.entry.location
+    location, at = table.entry.location, line_namer(table.entry.location)
+    with table.raw() as raw:
+        streamed = is_packed(raw) or not is_utf8(raw, table.options.encoding)
+    if table.kind == "json":
+        with table.open_text() as file:
+            header = json_header(_numbered(file), at)
+        if not header:
+            raise DataError(f"{location}: the file has no lines but blank ones.")
+        source = Source(table, number, tuple(header), table.columns(header), 0, size)
+        return source._replace(streamed=streamed), _text_pieces(source, streamed, 0)
     lines: list[bytes] = []
-    with FileSystems.open(location) as file:
+    with table.open_text() if streamed else table.raw() as file:
         while not lines or not lines[-1].strip(b" \t\r\n\xef\xbb\xbf"):
             lines.append(file.readline())
             if not lines[-1]:
                 break
-    start = sum(map(len, lines))
-    text = CsvText(
-        lambda: io.BytesIO(b"".join(lines)),
-        lambda line: f"{location}, line {line}",
-        location,
-        table.separator,
-        [],
-        1,
+    text = table.layout(lambda: _checked(b"".join(lines), at), at)
+    source = Source(
+        table,
+        number,
+        tuple(text.header),
+        table.columns(text.header),
+        len(lines) if text.header_rows else 0,
+        size,
+        text.separator,
+        text.quoted,
+        streamed,
     )
-    header = csv_header(text)
-    source = Source(table, number, tuple(header), table.columns(header), len(lines), size)
-    if _is_compressed(location):
-        return source, [Piece(number, start, -1)]
+    return source, _text_pieces(source, streamed, sum(map(len, lines)) if text.header_rows else 0)
+
+
+def _text_pieces(source: Source, streamed: bool, start: int) -> list[Piece]:
+    number, size = source.number, source.size
+    if streamed:
+        return [Piece(number, start, -1)]
     starts = range(start, max(size, start + 1), _PIECE_BYTES)
-    return source, [Piece(number, at, min(at + _PIECE_BYTES, max(size, at))) for at in starts]
+    return [Piece(number, at, min(at + _PIECE_BYTES, max(size, at))) for at in starts]
+
+
+def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            yield number, line
+
+
+def _checked(text: bytes, at: Callable[[int], str]) -> BinaryIO:
+    return io.BufferedReader(TextStream(io.BytesIO(text), at))
 
 
 def read_piece(piece: Piece, source: Source, domains: Sequence[str]) -> Iterator[Block]:
@@ -174,42 +215,44 @@ def read_piece(piece: Piece, source: Source, domains: Sequence[str]) -> Iterator
     base = source.number * _FILE_STEP
     start = piece.start
     try:
-        if source.table.is_parquet:
-            rows = _row_group(location, piece.stop, list(source.chosen))
+        if source.table.kind == "parquet":
+            rows = _row_group(source, piece.stop)
 
             def locate(row: int) -> str:
                 return f"{location}, row {piece.start + row + 1}"
 
             yield _block(rows, locate, source, domains, base + start, 0, _FirstBadLine())
             return
-        for start, text in _texts(location, piece):
+        for start, text in _texts(source, piece):
             yield _text_block(text, source, domains, base + start)
     except DataError as error:
         yield _no_rows(base + start, fatal=str(error))
-    except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
-        reason = " ".join(str(error).split())
-        yield _no_rows(base + start, fatal=f"{location}: cannot be read: {reason}")
+    except pa.ArrowException as error:
+        yield _no_rows(base + start, fatal=str(not_parquet(location, error)))
+    except OSError as error:
+        yield _no_rows(base + start, fatal=str(unreadable(location, error)))
 
 
-def _is_compressed(location: str) -> bool:
-    return CompressionTypes.detect_compression_type(location) != _RAW
+def _row_group(source: Source, group: int) -> pd.DataFrame:
+    table = source.table
+    with table.raw() as file, pa.parquet.ParquetFile(file) as parquet:
+        cells = parquet.read_row_group(group, columns=source.wanted)
+    return table_cells(cells, table.entry.location, table.options.category_separator)
 
 
-def _row_group(location: str, group: int, columns: list[str]) -> pd.DataFrame:
-    with FileSystems.open(location, compression_type=_RAW) as file:
-        return plain_rows(pa.parquet.ParquetFile(file).read_row_group(group, columns=columns))
-
-
-def _texts(location: str, piece: Piece) -> Iterator[tuple[int, bytes]]:
+def _texts(source: Source, piece: Piece) -> Iterator[tuple[int, bytes]]:
     """Yields (place of its first byte, lines) of a piece of text."""
-    with FileSystems.open(location) as file:
-        if _is_compressed(location):
+    if source.streamed:
+        with source.table.open_text() as file:
             yield from _streamed(file, piece.start)
-            return
+        return
+    with source.table.raw() as file:
         # A line belongs to the piece in which it begins: just after a line end.
-        file.seek(piece.start - 1)
-        skipped = file.readline()
-        start = piece.start - 1 + len(skipped)
+        start = 0
+        if piece.start:
+            file.seek(piece.start - 1)
+            skipped = file.readline()
+            start = piece.start - 1 + len(skipped)
         if start >= piece.stop:
             return
         # The last line begins before the stop, that is its predecessor ends before it.
@@ -241,19 +284,40 @@ def _text_block(text: bytes, source: Source, domains: Sequence[str], place: int)
     lines = text.count(b"\n") + (not text.endswith(b"\n"))
     if not text.strip():
         return _no_rows(place, lines)
-    if b'"' in text:
+    table = source.table
+    bad_lines = _FirstBadLine()
+    if table.kind == "json":
+        found = enumerate(_checked(text, _marked), 1)
+        numbered = ((number, line) for number, line in found if line.strip())
+        separator = table.options.category_separator
+        rows, numbers = json_columns(numbered, source.wanted, _marked, bad_lines, separator)
+        return _block(
+            rows,
+            lambda row: _marked(int(numbers[row])),
+            source,
+            domains,
+            place,
+            lines,
+            bad_lines,
+        )
+    if source.quoted and b'"' in text:
         for number, line in enumerate(text.split(b"\n"), start=1):
             if line.count(b'"') % 2:
                 raise DataError(
                     f"{_marked(number)}: a quoted field with a line break, or a single quote; "
                     "--engine=beam cuts text at line ends: use --engine=local, or parquet."
                 )
-    bad_lines = _FirstBadLine()
     piece = CsvText(
-        lambda: io.BytesIO(text), _marked, location, source.table.separator, list(source.header), 0
+        lambda: _checked(text, _marked),
+        _marked,
+        location,
+        source.separator,
+        list(source.header),
+        0,
+        source.quoted,
     )
-    rows, locate = csv_columns(piece, list(source.chosen), bad_lines)
-    return _block(rows, locate, source, domains, place, lines, bad_lines)
+    found = csv_columns(piece, source.wanted, bad_lines)
+    return _block(found.rows, found.locate, source, domains, place, lines, bad_lines)
 
 
 def _marked(line: int) -> str:
@@ -269,22 +333,35 @@ def _block(
     lines: int,
     bad_lines: _FirstBadLine,
 ) -> Block:
-    rows = rows.rename(columns=source.chosen)
+    rows = source.table.named(rows, source.chosen)
     rows.index = pd.RangeIndex(place, place + len(rows))
-    names = [str(name) for name in rows["domain"].unique() if name] if "domain" in rows else []
-    assembly = LogAssembly(domains or names, bad_lines)
+    assembly = LogAssembly(domains, bad_lines, source.table.options.time_units())
     total = len(rows)
-    assembly.add(*source.table.canonical(rows, locate, place, assembly))
+    rows, locate = source.table.canonical(rows, locate, place, assembly)
+    names = [str(name) for name in rows["domain"].unique() if name]
+    assembly.domains = tuple(domains) or tuple(names)
+    assembly.add(rows, locate)
     good = assembly.rows()
+    unrated = int(good["rating"].isna().sum()) if "rating" in good else len(good)
     counts = {"rows": total, "good": len(good), "bad": bad_lines.count, "lines": lines}
-    facts = {"problem": bad_lines.first, "left_out": dict(assembly.left_out), "domains": names}
+    facts = {
+        "problem": bad_lines.first,
+        "left_out": dict(assembly.left_out),
+        "remarks": dict(assembly.remarks),
+        "domains": names,
+        "spans": {name: list(span) for name, span in assembly.spans.items()},
+        "digits": assembly.digits[0],
+        "unrated": unrated,
+    }
     return Block(good, _NO_FACTS | {"place": place, **counts, **facts})
 
 
 _NO_FACTS = {
-    **dict.fromkeys(("rows", "good", "bad", "lines"), 0),
+    **dict.fromkeys(("rows", "good", "bad", "lines", "digits", "unrated"), 0),
     **dict.fromkeys(("problem", "fatal"), ""),
     "left_out": {},
+    "remarks": {},
+    "spans": {},
     "domains": [],
 }
 

@@ -21,9 +21,17 @@ from data_pipelines.distributed.running import Gather, running
 from data_pipelines.distributed.work_folder import WorkFolder, packed_by, unpack
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
-from data_pipelines.readers.assembly import check_same_columns, no_interactions, read_bad_lines
+from data_pipelines.readers.assembly import (
+    UNRATED,
+    check_same_columns,
+    joined_spans,
+    no_interactions,
+    read_bad_lines,
+    remarked,
+)
 from data_pipelines.readers.csv_text import no_rows
 from data_pipelines.readers.delimited import CsvOptions, domain_names, table_formats
+from data_pipelines.times import check_one_clock, constant_times, rescaled, unit_of
 
 # A group is sorted and split in the memory of one worker.
 _BYTES_PER_GROUP = 16 << 20
@@ -43,9 +51,12 @@ class GroupedLog:
       left_out: as in `InteractionLog`.
       notes: as in `InteractionLog`.
       columns: those of the log.
-      block_places: int64 [blocks], ascending; the place of each block's first row. Empty if the
-        rows have times.
-      block_rows: int64 [blocks], the number of rows before each block.
+      time_unit: as in `InteractionLog`.
+      block_places: int64 [blocks], ascending; the place of each block's first row.
+      block_rows: int64 [blocks], the number of rows before each block. Empty if the rows have
+        times.
+      block_factors: int64 [blocks], what each block's times are multiplied by to be in the log's
+        unit. Empty if all are already.
     """
 
     groups: tuple[int, ...]
@@ -55,18 +66,24 @@ class GroupedLog:
     left_out: Mapping[str, int]
     notes: tuple[str, ...]
     columns: Set[str]
+    time_unit: str
     block_places: np.ndarray
     block_rows: np.ndarray
+    block_factors: np.ndarray
 
     def load_group(self, work: WorkFolder, group: int) -> pd.DataFrame:
         """The interactions of a group's users in the order of the input, as in a log."""
         rows = work.load_rows(f"group-{group}")
-        if len(self.block_places):
+        places = rows["place"].to_numpy()
+        block = np.searchsorted(self.block_places, places, side="right") - 1
+        if len(self.block_rows):
             # Without times, the number of a row in the whole input takes their place.
-            places = rows["place"].to_numpy()
-            block = np.searchsorted(self.block_places, places, side="right") - 1
             rows["timestamp"] = self.block_rows[block] + places - self.block_places[block]
-        return rows.drop(columns="place")
+        elif len(self.block_factors):
+            rows["timestamp"] *= self.block_factors[block]
+        if "category" in rows:
+            rows["category"] = rows["category"].fillna("")
+        return rows[[name for name in rows if name in self.columns]]
 
 
 def group_tables(
@@ -105,18 +122,58 @@ def group_tables(
     blocks = sorted(work.load_json("blocks"), key=lambda facts: facts["place"])
     skipped = _check(blocks, sources, read)
     seen = (name for facts in blocks for name in facts["domains"])
-    untimed = [] if read.timestamp_column else blocks
+    left_out, remarks = (_summed(blocks, name) for name in ("left_out", "remarks"))
+    columns = {name for source in sources for name in _canonical_columns(source)}
+    unrated = sum(facts["unrated"] for facts in blocks)
+    good = sum(facts["good"] for facts in blocks)
+    if "rating" in columns and unrated:
+        columns.remove("rating")
+        remarks[UNRATED] += unrated
+    digits, factors, spans = _factors(
+        blocks, check=bool(read.timestamp_column) and not read.time_unit
+    )
+    rows = [] if read.timestamp_column else [0, *(facts["rows"] for facts in blocks)]
     return GroupedLog(
         groups=tuple(sorted(work.load_json("groups"))),
-        domains=domain_names(formats, seen),
+        domains=domain_names(formats, seen, left_out),
         comparable_times=bool(read.timestamp_column),
         skipped_lines=skipped,
-        left_out=_left_out(blocks),
-        notes=(),
-        columns=set(_canonical_columns(sources[0])),
-        block_places=np.array([facts["place"] for facts in untimed], np.int64),
-        block_rows=np.cumsum([0, *(facts["rows"] for facts in untimed)])[:-1],
+        left_out=left_out,
+        notes=(
+            *remarked(remarks),
+            *(constant_times(spans, good) if read.timestamp_column else ()),
+        ),
+        columns=columns,
+        time_unit=unit_of(digits),
+        block_places=np.array([facts["place"] for facts in blocks], np.int64),
+        block_rows=np.cumsum(rows)[:-1],
+        block_factors=factors,
     )
+
+
+def _factors(
+    blocks: Sequence[Mapping[str, Any]], check: bool
+) -> tuple[int, np.ndarray, dict[str, tuple[int, int]]]:
+    """The digits of the log's times, what each block's are multiplied by to have as many; spans.
+
+    Raises:
+      DataError: a time is too great for that, or `check` is true and the domains' times cannot be
+        of one clock.
+    """
+    digits = max(facts["digits"] for facts in blocks)
+    spans: dict[str, tuple[int, int]] = {}
+    for facts in blocks:
+        for span in facts["spans"].values():
+            rescaled(np.array(span), facts["digits"], digits)
+        factor = 10 ** (digits - facts["digits"])
+        own = {
+            name: (first * factor, last * factor) for name, (first, last) in facts["spans"].items()
+        }
+        spans = joined_spans(spans, [digits], own, digits)
+    if check:
+        check_one_clock(spans)
+    factors = np.array([10 ** (digits - facts["digits"]) for facts in blocks], np.int64)
+    return digits, factors if (factors != 1).any() else factors[:0], spans
 
 
 def group_log(log: InteractionLog, work: WorkFolder, options: PipelineOptions) -> GroupedLog:
@@ -146,9 +203,11 @@ def group_log(log: InteractionLog, work: WorkFolder, options: PipelineOptions) -
         skipped_lines=log.skipped_lines,
         left_out=log.left_out,
         notes=log.notes,
-        columns=set(rows),
-        block_places=np.array([], np.int64),
+        columns={*rows},
+        time_unit=log.time_unit,
+        block_places=np.array([0], np.int64),
         block_rows=np.array([], np.int64),
+        block_factors=np.array([], np.int64),
     )
 
 
@@ -157,8 +216,11 @@ def _number_of_groups(size: int) -> int:
 
 
 def _canonical_columns(source: Source) -> list[str]:
-    columns = list(source.chosen.values())
-    return [*columns, "part"] if source.table.entry.part else columns
+    table = source.table
+    columns = [name for name in source.chosen.values() if name != "event"]
+    columns += ["part"] if table.entry.part else []
+    columns += ["category"] if table.categories is not None else []
+    return [*dict.fromkeys((*columns, "domain", "timestamp"))]
 
 
 def _domains_stand_in_a_column(sources: Sequence[Source]) -> bool:
@@ -192,10 +254,10 @@ def _write_groups(tables: beam.PCollection, work: WorkFolder) -> None:
     _ = written | "Groups" >> Gather(work, "groups")
 
 
-def _left_out(blocks: Sequence[Mapping[str, Any]]) -> Counter[str]:
+def _summed(blocks: Sequence[Mapping[str, Any]], name: str) -> Counter[str]:
     total: Counter[str] = Counter()
     for facts in blocks:
-        total.update(facts["left_out"])
+        total.update(facts[name])
     return total
 
 
@@ -216,12 +278,12 @@ def _check(blocks: Sequence[Mapping[str, Any]], sources: Sequence[Source], read:
     bad_lines = read_bad_lines(read)
     bad = sum(facts["bad"] for facts in blocks)
     if bad:
-        bad_lines.add(bad, lambda: problems[0])
+        bad_lines.add(bad, lambda: problems[0], sum(lines.values()))
     for source in sources:
         if not rows[source.number]:
             raise no_rows(source.table.entry.location)
     if not any(facts["good"] for facts in blocks):
-        raise no_interactions(_left_out(blocks))
+        raise no_interactions(_summed(blocks, "left_out"))
     return bad
 
 

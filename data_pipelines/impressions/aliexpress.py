@@ -27,7 +27,7 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.impressions.archives import UnpackLimit, checked_archive, unpack
-from data_pipelines.impressions.joining import Matches, Pieces, match
+from data_pipelines.impressions.joining import Matches, Pieces, TooManyMatchesError, match
 from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
 from data_pipelines.impressions.number_tables import NumberColumns, Whole, category, csv_numbers
 from data_pipelines.impressions.options import ImpressionFileOptions
@@ -44,6 +44,9 @@ _INT64 = np.iinfo(np.int64)
 # Bytes of csv text, of both sides together, behind one pair of pieces of the join.
 _PIECE_BYTES = 1 << 27
 _MAX_PIECES = 400  # files open at once
+# A join has a row for each shown item; of archives with some repeated search ids, a few more.
+_MATCHES_A_ROW = 2
+_FEWEST_ALLOWED_MATCHES = 1000
 
 
 class Side(NamedTuple):
@@ -202,7 +205,11 @@ class AliExpressLog(ImpressionLog):
         joined = 0
         for piece in range(number):
             user_rows, item_rows = (side.take(piece) for side in pieces)
-            matches = match(user_rows["key"], item_rows["key"])
+            matches = _matched(user_rows["key"], item_rows["key"], entry.path, part)
+            repeated = len(user_rows) - len(np.unique(user_rows["key"]))
+            if repeated:
+                what = f"{entry.domain} {part}: rows of the user file whose search id came before"
+                self.remarks[what] += repeated
             joined += len(matches.left)
             count_unmatched(self.left_out, entry.domain, part, matches)
             yield Chunk(entry.domain, part, impressions(user_rows, item_rows, matches))
@@ -213,6 +220,19 @@ class AliExpressLog(ImpressionLog):
                 f"{entry.path}: no search id of the user file of {part} is in the item file of "
                 f"{part}; give the archive as published."
             )
+
+
+def _matched(users: np.ndarray, items: np.ndarray, path: Path, part: str) -> Matches:
+    """Joins search ids, of which each is of one row of the user file in sound archives."""
+    try:
+        return match(users, items, _FEWEST_ALLOWED_MATCHES + _MATCHES_A_ROW * len(items))
+    except TooManyMatchesError as error:
+        raise DataError(
+            f"{path}: search id {error.key} stands in {error.left:,} rows of the user file of "
+            f"{part} and in {error.right:,} of its item file; joined, the rows whose search ids "
+            f"repeat make {error.pairs:,}, of {len(items):,} shown items. The archive is not as "
+            "published; fetch it again."
+        ) from error
 
 
 def rows_of(

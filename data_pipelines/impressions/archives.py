@@ -5,12 +5,13 @@ more of a member than its declared size, so that the sum of these bounds what un
 """
 
 import contextlib
-import shutil
+import lzma
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from data_pipelines.errors import DataError
 from data_pipelines.readers.text_files import require_file
@@ -61,14 +62,33 @@ def checked_archive(path: Path, name: str, limit: UnpackLimit) -> Iterator[zipfi
                 _check(member, name)
                 limit.take(member.file_size, name)
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+    ) as error:
         raise DataError(f"{name}: not a whole zip file ({error}); fetch it again.") from error
 
 
 def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     """Writes a member's content to a file of our own naming."""
     with archive.open(member) as packed, path.open("wb") as plain:
-        shutil.copyfileobj(packed, plain, 1 << 20)
+        for chunk in _chunks(packed, f"{archive.filename}/{member.filename}"):
+            plain.write(chunk)
+
+
+def _chunks(packed: IO[bytes], name: str) -> Iterator[bytes]:
+    """Yields what a member holds; what is wrong with it is no matter of where it is written."""
+    while True:
+        try:
+            chunk = packed.read(1 << 20)
+        except (OSError, lzma.LZMAError) as error:  # Of bzip2 the first.
+            raise DataError(f"{name}: the member is damaged ({error}); fetch it again.") from error
+        if not chunk:
+            return
+        yield chunk
 
 
 def _check(member: zipfile.ZipInfo, name: str) -> None:

@@ -17,6 +17,7 @@ from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.logs import PARTS
 from data_pipelines.prepared.build import check_destination, whole_or_nothing
 from data_pipelines.prepared.dataset import FORMAT_VERSION, METADATA_FILE
+from data_pipelines.prepared.file_checksums import checksums
 from data_pipelines.prepared.impression_records import KIND, blocks, stored_split
 from data_pipelines.prepared.records import RecordBuilder
 from data_pipelines.views.block_batches import ROWS_PER_BLOCK
@@ -94,6 +95,8 @@ def build(
             metadata["dropped"]["bad lines"] = log.bad_lines.count
         metadata["options"] = dict(provenance or {})
         metadata["summary"] = _summary(metadata)
+        metadata["summary"] += [f"{what}: {count:,}" for what, count in log.remarks.items()]
+        metadata["files"] = checksums(unfinished)
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (unfinished / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
     return metadata

@@ -29,12 +29,42 @@ class Matches(NamedTuple):
     right_only: int
 
 
-def match(left: np.ndarray, right: np.ndarray) -> Matches:
-    """Finds the pairs of rows with equal keys (int64 [left], int64 [right])."""
+class TooManyMatchesError(ValueError):
+    """Keys that repeat on both sides make more pairs than a join may have.
+
+    Attributes:
+      key: that with the most pairs.
+      left, right: how many rows of each side have it.
+      pairs: of all keys.
+    """
+
+    def __init__(self, key: int, left: int, right: int, pairs: int) -> None:
+        super().__init__(f"{pairs} pairs")
+        self.key, self.left, self.right, self.pairs = key, left, right, pairs
+
+
+def match(left: np.ndarray, right: np.ndarray, most: int | None = None) -> Matches:
+    """Finds the pairs of rows with equal keys.
+
+    Args:
+      left: int64 [left].
+      right: int64 [right].
+      most: number of pairs that there may be; None for any.
+
+    Raises:
+      TooManyMatchesError: there are more; none has been made.
+    """
     order = np.argsort(right, kind="stable")
     keys = right[order]
     starts = np.searchsorted(keys, left, side="left")
     counts = np.searchsorted(keys, left, side="right") - starts
+    pairs = int(counts.sum())
+    if most is not None and pairs > most:
+        keys, of_key, times = np.unique(left, return_inverse=True, return_counts=True)
+        of_right = np.zeros(len(keys), np.int64)
+        of_right[of_key] = counts
+        worst = int(np.argmax(of_right * times))
+        raise TooManyMatchesError(int(keys[worst]), int(times[worst]), int(of_right[worst]), pairs)
     left_rows = np.repeat(np.arange(len(left)), counts)
     places = np.arange(len(left_rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     right_rows = order[np.repeat(starts, counts) + places]

@@ -75,6 +75,7 @@ class ImpressionLog(abc.ABC):
         against; empty if they may be any.
       bad_lines: the count of lines that were skipped, complete when the last chunk is taken.
       left_out: reason -> number of what was left out on purpose; complete then, too.
+      remarks: what else was seen -> how often; complete then, too.
     """
 
     domains: tuple[str, ...]
@@ -85,6 +86,7 @@ class ImpressionLog(abc.ABC):
         """Starts with nothing read."""
         self.bad_lines = bad_lines
         self.left_out: Counter[str] = Counter()
+        self.remarks: Counter[str] = Counter()
 
     @abc.abstractmethod
     def chunks(self, scratch: Path) -> Iterator[Chunk]:

@@ -4,6 +4,7 @@ A block is parsed as numbers at once. Only if that fails are it and what follows
 that the bad lines can be told, and skipped as far as the user allows.
 """
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from data_pipelines.errors import DataError
 from data_pipelines.impressions.log import MAX_CATEGORY
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.csv_text import CsvText, row_locator, wrong_width
-from data_pipelines.readers.text_files import not_text
+from data_pipelines.readers.text_files import unreadable
 
 _CSV_BLOCK = 1 << 23
 _PARQUET_ROWS = 1 << 15
@@ -133,7 +133,7 @@ def csv_numbers(text: CsvText, columns: NumberColumns, bad_lines: BadLines) -> I
                 batch = batch.slice(max(0, done - start))
                 yield _checked(batch, columns, _shifted(locate, max(done, start)), bad_lines)
     except pa.ArrowInvalid as error:
-        raise not_text(text.open, text.at, text.name, "utf-8", error) from error
+        raise unreadable(text.name, error) from error
     if malformed:  # Told last, for Arrow meets them ahead of the blocks that it gives.
         bad_lines.add(malformed, lambda: wrong_width(text))
 
@@ -149,7 +149,7 @@ def parquet_numbers(path: Path, columns: NumberColumns, bad_lines: BadLines) -> 
                 )
                 done += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(str(path), error) from error
+        raise unreadable(path, error) from error
 
 
 def _shifted(locate: Callable[[int], str], start: int) -> Callable[[int], str]:
@@ -169,7 +169,11 @@ def _csv_batches(
                 pa.csv.ReadOptions(
                     block_size=_CSV_BLOCK, column_names=None if text.header_rows else text.header
                 ),
-                pa.csv.ParseOptions(delimiter=text.separator, invalid_row_handler=skip),
+                pa.csv.ParseOptions(
+                    delimiter=text.separator,
+                    quote_char='"' if text.quoted else False,
+                    invalid_row_handler=skip,
+                ),
                 pa.csv.ConvertOptions(
                     include_columns=list(types),
                     column_types=types,
@@ -179,12 +183,8 @@ def _csv_batches(
             ) as batches,
         ):
             yield from batches
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _unreadable(text.name, error) from error
-
-
-def _unreadable(name: str, error: Exception) -> DataError:
-    return DataError(f"{name}: cannot be read: {' '.join(str(error).split())}")
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise unreadable(text.name, error) from error
 
 
 def _checked(

@@ -28,7 +28,7 @@ from data_pipelines.impressions.number_tables import (
 )
 from data_pipelines.impressions.options import ImpressionFileOptions
 from data_pipelines.logs import PARTS, BadLines, check_domain_names
-from data_pipelines.readers.csv_text import CsvText, csv_header
+from data_pipelines.readers.csv_text import CsvText, csv_file, csv_header
 from data_pipelines.readers.options import Input, parse_inputs
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import require_file
@@ -255,14 +255,7 @@ class _Table:
         separator = self._options.separator or ("," if plain.suffix.lower() == ".csv" else "\t")
         if len(separator) != 1:
             raise DataError(f"--impression_read.separator={separator!r}: it is one sign.")
-        text = CsvText(
-            open=lambda: pa.input_stream(str(path)),
-            at=lambda number: f"{path}, line {number}",
-            name=str(path),
-            separator=separator,
-            header=[],
-            header_rows=1,
-        )
+        text = csv_file(path, separator, separator != "\t")
         return text._replace(header=csv_header(text))
 
     def _parquet_header(self) -> list[str]:

@@ -1,7 +1,9 @@
 """A split log as sharded TFRecords, item table and metadata, whole or not at all."""
 
 import contextlib
+import ctypes
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -16,7 +18,13 @@ import tensorflow as tf
 import tqdm
 
 from data_pipelines.coding import user_histories
-from data_pipelines.coding.summary import DomainCounts, domain_counts, summary_lines
+from data_pipelines.coding.summary import (
+    DomainCounts,
+    domain_counts,
+    overlap_warning,
+    summary_lines,
+    user_samples,
+)
 from data_pipelines.coding.vocabulary import ItemTable, write_tokens
 from data_pipelines.errors import DataError
 from data_pipelines.parts import REPEATED, TOO_FEW
@@ -26,6 +34,7 @@ from data_pipelines.prepared.dataset import (
     METADATA_FILE,
     USERS_FILE,
 )
+from data_pipelines.prepared.file_checksums import checksums
 from data_pipelines.prepared.history_records import SPLIT, history_records
 from data_pipelines.prepared.records import RecordBuilder, RecordKind
 from data_pipelines.splitting.split_log import SplitLog
@@ -43,6 +52,19 @@ def check_destination(data_dir: str | Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise DataError(f"{data_dir}: exists; use --overwrite to replace it.")
+
+
+def clear_leftovers(data_dir: Path) -> None:
+    """Removes what killed conversions left beside a folder; for a process that holds it alone.
+
+    A data set that one of them had put aside comes back, if none has taken its place.
+    """
+    for left in data_dir.parent.glob(f".{glob.escape(data_dir.name)}.unfinished-*"):
+        if (left / "old" / METADATA_FILE).exists() and not data_dir.exists():
+            os.rename(left / "old", data_dir)
+        shutil.rmtree(left, ignore_errors=True)
+    for left in data_dir.parent.glob(f".{glob.escape(data_dir.name)}.work-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def build(
@@ -87,6 +109,8 @@ def build(
         cut_times=split_log.cut_times,
         dropped=split_log.dropped,
         notes=split_log.notes,
+        time_unit=split_log.time_unit,
+        samples=user_samples(log),
         counts=domain_counts(log, split_log.parts),
     )
 
@@ -121,6 +145,8 @@ class Content:
       dropped: what -> how many.
       notes: what else the log's reader has to tell people, a line each.
       counts: of each domain.
+      time_unit: of times, as in the log.
+      samples: a few users of each domain.
     """
 
     comparable_times: bool
@@ -136,6 +162,8 @@ class Content:
     dropped: Mapping[str, int]
     notes: Sequence[str]
     counts: DomainCounts
+    time_unit: str = "s"
+    samples: Sequence[Sequence[str]] = ()
 
 
 def assemble(
@@ -161,6 +189,7 @@ def assemble(
         content.items.save(unfinished / ITEMS_FILE)
         write_tokens(unfinished / USERS_FILE, content.users)
         write(kind, unfinished)
+        metadata["files"] = checksums(unfinished)
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (unfinished / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
     return metadata
@@ -179,6 +208,8 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
         content.repeats,
         content.cut_times,
     ]
+    if content.time_unit != "s":  # The fingerprints of others stay what they were.
+        described.append(content.time_unit)
     digest.update(json.dumps(described).encode())
     digest.update(np.ascontiguousarray(items.starts).astype(np.int64).tobytes())
     return {
@@ -187,6 +218,7 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
         "fingerprint": digest.hexdigest(),
         "domains": list(items.domains),
         "comparable_times": content.comparable_times,
+        "time_unit": content.time_unit,
         "users": len(content.users),
         "items": items.size,
         "interactions": content.interactions,
@@ -200,10 +232,21 @@ def _describe(content: Content, kind: RecordKind, provenance: Mapping[str, Any])
             name: {"repeated": int(parts[REPEATED]), "too_few": int(parts[TOO_FEW])}
             for name, parts in zip(items.domains, content.counts.parts, strict=True)
         },
-        "summary": [*summary_lines(items, content.counts, content.dropped), *content.notes],
+        "summary": [
+            *summary_lines(items, content.counts, content.dropped, content.split_kind),
+            *overlap_warning(items.domains, content.counts, content.samples),
+            *content.notes,
+            *_about_times(content),
+        ],
         "options": dict(provenance),
         "records": {"name": kind.name, "version": kind.version, "splits": [SPLIT]},
     }
+
+
+def _about_times(content: Content) -> list[str]:
+    if content.time_unit == "s":
+        return []
+    return [f"times are kept in {content.time_unit}, since some have fractions of a second"]
 
 
 @contextlib.contextmanager
@@ -230,9 +273,20 @@ def _replace(data_dir: Path, new: Path, aside: Path) -> None:
     if not data_dir.exists():
         os.rename(new, data_dir)
         return
+    if _exchanged(new, data_dir):  # Never, not for a moment, is there no data set.
+        return
     os.rename(data_dir, aside)
     try:
         os.rename(new, data_dir)
     except BaseException:
         os.rename(aside, data_dir)
         raise
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Gives two folders each other's name in one step, where the system can; returns whether."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,24 @@ import tensorflow as tf
 
 from data_pipelines.coding import vocabulary
 from data_pipelines.coding.vocabulary import ItemTable
-from data_pipelines.errors import DataError
+from data_pipelines.errors import DataError, shown
+from data_pipelines.prepared import file_checksums
+from data_pipelines.prepared.state_files import read_object
 
 METADATA_FILE = "prepared.json"
 ITEMS_FILE = "items.parquet"
 USERS_FILE = "users.txt"
 FORMAT_VERSION = 2
 # What the metadata of every data set hold.
-_ENTRIES = {"log", "domains", "fingerprint", "records", "summary"}
+_ENTRIES = {"log": str, "domains": list, "fingerprint": str, "records": dict, "summary": list}
+_CONVERT_AGAIN = "run launchers/convert.py again, with --overwrite"
+# Of a folder within the data set.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+# All that TFDS is to make of a data set's features.json, which names classes by their modules.
+_FEATURE_CLASSES = {
+    "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+    "tensorflow_datasets.core.features.tensor_feature.Tensor",
+}
 # A TFRecord file holds 16 bytes besides each record: its length and two checksums.
 _FRAME_BYTES = 16
 
@@ -35,23 +46,27 @@ def open_prepared(data_dir: str | Path) -> "PreparedData":
     if not data_dir.is_dir():
         raise DataError(f"{data_dir}: no such folder; prepare it with launchers/convert.py.")
     path = data_dir / METADATA_FILE
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        version = metadata["format_version"]
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             f"{data_dir}: not a prepared data set ({METADATA_FILE} is missing, as in one whose "
             "conversion did not finish); run launchers/convert.py again."
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged; run launchers/convert.py again.") from error
+        )
+    metadata = read_object(path, _CONVERT_AGAIN)
+    version = metadata.get("format_version")
+    if type(version) is not int:
+        raise DataError(f"{path}: damaged (its format_version); {_CONVERT_AGAIN}.")
     if version != FORMAT_VERSION:
         raise DataError(
             f"{path}: format_version is {version}, this program reads {FORMAT_VERSION}; run "
             "launchers/convert.py again, with --overwrite."
         )
-    if not set(metadata) >= _ENTRIES:
-        raise DataError(f"{path}: damaged; run launchers/convert.py again.")
+    for name, kind in _ENTRIES.items():
+        if not isinstance(metadata.get(name), kind):
+            raise DataError(f"{path}: damaged (its {name}); {_CONVERT_AGAIN}.")
+    records = metadata["records"]
+    for name in ("name", "version"):
+        if not _PLAIN_NAME.fullmatch(str(records.get(name))):
+            raise DataError(f"{path}: damaged (the {name} of its records); {_CONVERT_AGAIN}.")
     return PreparedData(data_dir, metadata)
 
 
@@ -95,6 +110,14 @@ class PreparedData:
         items = ItemTable.load(self.data_dir / ITEMS_FILE, self.domains)
         self._check_number(ITEMS_FILE, "items", items.size)
         return items
+
+    def check_files(self) -> None:
+        """Compares every file with what the conversion wrote; of records, their size.
+
+        Raises:
+          DataError: one is missing, damaged or changed.
+        """
+        file_checksums.check(self.data_dir, self.metadata.get("files", {}))
 
     def files(self, split: str) -> list[str]:
         """Returns the paths of the files of one of `record_splits`.
@@ -157,10 +180,29 @@ class PreparedData:
 
         records = self.metadata["records"]
         folder = self.data_dir / records["name"] / records["version"]
+        features = folder / "features.json"
+        for name in _class_names(read_object(features, _CONVERT_AGAIN)):
+            if name not in _FEATURE_CLASSES:
+                raise DataError(
+                    f"{features}: names the class {shown(name)}, as no conversion does, and is not "
+                    f"read; {_CONVERT_AGAIN}."
+                )
         try:
             return tfds.builder_from_directory(folder).info.splits[split]
-        except (OSError, KeyError, ValueError) as error:
-            raise DataError(f"{folder}: damaged ({error}); convert the data again.") from error
+        except Exception as error:  # TFDS has many for a damaged file, protobuf's among them.
+            raise DataError(f"{folder}: damaged ({error}); {_CONVERT_AGAIN}.") from error
+
+
+def _class_names(value: Any) -> Iterator[Any]:
+    """Yields all that features.json names as classes to be imported."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            if key in ("pythonClassName", "type", "proto_cls"):
+                yield entry
+            yield from _class_names(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _class_names(entry)
 
 
 def batching(view: str, kind: type, options: Mapping[str, Any]) -> Any:

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable, Set
 from typing import Any, NamedTuple
 
+from data_pipelines.errors import shown
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.line_objects import (
     BadLine,
     good_lines,
     is_text,
     json_or_literal_object,
-    shown,
 )
 
 # The category of items without one.

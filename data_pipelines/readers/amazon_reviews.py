@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data_pipelines.errors import shown
 from data_pipelines.logs import BadLines
-from data_pipelines.readers.line_objects import BadLine, good_lines, is_text, json_object, shown
+from data_pipelines.readers.line_objects import BadLine, good_lines, is_text, json_object
 
 # 2100-01-01: a time after it was counted in other units.
 _TIMES_END = 4_102_444_800

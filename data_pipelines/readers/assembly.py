@@ -6,10 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import DataError, shown
 from data_pipelines.logs import BadLines, InteractionLog, typed_rows
 from data_pipelines.readers import domains as domain_rules
+from data_pipelines.readers.cells import without_points
 from data_pipelines.readers.options import FileOptions
+from data_pipelines.times import (
+    Times,
+    check_one_clock,
+    constant_times,
+    parse_times,
+    rescaled,
+    unit_of,
+)
 
 
 class LogAssembly:
@@ -19,14 +28,33 @@ class LogAssembly:
       bad_lines: the count of bad lines over all files.
       left_out: reason -> number of interactions that the user's options leave out.
       notes: what else people should know, a line each.
+      remarks: what was seen in rows -> number of rows; each becomes a note.
+      spans: domain -> first and last time, of rows that have times.
+      digits: decimal digits of a second that the times of each `add` have.
+      domains: the names that rows may have.
     """
 
-    def __init__(self, domains: Sequence[str], bad_lines: BadLines) -> None:
-        """Starts without rows; `domains` are the names that rows may have."""
+    def __init__(
+        self,
+        domains: Sequence[str],
+        bad_lines: BadLines,
+        time_units: Mapping[str, str] | None = None,
+    ) -> None:
+        """Starts without rows.
+
+        Args:
+          domains: the names that rows may have.
+          bad_lines: counts bad lines.
+          time_units: domain -> unit of its times, one of `times.UNITS`; "" stands for all.
+        """
         self.bad_lines = bad_lines
         self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
-        self._domains = tuple(domains)
+        self.remarks: Counter[str] = Counter()
+        self.spans: dict[str, tuple[int, int]] = {}
+        self.digits: list[int] = []
+        self.domains = tuple(domains)
+        self._time_units = time_units or {}
         self._frames: list[pd.DataFrame] = []
 
     def add(self, rows: pd.DataFrame, locate: Callable[[int], str]) -> None:
@@ -35,8 +63,47 @@ class LogAssembly:
         Raises:
           DataError: more lines are bad than may be skipped.
         """
-        typed, _ = typed_rows(rows, self._domains, locate, self.bad_lines)
+        rows = self.with_plain_ids(rows)
+        parsed: list[Times] = []
+
+        def parse(column: pd.Series) -> Times:
+            parsed.append(self._times(column, rows["domain"]))
+            return parsed[0]
+
+        typed, _ = typed_rows(rows, self.domains, locate, self.bad_lines, parse)
         self._frames.append(typed)
+        self.digits.append(parsed[0].digits)
+        self.spans = joined_spans(self.spans, self.digits[:-1], spans_of(typed), parsed[0].digits)
+
+    def with_plain_ids(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with ids that are whole numbers written as floats as such numbers; counts."""
+        for name in ("user_id", "item_id"):
+            if not pd.api.types.is_string_dtype(rows[name]):
+                continue
+            ids, count = without_points(rows[name])
+            if count:
+                rows = rows.assign(**{name: ids})
+                self.remarks[f"{name} written as a float, such as 1000.0, and read as 1000"] += (
+                    count
+                )
+        return rows
+
+    def _times(self, column: pd.Series, domains: pd.Series) -> Times:
+        """Parses a column whose rows may be of domains with units of their own."""
+        units = {name: unit for name, unit in self._time_units.items() if name}
+        if not units:
+            return parse_times(column, self._time_units.get("", ""))
+        found = [
+            (places, parse_times(column.iloc[places], units.get(name, "")))
+            for name in domains.unique()
+            if len(places := np.flatnonzero((domains == name).to_numpy(bool)))
+        ]
+        digits = max((times.digits for _, times in found), default=0)
+        values, bad = np.zeros(len(column), np.int64), np.zeros(len(column), bool)
+        for places, times in found:
+            values[places] = rescaled(times.numbers, times.digits, digits)
+            bad[places] = times.bad
+        return Times(values, digits, bad)
 
     def reject(
         self,
@@ -62,7 +129,7 @@ class LogAssembly:
           DataError: more lines are bad than may be skipped.
         """
         return self.without(
-            rows, bad, locate, lambda row: f"{field} {rows[field].iloc[row]!r} {remedy}"
+            rows, bad, locate, lambda row: f"{field} {shown(rows[field].iloc[row])} {remedy}"
         )
 
     def without(
@@ -76,7 +143,7 @@ class LogAssembly:
         if not bad.any():
             return rows, locate
         first = int(np.argmax(bad))
-        self.bad_lines.add(int(bad.sum()), lambda: f"{locate(first)}: {problem(first)}")
+        self.bad_lines.add(int(bad.sum()), lambda: f"{locate(first)}: {problem(first)}", len(bad))
         kept = np.flatnonzero(~bad)
         return rows.iloc[kept], lambda row: locate(int(kept[row]))
 
@@ -97,12 +164,14 @@ class LogAssembly:
         )
 
     def by_category(
-        self, rows: pd.DataFrame, separator: str, locate: Callable[[int], str]
+        self,
+        rows: pd.DataFrame,
+        separator: str,
+        locate: Callable[[int], str],
+        domains: Sequence[str],
     ) -> tuple[pd.DataFrame, Callable[[int], str]]:
         """Gives rows the domain of their category; leaves out and counts those of none."""
-        rows = rows.assign(
-            domain=domain_rules.by_category(rows["category"], separator, self._domains)
-        )
+        rows = rows.assign(domain=domain_rules.by_category(rows["category"], separator, domains))
         kept = np.flatnonzero((rows["domain"] != "").to_numpy(bool))
         self.leave_out("items of none of the named categories", len(rows) - len(kept))
         return rows.iloc[kept], lambda row: locate(int(kept[row]))
@@ -120,22 +189,75 @@ class LogAssembly:
         """Returns the log of all rows.
 
         Raises:
-          DataError: no row is left, or some files have a column that others lack.
+          DataError: no row is left, some files have a column that others lack, or the times of
+            two domains are of different clocks.
         """
-        frames = [frame for frame in self._frames if len(frame)]
-        if not frames:
+        filled = [place for place, frame in enumerate(self._frames) if len(frame)]
+        if not filled:
             raise no_interactions(self.left_out)
+        frames = [self._frames[place] for place in filled]
         check_same_columns([list(frame.columns) for frame in frames])
+        digits = max(self.digits[place] for place in filled)
+        for place, frame in zip(filled, frames, strict=True):
+            own = frame["timestamp"].to_numpy()
+            if self.digits[place] != digits:
+                frame["timestamp"] = rescaled(own, self.digits[place], digits)
+        if comparable_times and not self._time_units:
+            check_one_clock(self.spans)
+        constant = constant_times(self.spans, sum(map(len, frames))) if comparable_times else []
         rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
         self._frames.clear()  # the log holds the rows now, one copy is enough
+        if "rating" in rows and (missing := int(rows["rating"].isna().sum())):
+            rows = rows.drop(columns="rating")
+            self.remarks[UNRATED] += missing
+        if "category" in rows:
+            rows["category"] = rows["category"].fillna("")
         return InteractionLog(
             rows,
-            self._domains,
+            self.domains,
             comparable_times,
             self.bad_lines.count,
             dict(self.left_out),
-            tuple(self.notes),
+            (*self.notes, *remarked(self.remarks), *constant),
+            unit_of(digits),
         )
+
+
+# The remark about rows without a rating.
+UNRATED = "no rating, so that the data set has none at all"
+# Columns that a file may lack which others have.
+_MAY_BE_LACKING = {"rating", "category"}
+
+
+def remarked(remarks: Mapping[str, int]) -> list[str]:
+    """A note for each remark about rows."""
+    return [f"rows with {what}: {count:,}" for what, count in remarks.items()]
+
+
+def spans_of(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """The first and last time of each domain among some typed rows."""
+    times = rows.groupby("domain", observed=True, sort=False)["timestamp"].agg(["min", "max"])
+    return {str(name): (int(first), int(last)) for name, first, last in times.itertuples()}
+
+
+def joined_spans(
+    one: Mapping[str, tuple[int, int]],
+    before: Sequence[int],
+    other: Mapping[str, tuple[int, int]],
+    digits: int,
+) -> dict[str, tuple[int, int]]:
+    """Joins the spans of rows, those before in the smallest unit of `before`, with others."""
+    own = max(before, default=0)
+    both = max(own, digits)
+    scaled = [
+        {name: (first * factor, last * factor) for name, (first, last) in spans.items()}
+        for spans, factor in ((one, 10 ** (both - own)), (other, 10 ** (both - digits)))
+    ]
+    joined = dict(scaled[0])
+    for name, (first, last) in scaled[1].items():
+        least, most = joined.get(name, (first, last))
+        joined[name] = min(first, least), max(last, most)
+    return joined
 
 
 def read_bad_lines(options: FileOptions) -> BadLines:
@@ -154,7 +276,7 @@ def no_interactions(left_out: Mapping[str, int]) -> DataError:
 
 def check_same_columns(columns: Sequence[Sequence[str]]) -> None:
     """Raises DataError unless all files have the same columns."""
-    odd = set().union(*columns) - set.intersection(*map(set, columns))
+    odd = set().union(*columns) - set.intersection(*map(set, columns)) - _MAY_BE_LACKING
     if odd:
         raise DataError(
             f"--input: only some of the files have {', '.join(sorted(odd))}; give all files "

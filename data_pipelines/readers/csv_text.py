@@ -1,4 +1,4 @@
-"""Tables as text: csv and tsv files with a header, whole or in pieces."""
+"""Tables as text: csv and tsv files with or without a header, whole or in pieces."""
 
 import csv
 import io
@@ -12,19 +12,24 @@ import pyarrow.csv
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines
-from data_pipelines.readers.text_files import not_text, require_file
+from data_pipelines.readers.input_streams import line_namer, open_text
+from data_pipelines.readers.text_files import require_file, unreadable
+
+# Python's own limit on a field would end the search for a bad line at a long one.
+csv.field_size_limit(2**31 - 1)
 
 
 class CsvText(NamedTuple):
     """A csv file or a piece of one, which can be read again.
 
     Attributes:
-      open: opens it from its start.
+      open: opens it from its start, as UTF-8.
       at: says "FILE, line N" for a line number of it (1-based).
       name: the file, for messages.
       separator: between fields, one sign.
       header: its columns.
       header_rows: 1 if the header is the first row, 0 if it is not in this piece.
+      quoted: whether double quotes around a field hide separators and line ends in it.
     """
 
     open: Callable[[], BinaryIO]
@@ -33,6 +38,23 @@ class CsvText(NamedTuple):
     separator: str
     header: list[str]
     header_rows: int
+    quoted: bool = True
+
+
+class CsvColumns(NamedTuple):
+    """Columns that were read.
+
+    Attributes:
+      rows: texts, under the names in the file.
+      locate: says "FILE, line N" for a row (0-based) of them.
+      spread: number of rows that run over several lines, in quotes.
+      first_spread: "FILE, line N" of the first of them, or "".
+    """
+
+    rows: pd.DataFrame
+    locate: Callable[[int], str]
+    spread: int = 0
+    first_spread: str = ""
 
 
 def read_columns(
@@ -40,16 +62,18 @@ def read_columns(
     names: Callable[[list[str]], Sequence[str]],
     separator: str,
     bad_lines: BadLines,
+    quoted: bool = True,
 ) -> tuple[pd.DataFrame, Callable[[int], str]]:
     """Reads columns of a csv file with a header, as texts.
 
-    Fields may be quoted by double quotes. Blank lines are passed over.
+    Blank lines are passed over.
 
     Args:
-      path: the file.
+      path: the file, plain or packed.
       names: gets the header and gives the names of the columns to read (or raises).
       separator: one sign.
       bad_lines: takes the lines with another number of fields than the header.
+      quoted: whether fields may be quoted by double quotes.
 
     Returns:
       The columns; and a function that says "FILE, line N" for a row (0-based) of them.
@@ -58,19 +82,19 @@ def read_columns(
       DataError: the file is missing, empty or not UTF-8, or has too many bad lines.
     """
     require_file(path)
-    file = CsvText(
-        lambda: pa.input_stream(str(path)),
-        lambda number: f"{path}, line {number}",
-        str(path),
-        separator,
-        [],
-        1,
-    )
+    file = csv_file(path, separator, quoted)
     file = file._replace(header=csv_header(file))
-    rows, locate = csv_columns(file, list(names(file.header)), bad_lines)
-    if rows.empty:
+    found = csv_columns(file, list(names(file.header)), bad_lines)
+    if found.rows.empty:
         raise no_rows(path)
-    return rows, locate
+    return found.rows, found.locate
+
+
+def csv_file(path: pathlib.Path, separator: str, quoted: bool, encoding: str = "") -> CsvText:
+    """A whole file with a header that is still to be read."""
+    return CsvText(
+        lambda: open_text(path, encoding), line_namer(path), str(path), separator, [], 1, quoted
+    )
 
 
 def csv_header(text: CsvText) -> list[str]:
@@ -80,9 +104,9 @@ def csv_header(text: CsvText) -> list[str]:
       DataError: there is none, or it cannot be read.
     """
     try:
-        header = next(_csv_rows(text), (0, []))[1]
+        header = next(_csv_rows(text), (0, 0, []))[2]
     except (csv.Error, OSError) as error:
-        raise not_text(text.open, text.at, text.name, "utf-8", error) from error
+        raise unreadable(text.name, error) from error
     if not header:
         raise DataError(f"{text.name}: the file has no lines but blank ones.")
     return header
@@ -93,9 +117,7 @@ def no_rows(path: object) -> DataError:
     return DataError(f"{path}: the file has a header and no good line after it.")
 
 
-def csv_columns(
-    text: CsvText, wanted: Sequence[str], bad_lines: BadLines
-) -> tuple[pd.DataFrame, Callable[[int], str]]:
+def csv_columns(text: CsvText, wanted: Sequence[str], bad_lines: BadLines) -> CsvColumns:
     """Reads some columns, as texts; see `read_columns`."""
     malformed = 0
 
@@ -105,35 +127,47 @@ def csv_columns(
         return "skip"
 
     try:
-        table = pa.csv.read_csv(
-            text.open(),
-            pa.csv.ReadOptions(
-                block_size=1 << 24, column_names=None if text.header_rows else text.header
-            ),
-            pa.csv.ParseOptions(
-                delimiter=text.separator, newlines_in_values=True, invalid_row_handler=skip
-            ),
-            pa.csv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pa.string()),
-                strings_can_be_null=False,
-            ),
-        )
+        with text.open() as file:
+            table = pa.csv.read_csv(
+                file,
+                pa.csv.ReadOptions(
+                    block_size=1 << 24, column_names=None if text.header_rows else text.header
+                ),
+                pa.csv.ParseOptions(
+                    delimiter=text.separator,
+                    quote_char='"' if text.quoted else False,
+                    newlines_in_values=text.quoted,
+                    invalid_row_handler=skip,
+                ),
+                pa.csv.ConvertOptions(
+                    include_columns=wanted,
+                    column_types=dict.fromkeys(wanted, pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
+            lines = getattr(getattr(file, "raw", None), "lines", 0)
     except (pa.ArrowInvalid, OSError) as error:
-        raise not_text(text.open, text.at, text.name, "utf-8", error) from error
+        raise unreadable(text.name, error) from error
     if malformed:
         bad_lines.add(malformed, lambda: wrong_width(text))
-    return table.to_pandas(), row_locator(text)
+    spread, first = 0, ""
+    if text.quoted and lines > table.num_rows + malformed + text.header_rows:
+        # Blank lines, or fields with line ends in them.
+        over = [number for number, last, _ in _csv_rows(text) if last > number]
+        spread, first = len(over), text.at(over[0]) if over else ""
+    return CsvColumns(table.to_pandas(), row_locator(text), spread, first)
 
 
 def wrong_width(text: CsvText) -> str:
     """Describes the first line with another number of fields than the header."""
     width = len(text.header)
-    number, row = next((n, row) for n, row in _csv_rows(text) if len(row) != width)
-    return (
-        f"{text.at(number)}: {len(row)} fields, the header has {width}; "
-        "quote a field that holds the separator."
-    )
+    wrong = ((n, row) for n, _, row in _csv_rows(text) if len(row) != width)
+    number, row = next(wrong, (0, []))
+    if not number:  # Where Python and Arrow differ about quotes.
+        return f"{text.name}: a row has not as many fields as the header, {width}."
+    there = "the header has" if text.header_rows else "there must be"
+    remedy = "quote a field that holds the separator" if text.quoted else "check the separator"
+    return f"{text.at(number)}: {len(row)} fields, {there} {width}; {remedy}."
 
 
 def row_locator(text: CsvText) -> Callable[[int], str]:
@@ -141,19 +175,22 @@ def row_locator(text: CsvText) -> Callable[[int], str]:
 
     def locate(row: int) -> str:
         # Only messages need it, so the file is read again, up to that row.
-        good = (n for n, fields in _csv_rows(text) if len(fields) == len(text.header))
-        return text.at(next(n for k, n in enumerate(good) if k == row + text.header_rows))
+        good = (n for n, _, fields in _csv_rows(text) if len(fields) == len(text.header))
+        found = (n for k, n in enumerate(good) if k == row + text.header_rows)
+        number = next(found, 0)
+        return text.at(number) if number else text.name
 
     return locate
 
 
-def _csv_rows(text: CsvText) -> Iterator[tuple[int, list[str]]]:
-    """Yields (number of the row's first line, its fields) for the rows that are not blank."""
+def _csv_rows(text: CsvText) -> Iterator[tuple[int, int, list[str]]]:
+    """Yields (first line, last line, fields) for the rows that are not blank."""
     with text.open() as raw:
         lines = io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", errors="replace", newline="")
-        rows = csv.reader(lines, delimiter=text.separator)
+        quoting = csv.QUOTE_MINIMAL if text.quoted else csv.QUOTE_NONE
+        rows = csv.reader(lines, delimiter=text.separator, quoting=quoting)
         start = 1
         for row in rows:
             if row:
-                yield start, row
+                yield start, rows.line_num, row
             start = rows.line_num + 1

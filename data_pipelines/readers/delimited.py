@@ -1,28 +1,47 @@
-"""Reader `csv`: csv, tsv and parquet tables with a header, columns named by flags.
+"""Reader `csv`: tables of text, JSON lines or parquet, columns named by flags.
 
     user_id,item_id,domain,timestamp,rating
     u1,b17,Books,1514764800,5
     u1,t3,Toys,1514851200,4
 
-A file without times is read with `--read.timestamp_column=` (empty): then the order of its lines
-is the order in time within each user and domain.
+An entry of --input may be a folder of parts or a pattern; folders called `column=value` give a
+column. A file without times is read with `--read.timestamp_column=` (empty): then the order of its
+lines is the order in time within each user and domain.
 """
 
+import codecs
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from data_pipelines.errors import DataError
-from data_pipelines.logs import BadLines, InteractionLog, check_domain_names
-from data_pipelines.readers import parquet_tables
-from data_pipelines.readers.assembly import LogAssembly, read_bad_lines
-from data_pipelines.readers.csv_text import read_columns
-from data_pipelines.readers.options import Input, ItemRangeOptions, input_domains, parse_inputs
+from data_pipelines.logs import BadLines, InteractionLog
+from data_pipelines.readers import item_tables, parquet_tables
+from data_pipelines.readers.assembly import (
+    LogAssembly,
+    line_locator,
+    no_interactions,
+    read_bad_lines,
+)
+from data_pipelines.readers.csv_text import csv_columns, no_rows
+from data_pipelines.readers.input_streams import line_namer
+from data_pipelines.readers.json_lines import json_columns, json_header
+from data_pipelines.readers.line_stream import numbered_lines
+from data_pipelines.readers.options import (
+    ItemRangeOptions,
+    domain_values,
+    input_domains,
+    parse_inputs,
+)
 from data_pipelines.readers.reader import Reader
+from data_pipelines.readers.table_formats import Located, TableFormat, expand
+from data_pipelines.readers.text_files import require_file
+from data_pipelines.times import UNITS
 
-_Table = tuple[pd.DataFrame, Callable[[int], str]]
+_NOTHING: Mapping[str, int] = {}
+_FORMATS = ("", "csv", "tsv", "json", "parquet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,34 +49,72 @@ class CsvOptions(ItemRangeOptions):
     """How tables are understood.
 
     Attributes:
-      user_column: name of the column with the user id.
+      format: csv, tsv, json (an object a line) or parquet; empty for what the first bytes and the
+        name tell.
+      header: names of the columns of text that has no header, in order; user, item, time, rating,
+        category, domain, part and event stand for the columns that flags name.
+      encoding: of text, such as latin-1 or cp1252; empty for UTF-8, or for what a byte order mark
+        says.
+      user_column: name of the column with the user id. Where domains have names of their own, this
+        and the other names of columns are DOMAIN=NAME,DOMAIN=NAME.
       item_column: name of the column with the item id.
-      timestamp_column: name of the column with Unix seconds (or any whole number that rises with
-        time); empty if the files have no times, then the order of lines counts.
-      rating_column: name of the column with the rating; read if the file has it.
+      timestamp_column: name of the column with times: Unix seconds, maybe with a fraction, or any
+        whole number that rises with time, ISO 8601 text (in UTC unless it says otherwise), or
+        points in time of parquet; empty if the files have no times, then the order of lines counts.
+      time_unit: of numbers in that column: s, ms, us or ns, or DOMAIN=UNIT for each domain; empty
+        takes whole numbers as they are.
+      rating_column: name of the column with the rating; read if the file has it. If some rows have
+        none, the data set has none.
+      least_rating: a number: rows with a lower rating, or none, are left out and counted; empty for
+        all rows.
+      event_column: name of the column with the kind of event, for events.
+      events: the kinds of event that count, such as cart,purchase; rows of others are left out and
+        counted. Empty for all rows.
       category_column: name of the column with the item's categories; read if the file has it.
+      items: a table of items beside the log, with the item column and the category column, which
+        gives items their categories; or DOMAIN=PATH for each domain. Relative to the current
+        folder.
       domain_column: name of the column with the domain, for domain_by=column.
       part_column: name of the column with train, validation or test, for --split.kind=given; read
         if the file has it.
-      separator: sign between fields, empty for a comma in .csv and a tab in any other file.
+      separator: sign between fields, or tab or space; empty for a comma in .csv and a tab in any
+        other file, or for what the header shows to be between its names.
+      quotes: double: fields may stand in double quotes, which hide separators and line ends; none:
+        a quote is a sign like any other; empty for none where tabs or blanks separate, double
+        elsewhere.
+      list_separator: sign between the items of a row that holds several, whose times, domains and
+        ratings are lists of the same length or one for all; empty for an item a row.
       domains: names of the domains, in the order that they are to have; empty for every name in the
         column or in --input. With domain_by=category these categories are the domains and other
         items are left out.
       domain_by: where an interaction's domain stands: column, file (inputs are DOMAIN=PATH),
         category or item_range.
+      rename_domains: OLD=NEW for names in the column or categories that are to be called otherwise,
+        as those with a comma must; double quotes around the whole entry hold a comma.
       category_separator: sign between the categories of one item; the first of them that is a
         named domain counts.
     """
 
+    format: str = ""
+    header: tuple[str, ...] = ()
+    encoding: str = ""
     user_column: str = "user_id"
     item_column: str = "item_id"
     timestamp_column: str = "timestamp"
+    time_unit: str = ""
     rating_column: str = "rating"
+    least_rating: str = ""
+    event_column: str = "event"
+    events: tuple[str, ...] = ()
     category_column: str = "category"
+    items: str = ""
     domain_column: str = "domain"
     part_column: str = "part"
     separator: str = ""
+    quotes: str = ""
+    list_separator: str = ""
     domain_by: str = "column"
+    rename_domains: tuple[str, ...] = ()
     category_separator: str = "|"
 
     def __post_init__(self) -> None:
@@ -66,10 +123,62 @@ class CsvOptions(ItemRangeOptions):
         for name in ("user_column", "item_column", "category_separator"):
             if not getattr(self, name):
                 raise DataError(f"{name} is empty: give a value.")
+        for name, allowed in (("format", _FORMATS), ("quotes", ("", "double", "none"))):
+            if getattr(self, name) not in allowed:
+                known = ", ".join(filter(None, allowed))
+                raise DataError(f"{name} is {getattr(self, name)!r}: it takes {known}.")
+        if self.encoding:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError as error:
+                raise DataError(
+                    f"encoding is {self.encoding!r}: it takes utf-8, utf-16, latin-1, cp1252, "
+                    "gb18030, shift_jis and others."
+                ) from error
+        for unit in self.time_units().values():
+            if unit not in UNITS:
+                raise DataError(
+                    f"time_unit is {self.time_unit!r}: it takes {', '.join(UNITS)}, or "
+                    "DOMAIN=UNIT for each domain."
+                )
+        if self.time_unit and not self.timestamp_column:
+            raise DataError("time_unit has no meaning without timestamp_column: leave it out.")
+        if self.least_rating:
+            try:
+                number = float(self.least_rating)
+            except ValueError:
+                number = math.nan
+            if not math.isfinite(number):
+                raise DataError(f"least_rating is {self.least_rating!r}: it must be a number.")
+        if self.header and self.format in ("json", "parquet"):
+            raise DataError(f"header has no meaning with format {self.format}: leave it out.")
+        if self.event_column != "event" and not self.events:
+            raise DataError("event_column has no meaning without events: name those that count.")
+        self._renaming()
+
+    def time_units(self) -> dict[str, str]:
+        """Returns domain -> unit of its times; "" stands for every domain."""
+        return domain_values(self.time_unit) if self.time_unit else {}
+
+    def renamed(self, names: pd.Series | Sequence[str], *, inverse: bool = False) -> pd.Series:
+        """Returns names of domains as they are to be called; `inverse` the names in the files."""
+        renaming = self._renaming()
+        if inverse:
+            renaming = {new: old for old, new in renaming.items()}
+        return pd.Series(names, dtype="str").replace(renaming)
+
+    def _renaming(self) -> Mapping[str, str]:
+        renaming = {}
+        for text in self.rename_domains:
+            old, equals, new = text.rpartition("=")
+            if not (old and equals and new):
+                raise DataError(f"rename_domains {text!r}: write OLD=NEW, as in Toys & Games=Toys.")
+            renaming[old] = new
+        return renaming
 
 
 def read(inputs: Sequence[str], options: CsvOptions) -> InteractionLog:
-    """Reads tables with a header.
+    """Reads tables.
 
     Args:
       inputs: paths; or DOMAIN=PATH, optionally @PART, with domain_by=file.
@@ -80,13 +189,16 @@ def read(inputs: Sequence[str], options: CsvOptions) -> InteractionLog:
     """
     bad_lines = read_bad_lines(options)
     formats = table_formats(inputs, options)
-    tables = [_read_table(table, bad_lines) for table in formats]
-    seen = (name for rows, _ in tables if "domain" in rows for name in rows["domain"].unique())
-    assembly = LogAssembly(domain_names(formats, seen), bad_lines)
-    start = 0
-    for table, (rows, locate) in zip(formats, tables, strict=True):
+    assembly = LogAssembly((), bad_lines, options.time_units())
+    tables, start = [], 0
+    for table in formats:
+        rows, locate = _read_table(table, assembly)
         first, start = start, start + len(rows)
-        assembly.add(*table.canonical(rows, locate, first, assembly))
+        tables.append(table.canonical(rows, locate, first, assembly))
+    seen = (name for rows, _ in tables if "domain" in rows for name in rows["domain"].unique())
+    assembly.domains = domain_names(formats, seen, assembly.left_out)
+    for rows, locate in tables:
+        assembly.add(rows, locate)
     tables.clear()
     return assembly.log(comparable_times=bool(options.timestamp_column))
 
@@ -94,110 +206,8 @@ def read(inputs: Sequence[str], options: CsvOptions) -> InteractionLog:
 READER = Reader("csv", CsvOptions, read)
 
 
-@dataclasses.dataclass(frozen=True)
-class TableFormat:
-    """How one table becomes rows of the log.
-
-    Attributes:
-      entry: the table's entry of --input.
-      options: `--read.*`.
-      ranges: domain -> (first, last) item, for domain_by=item_range.
-    """
-
-    entry: Input
-    options: CsvOptions
-    ranges: Mapping[str, tuple[int, int]]
-
-    @property
-    def is_parquet(self) -> bool:
-        """Whether the file is a parquet file rather than text."""
-        return self.entry.path.suffix.lower() in (".parquet", ".pq")
-
-    @property
-    def separator(self) -> str:
-        """The sign between the fields of a text file.
-
-        Raises:
-          DataError: --read.separator is not one sign.
-        """
-        path = self.entry.path
-        plain = path.with_suffix("") if path.suffix in (".gz", ".bz2", ".zst") else path
-        separator = self.options.separator or ("," if plain.suffix.lower() == ".csv" else "\t")
-        if len(separator) != 1:
-            raise DataError(f"--read.separator={separator!r}: the csv reader takes one sign.")
-        return separator
-
-    def columns(self, header: Sequence[str]) -> dict[str, str]:
-        """Chooses the columns to read.
-
-        Returns:
-          The file's name of each column -> the canonical name.
-
-        Raises:
-          DataError: a column is missing or named twice.
-        """
-        path, options = self.entry.location, self.options
-        needed = {"user_id": "user_column", "item_id": "item_column"}
-        if options.timestamp_column:
-            needed["timestamp"] = "timestamp_column"
-        if self.options.domain_by in ("column", "category"):
-            kind = "domain" if self.options.domain_by == "column" else "category"
-            needed[kind] = f"{kind}_column"
-        optional = {
-            name: f"{name}_column" for name in ("rating", "category", "part") if name not in needed
-        }
-        chosen: dict[str, str] = {}
-        for canonical, option in {**needed, **optional}.items():
-            column = getattr(options, option)
-            default = CsvOptions.__dataclass_fields__[option].default
-            if header.count(column) == 1:
-                if column in chosen:
-                    raise DataError(f"{path}: column {column!r} is named by two --read flags.")
-                chosen[column] = canonical
-            elif column in header:
-                raise DataError(f"{path}: column {column!r} comes twice in the header.")
-            elif canonical in needed or (column and column != default):
-                raise DataError(_missing_column(path, column, option, header))
-        if self.entry.part and "part" in chosen.values():
-            raise DataError(
-                f"{path}: has a column {options.part_column!r}, so its --input must not end in "
-                "@PART."
-            )
-        return chosen
-
-    def canonical(
-        self,
-        rows: pd.DataFrame,
-        locate: Callable[[int], str],
-        first_row: int,
-        assembly: LogAssembly,
-    ) -> _Table:
-        """Gives rows the columns that the file does not have.
-
-        Args:
-          rows: some of the file's rows, with canonical names of columns.
-          locate: says "FILE, line N" for a row of them.
-          first_row: number of the first of them, which rises with the place in the input.
-          assembly: takes the rows that are rejected or left out.
-
-        Returns:
-          The other rows and their `locate`.
-        """
-        if self.entry.part:
-            rows["part"] = self.entry.part
-        if not self.options.timestamp_column:
-            rows["timestamp"] = np.arange(first_row, first_row + len(rows))
-        if self.options.domain_by == "file":
-            rows["domain"] = self.entry.domain
-        elif self.options.domain_by == "item_range":
-            rows, locate = assembly.by_item_range(rows, self.ranges, locate)
-        elif self.options.domain_by == "category":
-            rows, locate = assembly.by_category(rows, self.options.category_separator, locate)
-        return rows, locate
-
-
 def table_formats(inputs: Sequence[str], options: CsvOptions) -> list[TableFormat]:
-    """One format for each entry of --input.
+    """One format for each file of the entries of --input.
 
     Raises:
       DataError: flags that do not fit together.
@@ -208,15 +218,32 @@ def table_formats(inputs: Sequence[str], options: CsvOptions) -> list[TableForma
         raise DataError("--read.domain_by=category: name the categories in --read.domains.")
     if ranges and options.domains:
         raise DataError("--read.domains: leave it out, --read.item_ranges names the domains.")
-    return [TableFormat(entry, options, ranges) for entry in entries]
+    categories = item_tables.read_categories(options) if options.items else {}
+    return [
+        TableFormat(
+            file,
+            options,
+            ranges,
+            constants,
+            categories.get(file.domain, categories.get("")),
+        )
+        for entry in entries
+        for file, constants in expand(entry)
+    ]
 
 
-def domain_names(formats: Sequence[TableFormat], seen: Iterable[str]) -> tuple[str, ...]:
+def domain_names(
+    formats: Sequence[TableFormat], seen: Iterable[str], left_out: Mapping[str, int] = _NOTHING
+) -> tuple[str, ...]:
     """The domains of the log, in its order.
 
     Args:
       formats: of all tables.
       seen: names in the domain column, if that is where they stand, in the order of rows.
+      left_out: what was left out before, for the message.
+
+    Raises:
+      DataError: no row is left that has a domain.
     """
     first = formats[0]
     if first.options.domain_by == "file":
@@ -226,36 +253,55 @@ def domain_names(formats: Sequence[TableFormat], seen: Iterable[str]) -> tuple[s
     if first.options.domains:
         return tuple(first.options.domains)
     names = tuple(dict.fromkeys(name for name in seen if name))
-    try:
-        check_domain_names(names)
-    except DataError as error:
-        raise DataError(f"column domain: {error}") from error
+    if not names:
+        raise no_interactions(left_out)
     return names
 
 
-def _read_table(table: TableFormat, bad_lines: BadLines) -> _Table:
-    """One file's columns under their canonical names, as texts or numbers."""
+def _read_table(table: TableFormat, assembly: LogAssembly) -> Located:
+    """One file's columns under their canonical names, as texts or points in time."""
     path = table.entry.path
+    require_file(path)
     chosen: dict[str, str] = {}
 
     def names(header: list[str]) -> list[str]:
         chosen.update(table.columns(header))
-        return list(chosen)
+        return [name for name in chosen if name not in table.constants]
 
-    if table.is_parquet:
-        rows, locate = parquet_tables.read_columns(path, names)
+    if table.kind == "parquet":
+        separator = table.options.category_separator
+        rows, locate = parquet_tables.read_columns(path, names, separator)
+    elif table.kind == "json":
+        rows, locate = _json_rows(table, names, assembly.bad_lines)
     else:
-        rows, locate = read_columns(path, names, table.separator, bad_lines)
-    return rows.rename(columns=chosen), locate
+        rows, locate = _text_rows(table, names, assembly)
+    return table.named(rows, chosen), locate
 
 
-def _missing_column(path: str, column: str, option: str, header: Sequence[str]) -> str:
-    message = (
-        f"{path}, line 1: no column {column!r}; the file has {', '.join(header)}. "
-        f"Name the right one with --read.{option}."
-    )
-    if option == "timestamp_column":
-        message += " If the file has no times, give it empty: then the order of lines counts."
-    if option == "domain_column":
-        message += " Or see --read.domain_by."
-    return message
+def _json_rows(
+    table: TableFormat, names: Callable[[list[str]], list[str]], bad_lines: BadLines
+) -> Located:
+    path, encoding = table.entry.path, table.options.encoding
+    at = line_namer(path)
+    wanted = names(json_header(numbered_lines(path, encoding), at))
+    lines = numbered_lines(path, encoding)
+    separator = table.options.category_separator
+    rows, numbers = json_columns(lines, wanted, at, bad_lines, separator)
+    if rows.empty:
+        raise no_rows(path)
+    return rows, line_locator(path, numbers)
+
+
+def _text_rows(
+    table: TableFormat, names: Callable[[list[str]], list[str]], assembly: LogAssembly
+) -> Located:
+    text = table.layout(table.open_text, line_namer(table.entry.path))
+    found = csv_columns(text, names(text.header), assembly.bad_lines)
+    if found.rows.empty:
+        raise no_rows(table.entry.path)
+    if found.spread:
+        assembly.notes.append(
+            f"{found.first_spread}: the first of {found.spread:,} rows that run over several lines "
+            "in quotes; if they should not, see --read.quotes"
+        )
+    return found.rows, found.locate

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from data_pipelines.readers.cells import whole_numbers
+
 
 def by_category(categories: pd.Series, separator: str, domains: Sequence[str]) -> pd.Series:
     """The first category of each list that is a named domain.
@@ -18,12 +20,9 @@ def by_category(categories: pd.Series, separator: str, domains: Sequence[str]) -
       str [rows]; "" where no category of the list is named.
     """
     named = set(domains)
-    codes, lists = pd.factorize(categories)
+    codes, lists = pd.factorize(categories.fillna(""))
     first = np.array(
-        [
-            next((one for one in map(str.strip, text.split(separator)) if one in named), "")
-            for text in lists
-        ],
+        [next((one for one in _names(text, separator) if one in named), "") for text in lists],
         dtype=object,
     )
     return pd.Series(first[codes], index=categories.index, dtype="str")
@@ -39,10 +38,13 @@ def by_item_range(items: pd.Series, ranges: Mapping[str, tuple[int, int]]) -> pd
     Returns:
       str [rows]; "" where the id is not a whole number or is in no range.
     """
-    codes, unique = pd.factorize(items)
-    numbers = pd.to_numeric(pd.Series(unique), errors="coerce").to_numpy(np.float64)
-    names = np.full(len(unique), "", dtype=object)
+    numbers, whole = whole_numbers(items)
+    names = np.full(len(items), "", dtype=object)
     for domain, (first, last) in ranges.items():
-        # NaN compares false: an id that is not a number is in no range.
-        names[(numbers >= first) & (numbers <= last) & (numbers == np.floor(numbers))] = domain
-    return pd.Series(names[codes], index=items.index, dtype="str")
+        names[whole & (numbers >= first) & (numbers <= last)] = domain
+    return pd.Series(names, index=items.index, dtype="str")
+
+
+def _names(text: str, separator: str) -> list[str]:
+    """The names in a list, without the quotes that RecBole's lists of texts have."""
+    return [one.strip().strip("'\"") for one in text.split(separator)]

@@ -4,11 +4,11 @@ import ast
 import json
 import pathlib
 import re
-import reprlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from data_pipelines.errors import shown
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.line_stream import MAX_LINE_BYTES, numbered_lines
 
@@ -115,11 +115,6 @@ def is_text(value: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def shown(value: Any) -> str:
-    """A value of the input as messages show it: short, and without control signs."""
-    return reprlib.repr(value)
 
 
 def _count(bad_lines: BadLines, path: pathlib.Path, number: int, bad: BadLine) -> None:

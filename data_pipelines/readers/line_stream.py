@@ -1,32 +1,28 @@
 """The lines of a text file, plain or compressed, as a stream that takes little memory."""
 
-import gzip
 import pathlib
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import pyarrow as pa
-
 from data_pipelines.errors import DataError
+from data_pipelines.readers.input_streams import DamagedInputError, unchecked_text
 from data_pipelines.readers.text_files import require_file
 
 # Whatever a file unpacks to, no more than a few lines of this length are in memory.
 MAX_LINE_BYTES = 1 << 22
 _CHUNK_BYTES = 1 << 22
-_GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: pathlib.Path, encoding: str = "") -> Iterator[tuple[int, bytes]]:
     r"""Yields (1-based number, line) for the lines that are not blank.
 
     A line comes without its `\n`. One that is longer than `MAX_LINE_BYTES` may come cut, but still
     longer than that.
 
     Args:
-      path: a file of plain text, or a compressed one. Gzip is told by the content, since programs
-        that fetch a `.gz` may unpack it and leave its name; .bz2 and .zst by the name.
+      path: a file of plain or packed text.
+      encoding: of the text; empty for UTF-8, or what a byte order mark says.
 
     Raises:
       DataError: the file is missing, empty, blank, truncated or damaged.
@@ -34,22 +30,18 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
     require_file(path)
     number, filled = 0, False
     try:
-        with _opened(path) as file:
+        # A line that is no UTF-8 is a bad line, not the end: only other encodings are checked here.
+        with unchecked_text(path, encoding) as file:
             for number, line in enumerate(_lines(file), 1):
                 if number == 1:
                     line = line.removeprefix(_BYTE_ORDER_MARK)
                 if line.strip():
                     filled = True
                     yield number, line
-    except EOFError as error:
-        raise DataError(
-            f"{path}: the gzip file is truncated, after line {number}; fetch it again."
-        ) from error
-    except (OSError, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: cannot be read after line {number} ({reason}); fetch it again."
-        ) from error
+    except DamagedInputError as error:
+        raise DataError(f"{path}: {error.what}, after line {number}; fetch it again.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read after line {number} ({error}).") from error
     if not filled:
         raise DataError(f"{path}: the file has no lines but blank ones.")
 
@@ -65,10 +57,3 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield from lines
     if rest:
         yield rest
-
-
-def _opened(path: pathlib.Path) -> BinaryIO:
-    with path.open("rb") as file:
-        if file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
-            return gzip.open(path)
-    return pa.input_stream(str(path), compression=None if path.suffix == ".gz" else "detect")

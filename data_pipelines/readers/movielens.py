@@ -1,11 +1,13 @@
-"""Reader `movielens`: a folder with MovieLens-100K or 1M, as GroupLens or as RecBole gives it.
+"""Reader `movielens`: a folder with MovieLens of any size, as GroupLens or as RecBole gives it.
 
 - `u.data`, `u.item` (100K): tabs, `user item rating time`; `id|title|…|` and 19 genre marks
 - `ratings.dat`, `movies.dat` (1M, 10M): `user::item::rating::time`; `id::title::Genre|Genre`
+- `ratings.csv`, `movies.csv` (20M, 25M, 32M, latest): csv with a header,
+  `userId,movieId,rating,timestamp`; `movieId,title,genres`, with bars between
 - `NAME.inter`, `NAME.item` (RecBole): tabs, header `name:type`; genres, with blanks between, in
   the column `class`, `genre` or `genres`
 
-GroupLens' own files are Latin-1, RecBole's are UTF-8.
+GroupLens' files of 100K to 10M are Latin-1, the others UTF-8.
 
 With domain_by=category (the default) an item's domain is the first genre of its list that is
 among `--read.domains`; interactions with other items are left out and counted. With
@@ -23,6 +25,7 @@ import pyarrow as pa
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
+from data_pipelines.readers.csv_text import read_columns
 from data_pipelines.readers.options import DomainByOptions, input_domains, parse_inputs
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import Lines, read_lines, split_columns
@@ -113,7 +116,7 @@ def read(inputs: Sequence[str], options: MovieLensOptions) -> InteractionLog:
             rows = rows.assign(domain=entry.domain)
         else:
             _require_known_genres(names, genres, ratings_path)
-            rows, locate = assembly.by_category(rows, "|", locate)
+            rows, locate = assembly.by_category(rows, "|", locate, names)
         if options.category == "secondary":
             rows = rows.assign(category=_secondary(rows["category"], rows["domain"]))
         assembly.add(rows, locate)
@@ -161,18 +164,55 @@ def _read_folder(
             rows = _frame(dict(zip(names, columns, strict=True)))
             genres = _original_genres(folder / items_name, items_separator)
             return rows, line_locator(path, numbers), path, genres
+    if (folder / "ratings.csv").exists():
+        return _read_csv_folder(folder, bad_lines)
     found = sorted(folder.glob("*.inter"))
     if len(found) != 1:
-        raise DataError(f"{folder}: needs u.data, ratings.dat or exactly one .inter file.")
+        raise DataError(
+            f"{folder}: needs u.data, ratings.dat, ratings.csv or exactly one .inter file."
+        )
     columns, numbers = _read_atomic(found[0], bad_lines)
     for name in _INTER:
-        if name not in columns:
+        if name not in columns and name != "rating":
             raise DataError(
                 f"{found[0]}, line 1: no column {name!r}; the file has {', '.join(columns)}."
             )
-    rows = _frame({name: columns[name] for name in _INTER})
+    rows = _frame({name: columns[name] for name in _INTER if name in columns})
     genres = _atomic_genres(found[0].with_suffix(".item"))
     return rows, line_locator(found[0], numbers), found[0], genres
+
+
+def _read_csv_folder(
+    folder: pathlib.Path, bad_lines: BadLines
+) -> tuple[pd.DataFrame, Callable[[int], str], pathlib.Path, pd.Series]:
+    ratings, movies = folder / "ratings.csv", folder / "movies.csv"
+    names = {"userId": "user_id", "movieId": "item_id", "rating": "rating"}
+    names["timestamp"] = "timestamp"
+    rows, locate = _csv_columns(ratings, tuple(names), bad_lines)
+    listed, _ = _csv_columns(movies, ("movieId", "genres"), BadLines("", 0))
+    # Of 20M and later, as a movie without genres is marked.
+    genres = listed["genres"].replace("(no genres listed)", "")
+    return (
+        rows.rename(columns=names),
+        locate,
+        ratings,
+        _one_row_each(movies, listed["movieId"], genres),
+    )
+
+
+def _csv_columns(
+    path: pathlib.Path, wanted: Sequence[str], bad_lines: BadLines
+) -> tuple[pd.DataFrame, Callable[[int], str]]:
+    def names(header: list[str]) -> Sequence[str]:
+        for name in wanted:
+            if header.count(name) != 1:
+                raise DataError(
+                    f"{path}, line 1: column {name!r} is missing or comes twice; the file has "
+                    f"{', '.join(header)}."
+                )
+        return wanted
+
+    return read_columns(path, names, ",", bad_lines)
 
 
 def _original_genres(path: pathlib.Path, separator: str) -> pd.Series:

@@ -90,6 +90,31 @@ class Input:
     part: str = ""
 
 
+def domain_values(text: str) -> dict[str, str]:
+    """Splits `VALUE`, or `DOMAIN=VALUE,DOMAIN=VALUE`: domain -> value, "" for every domain."""
+    entries = [entry.strip() for entry in text.split(",")]
+    if not all("=" in entry for entry in entries):
+        return {"": text}
+    return {domain: value for domain, _, value in (entry.partition("=") for entry in entries)}
+
+
+def by_domain(text: str, domain: str) -> str:
+    """Returns what an option of the form of `domain_values` says for a domain.
+
+    Raises:
+      DataError: it names domains, but not this one.
+    """
+    values = domain_values(text)
+    if "" in values:
+        return values[""]
+    if domain not in values:
+        raise DataError(
+            f"{text!r} has no entry for {domain or 'a log whose domains are in one file'}: write "
+            "DOMAIN=NAME for each domain of --input, or one name for all."
+        )
+    return values[domain]
+
+
 def parse_inputs(texts: Sequence[str], *, named: bool) -> list[Input]:
     """Splits `--input` entries.
 

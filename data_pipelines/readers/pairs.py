@@ -28,6 +28,7 @@ import pandas as pd
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
+from data_pipelines.readers.cells import whole_numbers
 from data_pipelines.readers.options import DomainByOptions, input_domains, parse_inputs
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import read_lines, split_columns
@@ -85,8 +86,7 @@ def read(inputs: Sequence[str], options: PairsOptions) -> InteractionLog:
             rows["part"] = entry.part
         locate = line_locator(entry.path, numbers)
         if options.shared_users_below:
-            users = pd.to_numeric(rows["user_id"], errors="coerce").to_numpy(np.float64)
-            numeric = (np.floor(users) == users) & (users >= 0)
+            users, numeric = whole_numbers(rows["user_id"])
             rows, locate = assembly.reject(
                 rows,
                 ~numeric,

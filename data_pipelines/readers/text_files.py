@@ -1,9 +1,9 @@
 """Text files as Arrow columns, without a Python loop over lines, and with exact line numbers."""
 
-import io
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import BinaryIO, NamedTuple
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.csv
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines
+from data_pipelines.readers.input_streams import open_text
 
 # A control sign that no log holds: with it as separator, a line is one field.
 _NO_SEPARATOR = "\x1f"
@@ -56,7 +57,16 @@ class Fields(NamedTuple):
 
 def require_file(path: pathlib.Path) -> None:
     """Raises a DataError unless the path is a file with something in it."""
-    if not path.exists():
+    try:
+        missing = not path.exists()
+    except OSError as error:  # A name that is too long, above all.
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check --input.") from error
+    if missing and re.match("[a-z0-9]+:/", str(path)):
+        raise DataError(
+            f"{path}: URLs are not read; fetch the file, or use --reader=csv --engine=beam, which "
+            "opens what Apache Beam knows, such as gs://."
+        )
+    if missing:
         raise DataError(f"{path}: no such file; check --input.")
     if not path.is_file():
         raise DataError(f"{path}: this is a folder, --input must name a file.")
@@ -64,32 +74,27 @@ def require_file(path: pathlib.Path) -> None:
         raise DataError(f"{path}: the file is empty.")
 
 
-def read_lines(path: pathlib.Path, encoding: str = "utf-8") -> Lines:
-    """Reads a text file, plain or compressed (.gz, .bz2, .zst).
+def read_lines(path: pathlib.Path, encoding: str = "") -> Lines:
+    """Reads a text file, plain or packed.
 
     Raises:
-      DataError: the file is missing, empty, blank, or not text in this encoding.
+      DataError: the file is missing, empty, blank, damaged, or not text in this encoding.
     """
     require_file(path)
     try:
-        table = pa.csv.read_csv(
-            path,
-            pa.csv.ReadOptions(column_names=["line"], encoding=encoding, block_size=1 << 26),
-            pa.csv.ParseOptions(
-                delimiter=_NO_SEPARATOR, quote_char=False, ignore_empty_lines=False
-            ),
-            pa.csv.ConvertOptions(
-                column_types={"line": pa.large_string()}, strings_can_be_null=False
-            ),
-        )
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
-        raise not_text(
-            lambda: pa.input_stream(str(path)),
-            lambda number: f"{path}, line {number}",
-            str(path),
-            encoding,
-            error,
-        ) from error
+        with open_text(path, encoding) as file:
+            table = pa.csv.read_csv(
+                file,
+                pa.csv.ReadOptions(column_names=["line"], block_size=1 << 26),
+                pa.csv.ParseOptions(
+                    delimiter=_NO_SEPARATOR, quote_char=False, ignore_empty_lines=False
+                ),
+                pa.csv.ConvertOptions(
+                    column_types={"line": pa.large_string()}, strings_can_be_null=False
+                ),
+            )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise unreadable(path, error) from error
     texts = table["line"].combine_chunks()
     filled = pc.greater(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
     filled = filled.to_numpy(zero_copy_only=False)
@@ -148,23 +153,6 @@ def split_columns(
     return [tokens.take(pa.array(starts + k)) for k in range(width)], lines.numbers[good]
 
 
-def not_text(
-    opened: Callable[[], BinaryIO],
-    at: Callable[[int], str],
-    name: str,
-    encoding: str,
-    error: Exception,
-) -> DataError:
-    """Names the first line that is not text, or gives Arrow's reason on one line."""
-    try:
-        with opened() as raw:
-            for number, line in enumerate(io.BufferedReader(raw), start=1):
-                try:
-                    line.decode(encoding)
-                except UnicodeDecodeError:
-                    return DataError(
-                        f"{at(number)}: not {encoding} text; convert the file to UTF-8."
-                    )
-    except OSError as unreadable:
-        error = unreadable
+def unreadable(name: object, error: Exception) -> DataError:
+    """The error for a file that cannot be read, with the reason on one line."""
     return DataError(f"{name}: cannot be read: {' '.join(str(error).split())}")

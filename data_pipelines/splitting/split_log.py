@@ -28,12 +28,15 @@ class SplitOptions:
         tests, for all users alike. given: the log's part column.
       validation_share: for ratio, user and time, the share that validates.
       test_share: for ratio, user and time, the share that tests.
-      cut_times: for time, the first times of validation and of test, such as 1356998400,1388534400;
-        empty for those that leave the shares of the log.
+      cut_times: for time, the first times of validation and of test, such as 1356998400,1388534400,
+        in the log's unit, which is seconds unless some times have fractions; empty for those that
+        leave the shares of the log.
       repeats: what a user's later interactions with the same item are. first: no labels, only
         sources' history; an item that a user has taken is no candidate again. all: interactions
         like any other; since an item may come again, none is left out of the catalogue that a
         held-out one is ranked in.
+      max_user_interactions: of a user with more interactions in a domain the latest so many are
+        kept; 0 keeps all.
       min_user_interactions: users with fewer interactions in a domain leave that domain.
       min_item_interactions: items with fewer interactions leave the log.
       seed: of the draw of users.
@@ -44,6 +47,7 @@ class SplitOptions:
     test_share: float = 0.1
     cut_times: tuple[int, ...] = ()
     repeats: str = "first"
+    max_user_interactions: int = 0
     min_user_interactions: int = 1
     min_item_interactions: int = 1
     seed: int = 0
@@ -57,6 +61,10 @@ class SplitOptions:
         for name in ("min_user_interactions", "min_item_interactions"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if self.max_user_interactions < 0:
+            raise DataError(
+                f"max_user_interactions is {self.max_user_interactions}: it must not be negative."
+            )
         if self.kind not in _SHARED_KINDS or self.cut_times:
             for name in shares:
                 if getattr(self, name) != type(self).__dataclass_fields__[name].default:
@@ -92,6 +100,7 @@ class SplitLog:
       cut_times: of kind time, where validation and test begin; else empty.
       dropped: what -> how many, for the summary.
       notes: of the log's reader, for the summary.
+      time_unit: as in the log.
     """
 
     log: CodedLog
@@ -101,3 +110,4 @@ class SplitLog:
     cut_times: tuple[int, ...]
     dropped: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    time_unit: str = "s"

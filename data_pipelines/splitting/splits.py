@@ -2,6 +2,7 @@
 
 In this order, each step counting what it drops:
 
+0. with `max_user_interactions`, all but a user's latest interactions in a domain leave the log;
 1. with `repeats=first`, a user's later interactions with one item are marked REPEATED (of a `given`
    split: all but the first in the earliest part), so that no held-out item is in its user's
    training;
@@ -28,6 +29,8 @@ from data_pipelines.parts import REPEATED, TEST, TOO_FEW, TRAIN, VALIDATION
 from data_pipelines.splitting.split_log import FEWEST, SplitLog, SplitOptions
 from data_pipelines.splitting.user_draws import draw
 
+_BEYOND_CAP = "interactions before a user's latest --split.max_user_interactions"
+
 
 def split(log: InteractionLog, options: SplitOptions) -> SplitLog:
     """Splits a log.
@@ -44,7 +47,7 @@ def split(log: InteractionLog, options: SplitOptions) -> SplitLog:
     require_training(dict(zip(log.domains, trained, strict=True)), options)
     before = dropped_before(log.left_out, log.skipped_lines)
     dropped = without_zeros({**before, **result.dropped})
-    return dataclasses.replace(result, dropped=dropped, notes=log.notes)
+    return dataclasses.replace(result, dropped=dropped, notes=log.notes, time_unit=log.time_unit)
 
 
 def check(comparable_times: bool, columns: Set[str], options: SplitOptions) -> None:
@@ -65,6 +68,11 @@ def check(comparable_times: bool, columns: Set[str], options: SplitOptions) -> N
             raise DataError(
                 f"--split.kind={options.kind}: the log brings negatives for the split that it came "
                 "with; use --split.kind=given."
+            )
+        if options.max_user_interactions:
+            raise DataError(
+                "--split.max_user_interactions would drop items that are among the log's own "
+                "negatives: leave it out."
             )
         if options.min_user_interactions > 1 or options.min_item_interactions > 1:
             raise DataError(
@@ -98,7 +106,8 @@ class Candidates(NamedTuple):
 
 
 def candidates(log: CodedLog, options: SplitOptions) -> Candidates:
-    """Marks the repeated interactions of some whole users."""
+    """Keeps the latest interactions of some whole users, and marks those that are repeated."""
+    log, dropped = _latest(log, options.max_user_interactions)
     repeated = np.zeros(len(log.item), bool)
     if options.repeats == "first":
         order = np.arange(len(log.item))
@@ -106,7 +115,20 @@ def candidates(log: CodedLog, options: SplitOptions) -> Candidates:
             order = np.lexsort((order, log.given_parts))
         pairs = log.user[order] * len(log.item_ids) + log.item[order]
         repeated[order] = pd.Series(pairs).duplicated().to_numpy()
-    return Candidates(log, repeated, {})
+    return Candidates(log, repeated, {_BEYOND_CAP: dropped})
+
+
+def _latest(log: CodedLog, most: int) -> tuple[CodedLog, int]:
+    """Keeps the latest `most` interactions of each user in each domain; 0 keeps all."""
+    if not most:
+        return log, 0
+    pair = log.user * len(log.domains) + log.domain
+    order = np.argsort(pair, kind="stable")  # The order of time stays within a pair.
+    _, number, counts = np.unique(pair[order], return_inverse=True, return_counts=True)
+    from_end = np.cumsum(counts)[number] - 1 - np.arange(len(order))
+    kept = np.empty(len(order), bool)
+    kept[order] = from_end < most
+    return log.only(kept), int((~kept).sum())
 
 
 def _core(found: Candidates, options: SplitOptions) -> Candidates:

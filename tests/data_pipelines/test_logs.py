@@ -64,12 +64,12 @@ def test_whole_number_ids_become_text():
         ("item_id", ["a", "b", "c\td"], r"row 3: item_id 'c\td' is not an id"),
         ("item_id", ["a\nb", "b", "c"], r"row 1: item_id 'a\nb' is not an id"),
         ("domain", ["Books", "Toy", "Toys"], "row 2: domain 'Toy' is not a known domain"),
-        ("timestamp", ["1", "2", "x"], "row 3: timestamp 'x' is not a whole number"),
+        ("timestamp", ["1", "2", "x"], "row 3: timestamp 'x' is not a time"),
         ("timestamp", ["1", "2.5", "3"], "row 2: timestamp '2.5' is not a whole number"),
-        ("timestamp", ["1", "2", "inf"], "row 3: timestamp 'inf' is not a whole number"),
-        ("timestamp", ["1", "", "3"], "row 2: timestamp '' is not a whole number"),
-        ("timestamp", [1.0, np.nan, 3.0], "row 2: timestamp nan is not a whole number"),
-        ("timestamp", ["1", "1e30", "3"], "row 2: timestamp '1e30' is not a whole number"),
+        ("timestamp", ["1", "2", "inf"], "row 3: timestamp 'inf' is not a time"),
+        ("timestamp", ["1", "", "3"], "row 2: timestamp '' is not a time"),
+        ("timestamp", [1.0, np.nan, 3.0], "row 2: timestamp nan is not a time"),
+        ("timestamp", ["1", "1e30", "3"], "row 2: timestamp '1e30' is not a time"),
         ("rating", ["1", "good", "3"], "row 2: rating 'good' is not a finite number"),
         ("rating", ["1", "2", "nan"], "row 3: rating 'nan' is not a finite number"),
         ("rating", [np.inf, 2.0, 3.0], "row 1: rating inf is not a finite number"),
@@ -111,8 +111,9 @@ def test_bad_rows_may_be_skipped_up_to_the_number_allowed():
     with pytest.raises(DataError) as caught:
         read(1)
     assert str(caught.value) == (
-        "f.csv, line 3: timestamp 'x' is not a whole number; give Unix seconds or another rising "
-        "count. It is the first of 2 bad lines. --read.max_bad_lines=2 skips what is bad so far."
+        "f.csv, line 3: timestamp 'x' is not a time: give Unix seconds or another rising count, "
+        "or ISO 8601 text such as 2017-07-14T02:40:00Z. It is the first of 2 bad lines. "
+        "--read.max_bad_lines=2 skips what is bad so far."
     )
     good, mask = read(2)
     assert good["item_id"].tolist() == ["a"]

@@ -21,11 +21,18 @@ def restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> 
     Raises:
       RunError: it does not fit the state, or it is damaged.
     """
-    path = tf.train.latest_checkpoint(manager.directory)  # another process may have written it
+    listing = pathlib.Path(manager.directory, "checkpoint")
+    try:
+        # Another process may have written it.
+        path = tf.train.latest_checkpoint(manager.directory)
+    except (ValueError, tf.errors.OpError):  # No text, or a folder of this name.
+        path = None
     if not path:
-        listing = pathlib.Path(manager.directory, "checkpoint")
         if listing.exists():  # TensorFlow takes an unreadable one for none
-            raise RunError(f"{listing}: damaged, so that no checkpoint is found; delete the run.")
+            raise RunError(
+                f"{listing}: damaged, so that no checkpoint is found; remove the "
+                "folder that it lies in to train the stage again."
+            )
         return False
     try:
         status = manager.checkpoint.restore(path, options=distribution.checkpoint_options)

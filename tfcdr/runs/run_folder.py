@@ -16,9 +16,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfcdr.errors import RunError
+from tfcdr.runs.state_files import naming_unwritable, read_object, read_text
 
 # Settings that may differ between a run and its resumption.
 _INFORMATIVE = ("versions", "data_dir", "strategy", "replicas", "read_losses_every")
+
+_NO_EPOCHS = "remove it and the folder checkpoints, and train again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,18 +91,25 @@ class RunFolder:
         Raises:
           RunError: there is no run in this folder.
         """
-        try:
-            return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        path = self.path / "config.json"
+        if not path.exists():
             raise RunError(
-                f"{self.path}: no run here (config.json is missing or damaged); train first with "
+                f"{self.path}: no run here (config.json is missing); train first with "
                 "launchers/train.py --workdir."
-            ) from error
+            )
+        return read_object(path, "use a new --workdir, or remove this one and train again")
 
     def metrics(self) -> dict[str, Any] | None:
         """Reads metrics.json; None if the run is not finished."""
         path = self.path / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        remedy = "remove it and run again, which evaluates without training"
+        metrics = read_object(path, remedy)
+        for name in ("validation", "test"):
+            if not isinstance(metrics.get(name, {}), dict):
+                raise RunError(f"{path}: damaged (its {name}); {remedy}.")
+        return metrics
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, in one rename."""
@@ -112,12 +122,15 @@ class RunFolder:
 
     def epochs(self, stage: str) -> list[dict[str, Any]]:
         """Returns the finished epochs of a stage, oldest first."""
-        return [line for line in self._lines() if line["stage"] == stage]
+        # Each once, the later line counts: no epoch is told twice, whoever wrote it.
+        lines = {line["epoch"]: line for line in self._lines() if line["stage"] == stage}
+        return [lines[epoch] for epoch in sorted(lines)]
 
     def add_epoch(self, line: Mapping[str, Any]) -> None:
         """Appends an epoch to metrics.jsonl."""
         if self.writable:
-            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            path = self.path / "metrics.jsonl"
+            with naming_unwritable(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(_without_nan(line)) + "\n")
 
     def forget_epochs(self, stage: str, after: int) -> None:
@@ -131,7 +144,7 @@ class RunFolder:
         text = "".join(json.dumps(line) + "\n" for line in kept)
         path = self.path / "metrics.jsonl"
         # Compared as text: half a line, left by a kill, must not swallow the next one.
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        if path.exists() and read_text(path, _NO_EPOCHS) != text:
             self._replace("metrics.jsonl", text)
 
     def checkpoints(self, stage: str, kind: str) -> str:
@@ -147,12 +160,14 @@ class RunFolder:
         if not path.exists():
             return []
         lines = []
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in read_text(path, _NO_EPOCHS).splitlines():
             try:
-                lines.append(json.loads(text))
-            except ValueError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 # A killed run can leave half a last line; its epoch has no checkpoint either.
                 continue
+            if isinstance(line, dict) and isinstance(line.get("epoch"), int) and "stage" in line:
+                lines.append(line)
         return lines
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
@@ -162,8 +177,9 @@ class RunFolder:
         if not self.writable:
             return
         temporary = self.path / f".{name}.incomplete"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, self.path / name)
+        with naming_unwritable(self.path / name):
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, self.path / name)
 
 
 def differences(prefix: str, old: Any, new: Any) -> list[str]:

@@ -16,6 +16,7 @@ from tfcdr.fitted_model import FittedModel
 from tfcdr.runs import checkpoints
 from tfcdr.runs.periodic_steps import PeriodicSteps
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.runs.state_files import naming_unwritable
 from tfcdr.runs.step_log import READ_LOSSES_EVERY, NonFiniteLossError, StepLog
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
@@ -226,7 +227,8 @@ class StageRun:
     def _save(self, manager: tf.train.CheckpointManager, number: int) -> None:
         # Every variable is whole in the chief, so that the others have no part in saving.
         if self._folder.writable:
-            manager.save(number, options=self._distribution.checkpoint_options)
+            with naming_unwritable(manager.directory):
+                manager.save(number, options=self._distribution.checkpoint_options)
 
     def _non_finite_loss(self, epoch: int, error: NonFiniteLossError) -> RunError:
         """Reads the failed batch again, which the seed repeats, and names its users if it has any.

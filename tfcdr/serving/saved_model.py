@@ -1,6 +1,7 @@
 """Writes a SavedModel that TensorFlow Serving picks up as the next version of a model."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from tfcdr.serving import warmup
 
 # The signature that clients get who name none.
 SERVING_DEFAULT = "serving_default"
+_UNFINISHED = ".unfinished-"
 
 
 def write_version(
@@ -45,7 +47,7 @@ def write_version(
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
     try:
         export_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=export_dir) as folder:
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=export_dir) as folder:
             unfinished = Path(folder) / "saved_model"
             tf.saved_model.save(served, os.fspath(unfinished), dict(signatures), options)
             warmup.write_requests(unfinished, requests)
@@ -55,9 +57,21 @@ def write_version(
         raise RunError(f"{export_dir}: no version was written ({error}).") from error
 
 
+def clear_unfinished(export_dir: Path) -> None:
+    """Removes what killed exports left; for a process that alone exports to the folder."""
+    for left in export_dir.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def versions(export_dir: Path) -> list[int]:
-    """Returns the versions in a folder, ascending."""
-    return sorted(int(entry.name) for entry in export_dir.iterdir() if entry.name.isdecimal())
+    """Returns the whole versions in a folder, ascending; none if there is no folder."""
+    if not export_dir.is_dir():
+        return []
+    return sorted(
+        int(entry.name)
+        for entry in export_dir.iterdir()
+        if entry.name.isdecimal() and entry.name.isascii()
+    )
 
 
 def captured_variables(

@@ -3,6 +3,7 @@
 import bz2
 import collections
 import gzip
+import json
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def test_quoted_fields(tmp_path):
     lines = [line.replace(",", "\t") for line in LINES]
     lines[5] = '"u ""x"", y"\tb1\tbooks\t7\t1'
     path.write_text("\n".join(lines) + "\n")
-    check_same([str(path)], CsvOptions())
+    check_same([str(path)], CsvOptions(quotes="double"))
 
 
 def zstandard(content):
@@ -194,3 +195,42 @@ def test_urls_are_opened_by_beam(tmp_path, monkeypatch):
 
 def test_places_rise_with_the_input():
     assert pieces.source_number(np.int64(3) * (1 << 44) + 5) == 3
+
+
+def test_tables_as_people_have_them_are_read_alike(tmp_path):
+    """What both engines decide row by row; `readers/test_table_formats.py` says what it must be."""
+    times = ["1500000000", "1500000000.5", "2017-07-14T02:40:03Z"]
+    lines = [f"{k % 3}.0\tb{k}\tA\t{times[k % 3]}\t{k % 5 or ''}" for k in range(40)]
+    text = HEADER.replace(",", "\t") + "\n" + "\n".join(lines) + "\n"
+    path = tmp_path / "log.inter"
+    for content in (text.encode(), text.encode("utf-16"), gzip.compress(text.encode())):
+        path.write_bytes(content)
+        expected = readers.read("csv", [str(path)], CsvOptions(least_rating="2"))
+        rows, facts = read_in_pieces([str(path)], CsvOptions(least_rating="2"))
+        digits = np.array([fact["digits"] for fact in facts])
+        places = [fact["place"] for fact in facts]
+        block = np.searchsorted(places, rows.index.to_numpy(), side="right") - 1
+        scaled = rows["timestamp"] * 10 ** (3 - digits[block])
+        assert scaled.tolist() == expected.interactions["timestamp"].tolist()
+        assert expected.time_unit == "ms"
+        assert rows["user_id"].tolist() == expected.interactions["user_id"].tolist()
+    records = [json.dumps(dict(zip(HEADER.split(","), row, strict=True))) for row in ROWS]
+    (tmp_path / "log.jsonl").write_text("\n".join(records) + "\n")
+    assert len(check_same([str(tmp_path / "log.jsonl")], CsvOptions())) > 5
+    columns = tuple(HEADER.split(","))
+    (tmp_path / "bare.csv").write_text("\n".join(LINES[1:]))
+    check_same([str(tmp_path / "bare.csv")], CsvOptions(header=columns))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard])
+def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path, pack):
+    content = pack(TEXT.encode())
+    path = tmp_path / "log.csv.gz"
+    for cut in range(20, len(content), max(1, len(content) // 9)):
+        path.write_bytes(content[:cut])
+        try:
+            _, facts = read_in_pieces([str(path)], CsvOptions())
+        except (DataError, ValueError) as error:
+            assert isinstance(error, DataError) or "concatenate" in str(error)
+        else:
+            assert any("is truncated" in fact["fatal"] for fact in facts)

@@ -145,7 +145,7 @@ HEADER = "user_id,item_id,domain,timestamp,rating\n"
         (HEADER + '"multi",i,"A",1,5\nu,"i\nj",A,1,5\nu,k,A,1,bad\n', "line 3: item_id"),
         (HEADER + "u,i,A,1,5\nu,i,A,1\n", "log.csv, line 3: 4 fields, the header has 5"),
         (HEADER + "u,i,A,1,5,6\n", "log.csv, line 2: 6 fields, the header has 5"),
-        (HEADER + "u,i,a:b,1,5\n", "domain name 'a:b'"),
+        (HEADER + "u,i,a:b,1,5\n", "log.csv, line 2: domain 'a:b' has ':' in it"),
     ],
 )
 def test_bad_csv_is_named_by_file_line_and_field(tmp_path, text, expected):
@@ -224,7 +224,25 @@ def write_recbole(folder):
     )
 
 
-MOVIELENS = pytest.mark.parametrize("write_files", [write_100k, write_1m, write_recbole])
+def write_latest(folder):
+    write(
+        folder,
+        "ratings.csv",
+        "userId,movieId,rating,timestamp\n"
+        "1,1,3.0,881250949\n1,2,4.0,881250950\n2,3,5.0,881250951\n",
+    )
+    write(
+        folder,
+        "movies.csv",
+        "movieId,title,genres\n"
+        '1,"Misérables, Les (1995)",Comedy|Drama\n2,Two (1995),Drama|War\n'
+        "3,Three (1995),(no genres listed)\n",
+    )
+
+
+MOVIELENS = pytest.mark.parametrize(
+    "write_files", [write_100k, write_1m, write_latest, write_recbole]
+)
 
 
 @MOVIELENS
@@ -285,7 +303,7 @@ def test_movielens_names_bad_lines(tmp_path):
             read("movielens", tmp_path, domains=("Drama", "Comedy"))
         assert expected in str(caught.value)
         assert read("movielens", tmp_path, domains=("Drama",), max_bad_lines=1).skipped_lines == 1
-    with pytest.raises(DataError, match=r"needs u.data, ratings.dat or exactly one .inter"):
+    with pytest.raises(DataError, match=r"needs u.data, ratings.dat, ratings.csv or exactly"):
         (tmp_path / "empty").mkdir()
         read("movielens", tmp_path / "empty", domains=("Drama",))
     (tmp_path / "u.item").unlink()
@@ -489,7 +507,8 @@ def test_a_bad_sequence_line_is_skipped_with_a_count(tmp_path):
     [
         ("csv", [], {}, "--input is missing"),
         ("csv", ["nothing.csv"], {}, "nothing.csv: no such file"),
-        ("csv", ["."], {}, "this is a folder"),
+        ("csv", ["{empty}"], {}, "there are no files with anything in them"),
+        ("pairs", ["A=."], {}, "this is a folder"),
         ("csv", ["a"], {"domain_by": "category"}, "name the categories in --read.domains"),
         ("csv", ["a"], {"domain_by": "item_range"}, "go together"),
         ("csv", ["a"], {"item_ranges": ("A:1:2",)}, "go together"),
@@ -529,7 +548,8 @@ def test_a_bad_sequence_line_is_skipped_with_a_count(tmp_path):
         ("synthetic", ["a"], {}, "--input has no meaning"),
     ],
 )
-def test_options_that_do_not_fit_are_named(reader, inputs, options, expected):
+def test_options_that_do_not_fit_are_named(tmp_path, reader, inputs, options, expected):
+    inputs = [text.format(empty=tmp_path) for text in inputs]
     with pytest.raises(DataError) as caught:
         read(reader, inputs, **options)
     assert expected in str(caught.value)
@@ -578,7 +598,9 @@ def test_every_reader_has_its_own_options():
         "amazon": of_all | {"category_depth", "metadata", "download"},
         "csv": of_all
         | {f"{column}_column" for column in columns}
-        | {"separator", "domain_by", "item_ranges", "category_separator"},
+        | {"separator", "domain_by", "item_ranges", "category_separator", "rename_domains"}
+        | {"format", "header", "encoding", "quotes", "list_separator", "time_unit", "items"}
+        | {"least_rating", "event_column", "events"},
         "movielens": of_all | {"domain_by", "category"},
         "pairs": of_all | {"domain_by", "shared_users_below"},
         "peterrec": of_all | {"padding"},

@@ -127,7 +127,7 @@ HEADER = "user_id\titem_id\ttime\tneg_items\n"
         wrong(
             id="time",
             files={"train": TRAIN + "3\t12\tnoon\n"},
-            expected="train.csv, line 5: timestamp 'noon' is not a whole number",
+            expected="train.csv, line 5: timestamp 'noon' is not a time",
         ),
         wrong(
             id="user",
