@@ -24,6 +24,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from data_pipelines.views.batching_checks import check_choices
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import gather_or_zero, latest
@@ -50,10 +51,7 @@ class Batching(TargetItemOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.history_domains not in ("all", "target"):
-            raise ValueError(
-                f"history_domains must be one of all, target. Received: {self.history_domains!r}."
-            )
+        check_choices(self, {"history_domains": ("all", "target")})
 
 
 class LeaveOneOut(View):
