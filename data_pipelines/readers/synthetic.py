@@ -5,9 +5,9 @@ How a log is drawn:
 1. Every item belongs to one interest. Interests, and the items within an interest, have Zipf
    popularities (weight 1/(rank + offset)).
 2. A user has up to three interests with the weights 6:3:1, the same in all domains.
-3. Source sequences: the interest of an event persists with probability 0.8, otherwise it is drawn
-   anew from the user's. While it persists, the next item is with probability 0.5 one of the two
-   successors of the last one (the items of an interest stand in a ring), otherwise drawn by
+3. Source sequences: the interest of an event persists with probability 0.8 (an option), otherwise
+   it is drawn anew from the user's. While it persists, the next item is with probability 0.5 one of
+   the two successors of the last one (the items of an interest stand in a ring), otherwise drawn by
    popularity. This is the order that a next-item model learns.
 4. Target events are few and distinct, their interests drawn from the user's, without order. They
    begin half-way through the source sequence. What a user did in the source tells the interests,
@@ -48,7 +48,6 @@ _INTEREST_OFFSET = 4
 _ITEM_OFFSET = 1
 _LIKED_AT_LEAST, _LIKED_AT_MOST, _LIKED_NOISE = 0.05, 0.95, 0.5
 _LIKED_RATINGS, _OTHER_RATINGS = (4, 5), (1, 2, 3)
-_PERSISTENCE = 0.8
 _SUCCESSION = 0.5
 _START = 1_672_531_200  # 2023-01-01 00:00:00 UTC
 _DAY = 86_400
@@ -62,9 +61,13 @@ class SyntheticOptions:
       users: number of users.
       source_items: items of each source domain.
       target_items: items of the target domain.
+      source_persistence: probability that a source event is of the interest of the one before it;
+        with 0 sources have no order either.
       source_domains: number of source domains that share the users' interests. They are called
         source, source_2, source_3 and so on.
       noise_source: whether to add a source domain, noise, that has nothing to do with interests.
+      noise_length: mean number of its events of a user, as for sources and within the same time; 0
+        for as many as in a source.
       interests: number of latent interests.
       source_length: mean number of events of a user in each source domain, from half to one and
         a half times as many.
@@ -77,8 +80,10 @@ class SyntheticOptions:
     users: int = 4000
     source_items: int = 1000
     target_items: int = 800
+    source_persistence: float = 0.8
     source_domains: int = 1
     noise_source: bool = False
+    noise_length: int = 0
     interests: int = 40
     source_length: int = 18
     target_length: int = 5
@@ -100,6 +105,15 @@ class SyntheticOptions:
         for name, least in smallest.items():
             if getattr(self, name) < least:
                 raise DataError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
+        if self.noise_length and not (self.noise_source and self.noise_length > 1):
+            raise DataError(
+                f"noise_length is {self.noise_length}: it must be at least 2, and needs "
+                "noise_source; 0 stands for source_length."
+            )
+        if not 0 <= self.source_persistence <= 1:
+            raise DataError(
+                f"source_persistence is {self.source_persistence}: it must be in [0, 1]."
+            )
         if not 0 <= self.cold_users < 1:
             raise DataError(f"cold_users is {self.cold_users}: it must be in [0, 1).")
 
@@ -200,6 +214,12 @@ def _lengths(rng: np.random.Generator, users: int, least: int, most: int) -> np.
     return least + (rng.random(users) * (most - least + 1)).astype(np.int64)
 
 
+def _source_lengths(rng: np.random.Generator, users: int, mean: int) -> tuple[np.ndarray, int]:
+    """Returns int64 [users], from half to one and a half times the mean, and the most."""
+    most = mean + mean // 2
+    return _lengths(rng, users, mean - mean // 2, most), most
+
+
 def _source_times(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """int64 [users, events]: rising seconds within about a year."""
     # Evenly spread slots with a jitter below the slot's width: rising without a sort.
@@ -216,13 +236,12 @@ def _draw_source(
     options: SyntheticOptions,
 ) -> pd.DataFrame:
     users = options.users
-    most = options.source_length + options.source_length // 2
-    lengths = _lengths(rng, users, options.source_length - options.source_length // 2, most)
+    lengths, most = _source_lengths(rng, users, options.source_length)
     interest = np.empty((users, most), np.int64)
     place = np.empty((users, most), np.int64)
     for step in range(most):
         fresh = _pick(rng, interests)
-        persists = rng.random(users) < _PERSISTENCE
+        persists = rng.random(users) < options.source_persistence
         follows = rng.random(users) < _SUCCESSION
         ahead = 1 + (rng.random(users) < 0.5)
         if step == 0:
@@ -241,11 +260,12 @@ def _draw_source(
 
 
 def _draw_noise(rng: np.random.Generator, items: _Items, options: SyntheticOptions) -> pd.DataFrame:
-    most = options.source_length + options.source_length // 2
-    least = options.source_length - options.source_length // 2
-    lengths = _lengths(rng, options.users, least, most)
+    mean = options.noise_length or options.source_length
+    lengths, most = _source_lengths(rng, options.users, mean)
     user, event = np.nonzero(np.arange(most) < lengths[:, None])
     times = _source_times(rng, (options.users, most))
+    # Its events lie as far apart as makes it as long as a source.
+    times = _START + (times - _START) * options.source_length // mean
     interest = np.searchsorted(
         _zipf(options.interests, _INTEREST_OFFSET), rng.random(len(user)), side="right"
     )

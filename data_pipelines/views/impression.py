@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from data_pipelines.views.batching_checks import check_choices
 from data_pipelines.views.block_batches import BlockReader
 from data_pipelines.views.split_read import SplitRead
 
@@ -39,8 +40,7 @@ class Batching:
     domain: str = "target"
 
     def __post_init__(self) -> None:
-        if self.domain not in ROLES:
-            raise ValueError(f"domain must be one of source, target. Received: {self.domain!r}.")
+        check_choices(self, {"domain": ROLES})
 
 
 def features() -> Mapping[str, tf.TensorSpec]:

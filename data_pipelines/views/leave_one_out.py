@@ -25,6 +25,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from data_pipelines.views.batching_checks import check_choices
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.label_histories import (
@@ -61,10 +62,7 @@ class Batching(TargetItemOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.history_domains not in ("all", "target"):
-            raise ValueError(
-                f"history_domains must be one of all, target. Received: {self.history_domains!r}."
-            )
+        check_choices(self, {"history_domains": ("all", "target")})
         if not 0 <= self.own_share <= 1:
             raise ValueError(f"own_share must be in [0, 1]. Received: {self.own_share}.")
 

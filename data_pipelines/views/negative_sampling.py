@@ -48,6 +48,18 @@ def random_bits(rows: int, num: int, seed: tf.Tensor) -> tf.Tensor:
     )
 
 
+def row_seeds(seed: int, user: tf.Tensor, item: tf.Tensor | None = None) -> tf.Tensor:
+    """Returns int64 [B, 2], what each row draws from, whatever the batch that it is in.
+
+    Args:
+      seed: of all rows.
+      user: int64 [B].
+      item: int64 [B], where a user has several rows; below 2**32.
+    """
+    row = user if item is None else user * 2**32 + item
+    return tf.stack([tf.fill(tf.shape(row), np.int64(seed)), row], axis=1)
+
+
 def bits_of_rows(seeds: tf.Tensor) -> tf.Tensor:
     """Hashes int64 [B, 2] row seeds to int64 [B], all values equally likely."""
     return tf.bitcast(_spread(seeds)[:, :2], tf.int64)

@@ -20,11 +20,10 @@ and the entries of `behaviours`.
 import dataclasses
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 
 from data_pipelines.parts import TRAIN
-from data_pipelines.views import negative_sampling
+from data_pipelines.views import batching_checks, negative_sampling
 from data_pipelines.views.behaviours import behaviour_entries, stretches
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
@@ -51,11 +50,7 @@ class Batching:
     evaluation_source: str = "latest"
 
     def __post_init__(self) -> None:
-        if self.evaluation_source not in EVALUATION_SOURCES:
-            raise ValueError(
-                f"evaluation_source must be one of {', '.join(EVALUATION_SOURCES)}. Received: "
-                f"{self.evaluation_source!r}."
-            )
+        batching_checks.check_choices(self, {"evaluation_source": EVALUATION_SOURCES})
 
 
 class PairedBehaviour(View):
@@ -129,7 +124,7 @@ class DevelopingBehaviour(PairedBehaviour):
 def _develop(labels: Labels, user: tf.Tensor, options: ExampleOptions) -> tf.Tensor:
     """Returns bool [k], whether a label is the latest of a user who is drawn for developing."""
     is_latest = tf.concat([user[1:] != user[:-1], tf.ones_like(user[:1], tf.bool)], 0)
-    seeds = tf.stack([tf.fill(tf.shape(user), np.int64(options.seed)), user], axis=1)
+    seeds = negative_sampling.row_seeds(options.seed, user)
     drawn = tf.math.floormod(negative_sampling.bits_of_rows(seeds), _SHARE_STEPS)
     return is_latest & (drawn < round(options.developing_share * _SHARE_STEPS))
 
@@ -156,8 +151,7 @@ def _chosen(
         return tf.math.floormod(draws.own(bits)[:, 0], number)
     if batching.evaluation_source == "latest":
         return number - 1
-    example = rows["user"] * 2**32 + rows["target_item"]
-    seeds = tf.stack([tf.fill(tf.shape(example), np.int64(read.seed)), example], axis=1)
+    seeds = negative_sampling.row_seeds(read.seed, rows["user"], rows["target_item"])
     return tf.math.floormod(negative_sampling.bits_of_rows(seeds), number)
 
 

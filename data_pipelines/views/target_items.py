@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from data_pipelines.errors import DataError
 from data_pipelines.parts import TRAIN
-from data_pipelines.views import negative_sampling
+from data_pipelines.views import batching_checks, negative_sampling
 from data_pipelines.views.example_batches import Assemble, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.padding import first, whole
@@ -55,19 +55,14 @@ class TargetItemOptions:
     recent: int = 0
 
     def __post_init__(self) -> None:
-        for field, allowed in (
-            ("sampler", tuple(negative_sampling.SAMPLERS)),
-            ("negatives_exclude", ("seen", "positive")),
-        ):
-            value = getattr(self, field)
-            if value not in allowed:
-                raise ValueError(
-                    f"{field} must be one of {', '.join(allowed)}. Received: {value!r}."
-                )
-        for field in ("negatives", "candidates", "recent"):
-            value = getattr(self, field)
-            if value < 0:
-                raise ValueError(f"{field} must not be negative. Received: {value}.")
+        batching_checks.check_choices(
+            self,
+            {
+                "sampler": tuple(negative_sampling.SAMPLERS),
+                "negatives_exclude": ("seen", "positive"),
+            },
+        )
+        batching_checks.check_not_negative(self, ("negatives", "candidates", "recent"))
         if not self.lambdafm_rho > 0:
             raise ValueError(f"lambdafm_rho must be above 0. Received: {self.lambdafm_rho}.")
 
@@ -195,26 +190,39 @@ def _training_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble
 
 
 def _evaluation_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble:
-    width = max(1, read.most_seen)
     negatives = _candidate_negatives(read, options.candidates) if options.candidates else None
 
     def entries(
         rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
     ) -> dict[str, tf.Tensor]:
         del draws  # What evaluation draws must not depend on the epoch or the place in the batch.
-        positive = rows["target_item"][:, tf.newaxis]
-        if read.excludes_seen:
-            excluded = first(shared["seen"], rows["seen_start"], rows["seen_end"], width)
-            excluded = tf.where(excluded == positive, tf.zeros_like(excluded), excluded)
-        else:
-            excluded = tf.zeros([tf.size(positive), width], tf.int64)
-        entries = {"seen_items": excluded, "cold": rows["cold"]}
+        entries = {"seen_items": seen_items(rows, shared, read), "cold": rows["cold"]}
         if negatives is not None:
-            drawn = negatives(rows, shared)
-            entries["candidates"] = tf.concat([positive, drawn], axis=1)
+            positive = rows["target_item"][:, tf.newaxis]
+            entries["candidates"] = tf.concat([positive, negatives(rows, shared)], axis=1)
         return entries
 
     return entries
+
+
+def seen_items(
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], read: HistoryRead
+) -> tf.Tensor:
+    """Returns what ranking leaves out: what a user took, but for the example's target item.
+
+    Args:
+      rows: with `target_item`, and `seen_start` and `seen_end` within shared `seen`.
+      shared: see `rows`.
+      read: of the split.
+
+    Returns:
+      int64 [R, P], among zeros; P is fixed for the split. Where an item may come again, zeros.
+    """
+    target, width = rows["target_item"], max(1, read.most_seen)
+    if not read.excludes_seen:
+        return tf.zeros([tf.size(target), width], tf.int64)
+    seen = first(shared["seen"], rows["seen_start"], rows["seen_end"], width)
+    return tf.where(seen == target[:, tf.newaxis], tf.zeros_like(seen), seen)
 
 
 def _seen(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -249,8 +257,7 @@ def _candidate_negatives(
         )
 
     def draw(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        example = rows["user"] * 2**32 + rows["target_item"]
-        seeds = tf.stack([tf.fill(tf.shape(example), np.int64(read.seed)), example], axis=1)
+        seeds = negative_sampling.row_seeds(read.seed, rows["user"], rows["target_item"])
         # The user's items, the example's own among them.
         spared = _seen(rows, shared)
         return negative_sampling.draw_distinct(items, spared, number, seeds)

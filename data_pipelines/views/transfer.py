@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from data_pipelines.views.batching_checks import check_choices
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.label_histories import (
@@ -53,8 +54,7 @@ class Batching(TargetItemOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.cls not in ("last", "both"):
-            raise ValueError(f"cls must be one of last, both. Received: {self.cls!r}.")
+        check_choices(self, {"cls": ("last", "both")})
 
 
 class Transfer(View):

@@ -40,6 +40,32 @@ def test_sizes_are_as_asked(log):
     assert abs(len(lengths) / 1200 - 0.8) < 0.05
 
 
+def test_noise_is_as_long_as_asked_within_the_time_of_a_source():
+    plain, longer = (
+        draw(SyntheticOptions(**SMALL, noise_source=True, noise_length=length))
+        for length in (0, 36)
+    )
+    source, noise = of_domain(longer, "source"), of_domain(longer, "noise")
+    pd.testing.assert_frame_equal(of_domain(plain, "source"), source)
+    lengths = noise.groupby("user_id").size()
+    assert (lengths.min(), lengths.max()) == (18, 54)
+    assert noise["timestamp"].max() < source["timestamp"].max() + 10 * 86_400
+    assert noise.groupby("user_id")["timestamp"].is_monotonic_increasing.all()
+
+
+def test_without_persistence_a_source_has_no_order():
+    """How often an event is of the interest of the one before it, rather than any earlier one."""
+    shares = []
+    for persistence in (0.0, 0.8):
+        options = SyntheticOptions(**SMALL, ratings=True, source_persistence=persistence)
+        rows = of_domain(draw(options), "source")
+        before = [rows.groupby("user_id")["category"].shift(gap) for gap in (1, 8)]
+        last, long_ago = ((rows["category"] == other)[other.notna()].mean() for other in before)
+        shares.append(last - long_ago)
+    assert abs(shares[0]) < 0.02
+    assert shares[1] > 0.2
+
+
 def test_target_items_are_distinct_and_popularity_is_skewed(log):
     target = of_domain(log, "target")
     assert not target.duplicated(["user_id", "item_id"]).any()
@@ -143,6 +169,9 @@ def test_target_events_come_late_enough_to_have_a_source_history(log):
         {"interests": 0},
         {"source_domains": 0},
         {"source_length": 1},
+        {"source_persistence": 1.1},
+        {"noise_source": True, "noise_length": 1},
+        {"noise_length": 5},
         {"target_length": 2},
         {"cold_users": 1.0},
         {"cold_users": -0.1},

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from data_pipelines.views import user_records
-from tests.data_pipelines.small_logs import built, demo_log, joined, read
+from tests.data_pipelines.small_logs import built, demo_log, joined, read, source_of
 
 SIZE = 24  # Of the batches whose shapes are looked at.
 SHAPES = {
@@ -19,24 +19,26 @@ SHAPES = {
     },
     "transfer": {"context": [SIZE, 6], "target_item": [SIZE], "negative_items": [SIZE, 4]},
     "leave_one_out": {"history": [SIZE, 5], "target_item": [SIZE], "negative_items": [SIZE, 4]},
+    "multi_domain_sequence": {
+        **{key: [SIZE, 5] for key in ("items", "domains", "next_items", "next_domains")},
+        "negative_items": [SIZE, 5, 4],
+    },
 }
 
 
-# The others read ratings, or several targets; their own tests say what is drawn anew.
-OF_ONE_TARGET = ("next_item", "joint_next_item", "masked_item", "transfer", "leave_one_out")
-
-
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """Users come in windows of 16."""
+def source_for(tmp_path_factory):
+    """Gives the source that reads for a view; users come in windows of 16."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(user_records, "USERS_AT_ONCE", 16)
         folder = tmp_path_factory.mktemp("prepared") / "data"
-        yield built(folder, demo_log(), ["toys"], max_length=5)
+        of_toys = built(folder, demo_log(), ["toys"], max_length=5)
+        of_all = source_of(folder, ["all"], joint=True, max_length=5)
+        yield lambda view: of_all if view == "multi_domain_sequence" else of_toys
 
 
 def options_of(view, split):
-    if view not in ("transfer", "leave_one_out"):
+    if view in ("next_item", "joint_next_item", "masked_item"):
         return {}
     return {"negatives": 4} if split == "train" else {"candidates": 3}
 
@@ -63,8 +65,10 @@ def same(first, second):
     )
 
 
-@pytest.mark.parametrize("view", OF_ONE_TARGET)
-def test_training(source, view):
+# The other views read ratings; their own tests say what is drawn anew.
+@pytest.mark.parametrize("view", SHAPES)
+def test_training(source_for, view):
+    source = source_for(view)
     options = options_of(view, "train")
     size, number = of_several_batches(source, view, "train"), source.num_examples(view, "train")
 
@@ -110,7 +114,8 @@ def test_training(source, view):
     assert same(begun.as_numpy_iterator(), other[:1] + other[:2])
 
 
-def test_draws_differ_between_epochs_batches_and_seeds(source):
+def test_draws_differ_between_epochs_batches_and_seeds(source_for):
+    source = source_for("leave_one_out")
     options = {"batch_size": 40, "negatives": 30, "negatives_exclude": "positive"}
     first, second, *_ = batches = read(source, "leave_one_out", "train", **options)
     assert np.mean(first["negative_items"] == second["negative_items"]) < 0.15
@@ -125,9 +130,10 @@ def test_draws_differ_between_epochs_batches_and_seeds(source):
         assert np.mean(by_example(batches) == again) < 0.15
 
 
-@pytest.mark.parametrize("view", ["masked_item", "leave_one_out"])
-def test_evaluation_is_fixed(source, view):
+@pytest.mark.parametrize("view", ["masked_item", "leave_one_out", "multi_domain_sequence"])
+def test_evaluation_is_fixed(source_for, view):
     """In every epoch, batch size and process; another seed draws other candidates."""
+    source = source_for(view)
     options = options_of(view, "validation")
     size = 9 if view == "masked_item" else of_several_batches(source, view, "validation")
     whole = read(source, view, "validation", batch_size=size, **options)
@@ -150,9 +156,10 @@ def test_evaluation_is_fixed(source, view):
             np.testing.assert_array_equal(values, other[name])
 
 
-def test_training_rows_in_the_order_of_the_records(source):
+def test_training_rows_in_the_order_of_the_records(source_for):
     first, again = (
-        read(source, "next_item", "train", shuffled=False, epoch=epoch) for epoch in (0, 4)
+        read(source_for("next_item"), "next_item", "train", shuffled=False, epoch=epoch)
+        for epoch in (0, 4)
     )
     assert same(first, again)
     users = joined(first)["user"]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfcdr.systems.syncrec.draws import Draws
 from tfcdr.systems.syncrec.embedding import FoldedSequences, Sequences
 from tfcdr.systems.syncrec.stacked import StackedDense, StackedLayerNorm
+from tfcdr.systems.syncrec.token_blocks import TokenBlocks
 
 # Where the batch is in hidden states.
 _ROW_AXIS = 2
@@ -146,3 +147,22 @@ class FeedForward(tf.keras.layers.Layer):
         """[E or 1, P, B, T, H] -> [E, P, B, T, H]; gelu is exact, by erf."""
         output = self.narrowing(tf.nn.gelu(self.widening(hidden)))
         return self.norm(draws.dropout(output, self._dropout, _ROW_AXIS) + hidden)
+
+    def of_tokens(self, hidden: tf.Tensor, kinds: tf.Tensor, draws: Draws) -> tf.Tensor:
+        """Lets every token go through one of the blocks: float [B, N, H], of the same shape.
+
+        Args:
+          hidden: float [B, N, H]; B and N must be static.
+          kinds: int32 [B, N], from 0, the block of each token.
+          draws: the dropout.
+        """
+        if self.widening.count == 1:
+            return self(hidden[tf.newaxis, tf.newaxis], draws)[0, 0]
+        number, flat = self.widening.count, tf.reshape(kinds, [-1])
+        blocks = TokenBlocks(flat, number)
+        which = tf.one_hot(blocks.kinds, number, dtype=hidden.dtype)
+        inputs = blocks.put(tf.reshape(hidden, (-1, hidden.shape[-1])))
+        widened = tf.nn.gelu(self.widening(inputs, which=which))
+        output = blocks.take(self.narrowing(widened, which=which))
+        output = draws.dropout(tf.reshape(output, hidden.shape), self._dropout, row_axis=0)
+        return self.norm(output + hidden, which=tf.one_hot(kinds, number, dtype=hidden.dtype))

@@ -156,20 +156,14 @@ class CooperativeNetwork(tf.keras.layers.Layer):
           next_domains: int32 [B, T], of the items that come next.
           draws: of the step.
         """
-        turns = [
-            tf.cast(
-                kinds == tf.range(1, self._domains + 1)[:, tf.newaxis, tf.newaxis],
-                self.compute_dtype,
-            )[..., tf.newaxis]
-            for kinds in (domains, next_domains)
-        ]
-        if self._config.blanked_positions == "attended":
-            outputs = self.single_tasks(items, domains, draws)
-            hidden, gates = outputs.hidden, outputs.gates
-        else:
-            hidden, gates = self._folded_tasks(items, domains, next_domains, turns, draws)
-        own, following = (tf.reduce_sum(turn * hidden, 0) for turn in turns)
-        return OwnOutputs(gates, own, following)
+        if self._config.blanked_positions == "masked":
+            return self._folded_tasks(items, domains, next_domains, draws)
+        outputs = self.single_tasks(items, domains, draws)
+        own, following = (
+            tf.reduce_sum(turn[..., tf.newaxis] * outputs.hidden, 0)
+            for turn in (self._turns(domains), self._turns(next_domains))
+        )
+        return OwnOutputs(outputs.gates, own, following)
 
     def task_gates(self, items: tf.Tensor, domains: tf.Tensor, draws: Draws) -> tf.Tensor:
         """Returns the single-domain tasks' gates alone, float [D, B, E]; see `single_tasks`."""
@@ -206,29 +200,32 @@ class CooperativeNetwork(tf.keras.layers.Layer):
         items: tf.Tensor,
         domains: tf.Tensor,
         next_domains: tf.Tensor,
-        turns: list[tf.Tensor],
         draws: Draws,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the tasks' states, float [D, B, T, H], of use where it is their turn, and gates.
-
-        Args:
-          items: as in `single_tasks`.
-          domains: as in `single_tasks`.
-          next_domains: as in `own_outputs`.
-          turns: float [D, B, T, 1], 1 where each task reads the item, and where it predicts.
-          draws: of the step.
-        """
+    ) -> OwnOutputs:
+        """Does what `own_outputs` does, for tasks that see their own domain alone."""
         every = self.embedding(items, domains, draws)
         gates = self._single_gates(of_each_domain(every, domains, self._domains), draws)
         tokens = folded(every, domains, next_domains)
         experts = self._read(tokens, (False, self._config.single_stop_gradient), draws)
         # Each token's gate is that of the task that reads it.
-        reading = tf.concat(turns, 2)
-        of_tokens = tf.reduce_sum(reading * gates[:, :, tf.newaxis], 0)
+        reading = tf.concat([domains, next_domains], 1)
+        of_tokens = tf.reduce_sum(
+            self._turns(reading)[..., tf.newaxis] * gates[:, :, tf.newaxis], 0
+        )
         mixed = _mixture(experts, tf.transpose(of_tokens, (2, 0, 1))[:, tf.newaxis])[0]
-        of_items, of_next = tf.split(mixed, 2, 1)
-        inputs = tf.where(turns[0] > 0, of_items, turns[1] * of_next)
-        return self.single_towers(inputs[:, tf.newaxis], draws)[:, 0], gates
+        # Padding is anybody's, and then nothing.
+        hidden = self.single_towers.of_tokens(mixed, tf.maximum(reading - 1, 0), draws)
+        hidden = tf.where(reading[..., tf.newaxis] > 0, hidden, tf.zeros_like(hidden))
+        own, following = tf.split(hidden, 2, 1)
+        # Of two states of one token, which dropout tells apart, it is the item's.
+        following = tf.where(tokens.is_same[..., tf.newaxis], own, following)
+        return OwnOutputs(gates, own, following)
+
+    def _turns(self, domains: tf.Tensor) -> tf.Tensor:
+        """Returns float [D, ...], 1 where int32 [...] is the domain of the task."""
+        numbers = tf.range(1, self._domains + 1)
+        numbers = tf.reshape(numbers, (-1, *[1] * domains.shape.rank))
+        return tf.cast(domains == numbers, self.compute_dtype)
 
     def _single_gates(self, sequences: Sequences, draws: Draws) -> tf.Tensor:
         share = self._config.cross_expert_ratio

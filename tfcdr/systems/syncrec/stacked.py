@@ -36,9 +36,25 @@ class StackedDense(tf.keras.layers.Layer):
         self.bias = self.add_weight("bias", (self.count, self.units), initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, columns: slice = slice(None)) -> tf.Tensor:
-        """Maps inputs to all outputs, or to some columns of them."""
+    def call(
+        self,
+        inputs: tf.Tensor,
+        columns: slice = slice(None),
+        which: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Maps inputs to all outputs, or to some columns of them.
+
+        Args:
+          inputs: see the class; with `which`, [n, ..., in].
+          columns: of the outputs.
+          which: float [n, count], a one for the map that each of n inputs goes through.
+        """
         kernel, bias = self.kernel[..., columns], self.bias[..., columns]
+        if which is not None:
+            # A product, since the gradient of a gather is slow under XLA on CPU.
+            chosen = tf.matmul(which, tf.reshape(kernel, (self.count, -1)))
+            kernel = tf.reshape(chosen, (-1, *kernel.shape[1:]))
+            bias = tf.matmul(which, bias)
         # Rows in one dimension: XLA on CPU has a kernel for one batch dimension.
         rows = tf.reshape(inputs, (inputs.shape[0], -1, inputs.shape[-1]))
         product = tf.matmul(rows, kernel) + tf.expand_dims(bias, 1)
@@ -66,11 +82,20 @@ class StackedLayerNorm(tf.keras.layers.Layer):
         self.gamma = self.add_weight("gamma", shape, initializer="ones")
         self.beta = self.add_weight("beta", shape, initializer="zeros")
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, which: tf.Tensor | None = None) -> tf.Tensor:
+        """Normalises inputs.
+
+        Args:
+          inputs: see the class; with `which`, [..., width].
+          which: float [..., count], a one for the layer that each input goes through.
+        """
         values = tf.cast(inputs, tf.float32)
         centred = values - tf.reduce_mean(values, -1, keepdims=True)
         variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
         normalised = centred * tf.math.rsqrt(variance + self.EPSILON)
+        if which is not None:
+            gamma, beta = (tf.matmul(which, weight) for weight in (self.gamma, self.beta))
+            return tf.cast(normalised, inputs.dtype) * gamma + beta
         shape = (self.count, *[1] * (inputs.shape.rank - 2), inputs.shape[-1])
         gamma, beta = (tf.reshape(weight, shape) for weight in (self.gamma, self.beta))
         return tf.cast(normalised, inputs.dtype) * gamma + beta
