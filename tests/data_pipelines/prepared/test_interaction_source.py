@@ -128,7 +128,7 @@ def test_cold_users_are_exact_and_need_no_three_interactions(tmp_path):
         (["toys"], "sideways", {}, "has no view sideways, only next_item, masked_item, transfer"),
         (["toys"], "transfer", {"mask": 1}, "no batching option 'mask', only: negatives, sampler"),
         (["toys"], "next_item", {"mask": 1}, "no batching option 'mask', only: none"),
-        (["toys"], "transfer", {"negatives": 0}, "view transfer: negatives must be at least 1"),
+        (["toys"], "transfer", {"negatives": -1}, "view transfer: negatives must not be negative"),
         (["toys"], "transfer", {"batch_size": 0}, "batch_size must be at least 1"),
         ([], "transfer", {}, "view transfer needs a target domain: name it with --target"),
         ([], "leave_one_out", {}, "view leave_one_out needs a target domain"),

@@ -97,7 +97,7 @@ def test_what_cannot_be_cut_is_refused(tmp_path, fields, message):
         ({"sequences": "both"}, "sequences must be one of joint, by_domain"),
         ({"negative_domains": "none"}, "negative_domains must be"),
         ({"candidate_domains": "none"}, "candidate_domains must be"),
-        ({"negatives": 0}, "negatives must be at least 1"),
+        ({"negatives": -1}, "negatives must not be negative"),
         ({"candidates": -1}, "candidates must not be negative"),
     ],
 )
