@@ -156,40 +156,48 @@ def brute_force(scores, positive, excluded):
     return 1 + len(not_below), len(competing)
 
 
+# Many interactions an example, since each example is traced anew.
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
 def test_agrees_with_counting_one_by_one(data):
-    items = data.draw(st.integers(1, 12), "items")
+    items, rows = data.draw(st.integers(1, 12), "items"), 6
     score = st.sampled_from([0.0, 1.0, 2.0, np.inf, -np.inf, np.nan])
-    scores = data.draw(st.lists(score, min_size=items + 1, max_size=items + 1), "scores")
-    positive = data.draw(st.integers(1, items), "positive")
-    excluded = data.draw(st.lists(st.integers(0, items), min_size=4, max_size=4), "excluded")
+
+    def each(name, values, size):
+        columns = st.lists(values, min_size=size, max_size=size)
+        return data.draw(st.lists(columns, min_size=rows, max_size=rows), name)
+
+    scores = each("scores", score, items + 1)
+    positive = each("positive", st.integers(1, items), 1)
+    excluded = each("excluded", st.integers(0, items), 4)
     counts = data.draw(st.lists(st.integers(0, 3), min_size=items, max_size=items), "counts")
 
-    class OneUser(TableModel):
-        num_items = items
-
+    class DrawnUsers(TableModel):
         def query(self, batch):
-            user = tf.constant([scores], tf.float32)
+            user = tf.constant(scores, tf.float32)
             return super().query(batch)._replace(user=user)
 
-    model = OneUser()
+    model = DrawnUsers()
     model.num_items = items
     batch = {
-        "user": [1],
-        "kind": [0],
-        "positive": [positive],
-        "excluded": [excluded],
-        "cold": [0],
-        "example_weight": [1.0],
+        "user": np.arange(rows),
+        "kind": np.zeros(rows, np.int32),
+        "positive": np.array(positive, np.int32)[:, 0],
+        "excluded": np.array(excluded, np.int32),
+        "cold": np.zeros(rows, np.int32),
+        "example_weight": np.ones(rows, np.float32),
     }
     ranks = HeldOutRanker(model, np.array(counts))(tf.data.Dataset.from_tensors(batch))
-    expected = brute_force(scores, positive, excluded)
-    assert (ranks[FULL].rank[0], ranks[FULL].competitors[0]) == expected
-    by_count = brute_force([np.nan, *counts], positive, excluded)
-    assert (ranks[FULL_POPULAR].rank[0], ranks[FULL_POPULAR].competitors[0]) == by_count
+    by_count = [np.nan, *counts]
+    for row in range(rows):
+        (own,) = positive[row]
+        expected = brute_force(scores[row], own, excluded[row])
+        assert (ranks[FULL].rank[row], ranks[FULL].competitors[row]) == expected
+        expected = brute_force(by_count, own, excluded[row])
+        found = ranks[FULL_POPULAR].rank[row], ranks[FULL_POPULAR].competitors[row]
+        assert found == expected
 
 
 class TwinItems(RankingModel):
