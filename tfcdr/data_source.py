@@ -189,6 +189,7 @@ class ViewRequest(NamedTuple):
         epochs: Sequence[int],
         rows: tuple[int, int] | None = None,
         steps: Sequence[int] | None = None,
+        shuffled: bool = True,
     ) -> tf.data.Dataset:
         """Reads epochs of this view one behind the other.
 
@@ -200,6 +201,7 @@ class ViewRequest(NamedTuple):
           epochs: their numbers, from 0.
           rows: [first, last) of each batch that one process reads; all by default.
           steps: how many batches of each are wanted; all by default.
+          shuffled: as in `batches`.
         """
         return data.epochs(
             self.view,
@@ -209,7 +211,7 @@ class ViewRequest(NamedTuple):
             epochs=epochs,
             steps=steps,
             rows=rows,
-            shuffled=split == "train",
+            shuffled=shuffled and split == "train",
             **self.options,
         )
 

@@ -58,6 +58,8 @@ def test_the_weights_are_figures_of_each_epoch(finished):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         figures = line["figures"]
+        assert {"weight_by_domain[noise]", "weight_by_domain[source]"} <= set(figures)
+        assert 0 < figures["effective_share"] <= 1
         assert any(name.startswith("weight_by_category[noise:interest_") for name in figures)
         assert any(name.startswith("weight_by_category[source:interest_") for name in figures)
         assert {f"weight_by_rating[{rating}]" for rating in range(1, 6)} <= set(figures)
@@ -126,28 +128,34 @@ def test_a_killed_run_ends_as_one_that_was_not(finished, data_dir, tmp_path):
             np.testing.assert_allclose(value, other["figures"][key], rtol=2e-3, err_msg=key)
 
 
-def test_planted_noise_gets_at_most_half_the_weight(data_dir, tmp_path):
+def test_planted_noise_gets_at_most_half_the_weight(tmp_path):
     """The noise source's ratings are random, the other's follow the same users' taste.
 
-    The weights end on one category of the useful source: that all of it is told from the noise,
-    this does not show.
+    Both are means over behaviours. That the weight has not gone to a few of them, whichever, is
+    the second bound; without the noise, half of them could share it.
     """
     sizes = {
         "users": 300,
-        "interests": 10,
-        "source_items": 100,
-        "target_items": 100,
+        "interests": 5,
+        "source_items": 60,
+        "target_items": 60,
         "target_length": 12,
         "cold_users": 0,
     }
     arguments = {
+        "embedding_scale": 0.1,
+        "prior_weight": 3,
+        "learning_rate": 0.003,
         "batch_size": 256,
+        "epochs": 12,
+        "patience": 12,
+        "warm_up_epochs": 1,
         "interval": 1,
-        "descent_steps": 4,
-        "warm_up_epochs": 4,
-        "epochs": 6,
+        "descent_steps": 1,
+        "developing_batch_size": 300,
+        "outer_batch_size": 1024,
         "importance_optimizer": "adam",
-        "importance_learning_rate": 0.01,
+        "importance_learning_rate": 0.005,
         "importance_decay": 0,
         "neumann_step": 0.1,
     }
@@ -160,26 +168,18 @@ def test_planted_noise_gets_at_most_half_the_weight(data_dir, tmp_path):
         *(f"--synthetic.{name}={value}" for name, value in sizes.items()),
         *(f"--biao.{name}={value}" for name, value in arguments.items()),
         "--target=target",
-        "--examples.max_length=10",
-        "--examples.developing_share=0.5",
+        "--examples.max_length=5",
+        "--examples.developing_share=1",
         f"--data_dir={tmp_path / 'data'}",
         f"--workdir={tmp_path / 'run'}",
         "--nojit_compile",
     )
     assert outcome.status == 0, outcome.err
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
-    weights = {
-        domain: np.mean(
-            [
-                weight
-                for name, weight in last["figures"].items()
-                if name.startswith(f"weight_by_category[{domain}:")
-            ]
-        )
-        for domain in ("noise", "source")
-    }
-    assert weights["noise"] <= weights["source"] / 2
-    assert last["figures"]["source_weight"] > 0.5
+    figures = last["figures"]
+    assert figures["weight_by_domain[noise]"] <= figures["weight_by_domain[source]"] / 2
+    assert figures["effective_share"] > 0.25
+    assert figures["source_weight"] > 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the systems share whose models predict labels."""
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import MutableMapping, Sequence
 from typing import ClassVar
 
 from tfcdr.data_source import DataSource
@@ -23,6 +24,13 @@ class LabelPredictionSystem(System):
     evaluation_group = "label_evaluation"
     evaluation_options = LabelEvaluationOptions
 
+    def __init__(self) -> None:
+        super().__init__()
+        # A run and the one without transfer stand beside the same: it is fitted once.
+        self._bars: MutableMapping[DataSource, LogisticRegression | None] = (
+            weakref.WeakKeyDictionary()
+        )
+
     def check_evaluation(self, options: LabelEvaluationOptions) -> None:
         allowed = monitors(self.tasks)
         if options.monitor not in allowed:
@@ -33,7 +41,9 @@ class LabelPredictionSystem(System):
     def evaluator(
         self, data: DataSource, options: LabelEvaluationOptions, distribution: Distribution
     ) -> LabelEvaluator:
-        groups, bar = self.row_groups(data), self.bar(data)
+        if data not in self._bars:
+            self._bars[data] = self.bar(data)
+        groups, bar = self.row_groups(data), self._bars[data]
         return LabelEvaluator(self.tasks, data, options, distribution, groups, bar)
 
     def bar(self, data: DataSource) -> LogisticRegression | None:

@@ -1,6 +1,6 @@
 """A stage's periodic steps: when they come, and the place in each feed that follows from that."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -8,6 +8,9 @@ from tfcdr.data_source import DataSource
 from tfcdr.runs.step_log import StepLog
 from tfcdr.stage import Feed, PeriodicStep, Stage
 from tfcdr.stage_model import Batch, StageModel, StepReport
+
+# To set up what reads takes longer than to read a small pass, so that many are read as one.
+_PASSES_AT_ONCE = 100
 
 
 class PeriodicSteps:
@@ -88,7 +91,7 @@ class _FeedReader:
         if feed.restarts:
             # In fixed order it is the same pass, draws included, so that it is read once, and that
             # a resumed run reads what the run before has read.
-            taken = list(self._pass(times if feed.shuffled else 0).take(feed.batches))
+            taken = list(self._passes([times if feed.shuffled else 0]).take(feed.batches))
         else:
             if self._next is None or self._next[0] != times:
                 self._next = times, self._from(times * feed.batches)
@@ -104,11 +107,12 @@ class _FeedReader:
         """Iterates over pass behind pass from a batch of the first on."""
         number, skipped = divmod(place, self._of_pass)
         while True:
-            yield from self._pass(number).skip(skipped)
-            number, skipped = number + 1, 0
+            following = range(number, number + _PASSES_AT_ONCE)
+            yield from self._passes(following).skip(skipped)
+            number, skipped = following.stop, 0
 
-    def _pass(self, number: int) -> tf.data.Dataset:
+    def _passes(self, numbers: Sequence[int]) -> tf.data.Dataset:
         feed = self._feed
-        return feed.request.batches(
-            self._data, "train", feed.batch_size, self._seed, number, shuffled=feed.shuffled
+        return feed.request.epochs(
+            self._data, "train", feed.batch_size, self._seed, numbers, shuffled=feed.shuffled
         )
