@@ -71,7 +71,9 @@ class SyncRecConfig:
         loss alone, without single-domain losses, as in the release without re-balancing (lrb = n).
       rebalancing_decay: alpha, how much of the last step's delta remains.
       rebalancing_rate: beta, the weight of a step's loss difference.
-      rebalancing_temperature: of the softmax over deltas; smaller tells domains apart more.
+      rebalancing_temperature: of the softmax over deltas; smaller tells domains apart more, and at
+        0.2 feeds back: a domain that weighs less learns less, so that it seems to lose by the
+        others, and weighs yet less. The release has 1.
       loss_reduction: "mean" over the batch's targets, or "sum" divided by 1,000 as in the release,
         which grows with batch and length (and is not divided for cross_only).
       mutual_information: whether the representations of both tasks are tied together (mip).
@@ -114,7 +116,7 @@ class SyncRecConfig:
     loss_weighting: str = "rebalanced"
     rebalancing_decay: float = 0.5
     rebalancing_rate: float = 0.5
-    rebalancing_temperature: float = 1.0
+    rebalancing_temperature: float = 0.5
     loss_reduction: str = "mean"
     mutual_information: bool = True
     mutual_information_negatives: str = "shifted"

@@ -210,16 +210,14 @@ class SyncRecModel(DomainModel):
             terms["cross_loss"] = scale * tf.reduce_sum(own.cross) * _log_inverse_share(totals)
         else:
             weights = tf.fill([domains], 1 / domains)
+            single, cross = (
+                tf.math.divide_no_nan(totals[name], totals["targets"])
+                for name in ("single", "cross")
+            )
+            figures |= self._by_domain("transfer_gain", single - cross)
             if self.rebalancing is not None:
-                means = (
-                    tf.math.divide_no_nan(totals[name], totals["targets"])
-                    for name in ("single", "cross")
-                )
-                weights = self.rebalancing(*means)
-                figures |= {
-                    f"rebalancing_weight[{name}]": weight
-                    for name, weight in zip(self._names, tf.unstack(weights), strict=True)
-                }
+                weights = self.rebalancing(single, cross)
+                figures |= self._by_domain("rebalancing_weight", weights)
             terms["single_loss"] = scale * tf.reduce_sum(own.single) / domains
             terms["cross_loss"] = scale * tf.reduce_sum(weights * own.cross)
         if outputs.mutual_information is not None:
@@ -286,6 +284,11 @@ class SyncRecModel(DomainModel):
         weights = is_target * batch["example_weight"][:, tf.newaxis]
         total = tf.reduce_sum(weights * scores.losses())
         return tf.math.divide_no_nan(total, rows * self.max_length)
+
+    def _by_domain(self, name: str, values: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns figures, one for each domain, of float [D]; constants for the gradient."""
+        of_domains = tf.unstack(tf.stop_gradient(values))
+        return {f"{name}[{of}]": value for of, value in zip(self._names, of_domains, strict=True)}
 
     def _gate_usage(self, gates: tf.Tensor, weight: tf.Tensor) -> list[tf.Tensor]:
         """Returns each expert's mean weight over single-domain tasks and rows, E scalars."""

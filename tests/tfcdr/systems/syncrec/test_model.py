@@ -61,7 +61,7 @@ def test_replicas_that_share_a_batch_make_the_step_of_one(weighting):
         replicas.set_weights(before)
     for name, value in {**report.losses, **report.figures}.items():
         added = sum(float({**of.losses, **of.figures}[name]) for of, _ in shares)
-        assert added == pytest.approx(float(value), rel=1e-4), name
+        assert added == pytest.approx(float(value), rel=1e-4, abs=1e-5), name
     for expected, *parts_of_it in zip(slopes, *(of for _, of in shares), strict=True):
         np.testing.assert_allclose(sum(parts_of_it), expected, atol=1e-5)
 
@@ -109,8 +109,13 @@ def test_every_part_that_is_used_is_moved(weighting):
 
 def test_figures_name_domains_and_experts():
     report, _ = losses_and_gradients(make(), batch())
-    weights = [report.figures[f"rebalancing_weight[{name}]"] for name in NAMES]
-    assert sum(map(float, weights)) == pytest.approx(1)
+    gains, weights = (
+        [float(report.figures[f"{figure}[{name}]"]) for name in NAMES]
+        for figure in ("transfer_gain", "rebalancing_weight")
+    )
+    assert sum(weights) == pytest.approx(1)
+    # From equal memories, who gains more weighs more.
+    assert np.argsort(gains).tolist() == np.argsort(weights).tolist()
     usage = [float(report.figures[f"gate_usage[{number}]"]) for number in range(1, 5)]
     assert sum(usage) == pytest.approx(1)
     assert set(report.losses) == {
