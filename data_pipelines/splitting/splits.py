@@ -29,7 +29,6 @@ from data_pipelines.parts import REPEATED, TEST, TOO_FEW, TRAIN, VALIDATION
 from data_pipelines.splitting.split_log import FEWEST, SplitLog, SplitOptions
 from data_pipelines.splitting.user_draws import draw
 
-
 _BEYOND_CAP = "interactions before a user's latest --split.max_user_interactions"
 
 
