@@ -4,6 +4,7 @@ The help text of a flag is the field's entry in the dataclass docstring (`Attrib
 `--helpfull` documents every field.
 """
 
+import csv
 import dataclasses
 import functools
 import typing
@@ -29,7 +30,9 @@ class _CommaSeparated(flags.ArgumentParser):
     def parse(self, argument: Any) -> tuple:
         if not isinstance(argument, str):
             return tuple(argument)
-        parts = [part.strip() for part in argument.strip("()[]").split(",")]
+        # Double quotes around an entry hold its commas, as in csv.
+        parts = next(csv.reader([argument.strip("()[]")], skipinitialspace=True), [])
+        parts = [part.strip() for part in parts]
         return tuple(self._element_type(part.strip("'\"")) for part in parts if part)
 
     def flag_type(self) -> str:

@@ -1,7 +1,10 @@
 """How every launcher starts and how it fails: one line for a person's mistake, never a trace."""
 
 import difflib
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -39,6 +42,18 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except KeyboardInterrupt:
             print("interrupted: run the same command again to resume.", file=sys.stderr)
             sys.exit(130)
+        except _Terminated as end:
+            name = signal.Signals(end.number).name
+            print(f"ended by {name}: run the same command again to resume.", file=sys.stderr)
+            sys.exit(128 + end.number)
+        except BrokenPipeError:  # Whoever read the output, such as `head`, has gone.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
+            sys.exit(128 + signal.SIGPIPE)
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            _fail(f"memory does not suffice ({error}); lower sizes or batch sizes.", 1)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}; mend that and run the same command again.", 1)
 
     if main.__module__ != "__main__":
         # Started by a console script: `--help` looks for the flags of the program that was called.
@@ -47,8 +62,32 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     # absl's handler would say again what TensorFlow's own has said.
     tf.get_logger().propagate = False
     # Into a file or a pipe, too, a line appears when it is printed.
-    sys.stdout.reconfigure(line_buffering=True)
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    sys.stderr.reconfigure(errors="backslashreplace")
+    _end_at_signals()
     app.run(guarded, flags_parser=_parse)
+
+
+class _Terminated(BaseException):
+    """A scheduler, or a terminal that closes, ends this process."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _end_at_signals() -> None:
+    """Makes SIGTERM and SIGHUP end a program as Ctrl-C does: with a line, at the next step."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        raise _Terminated(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # What nohup ignores stays ignored.
+            signal.signal(number, end)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -76,16 +76,15 @@ def overlap_warning(
     domains: Sequence[str], counts: DomainCounts, samples: Sequence[Sequence[str]]
 ) -> list[str]:
     """A line if no user is in two domains; shows users of each."""
-    filled = [place for place, users in enumerate(samples) if users]
+    filled = [place for place, of_domain in enumerate(samples) if of_domain]
     if len(filled) < 2 or counts.elsewhere.any():
         return []
-    shown_users = "; ".join(
+    users = "; ".join(
         f"{domains[place]} has {', '.join(map(shown, samples[place]))}" for place in filled
     )
     return [
         "warning: no user is in two domains, so that what one did in a source says nothing about "
-        "the target; if these are the same people, their ids are written differently: "
-        f"{shown_users}"
+        f"the target; if these are the same people, their ids are written differently: {users}"
     ]
 
 

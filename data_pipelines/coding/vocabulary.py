@@ -225,7 +225,7 @@ def read_tokens(path: Path) -> tuple[str, ...]:
             text = file.read()
     except FileNotFoundError as error:
         raise DataError(f"{path}: the file is missing; convert the data again.") from error
-    except UnicodeDecodeError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged ({error}); convert the data again.") from error
     # Not splitlines(): an id may hold characters, such as a form feed, that it takes for line ends.
     return tuple(text.split("\n")[:-1])

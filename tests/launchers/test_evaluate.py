@@ -57,6 +57,17 @@ def test_prints_the_same_tables_as_training(trained):
     assert launching.files(workdir) == before
 
 
+def test_a_killed_export_is_exported_by_the_same_command(broken, trained):
+    (broken / "export" / ".unfinished-x" / "saved_model").mkdir(parents=True)
+    flags = (*SMALL_DATA, *SMALL_RUN, "--nojit_compile", f"--workdir={broken}", "--export")
+    outcome = launching.call("train", *flags, f"--data_dir={broken / 'data'}")
+    assert outcome.status == 0, outcome.err
+    assert f"exported {broken}/export/1" in outcome.out
+    assert [path.name for path in (broken / "export").iterdir()] == ["1"]
+    again = launching.call("train", *flags, f"--data_dir={broken / 'data'}")
+    assert "exported" not in again.out
+
+
 def test_finds_data_that_has_moved(broken, trained):
     moved = broken.parent / "moved"
     (broken / "data").rename(moved)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.impressions.joining import Pieces, match
+from data_pipelines.impressions.joining import Pieces, TooManyMatchesError, match
 
 KEYS = st.lists(st.integers(-3, 6), max_size=12)
 
@@ -40,3 +40,12 @@ def test_pieces_hold_each_row_once_and_a_key_in_one_piece(tmp_path, number):
         expected = everything[everything["key"] == key]
         found = next(rows[rows["key"] == key] for rows in taken if key in rows["key"])
         np.testing.assert_array_equal(found, expected)  # In the table's order, too.
+
+
+def test_more_pairs_than_allowed_are_counted_and_not_made():
+    keys = np.array([7] * 3000 + [5], np.int64)
+    with pytest.raises(TooManyMatchesError) as caught:
+        match(keys, keys, most=10_000)
+    found = caught.value
+    assert (found.key, found.left, found.right, found.pairs) == (7, 3000, 3000, 9_000_001)
+    assert len(match(keys[:2], keys[:2], most=4).left) == 4

@@ -166,3 +166,27 @@ def test_a_failing_last_rename_keeps_the_old_data_set(tmp_path, monkeypatch):
         build.build(demo_log(seed=1), data, overwrite=True)
     assert folder_content(tmp_path) == before
     assert dataset.open_prepared(data).fingerprint == fingerprint
+
+
+def test_what_killed_conversions_left_is_cleared_and_a_data_set_put_aside_comes_back(tmp_path):
+    data = tmp_path / "data"
+    build.build(demo_log(), data)
+    before = folder_content(tmp_path)
+    left = tmp_path / ".data.unfinished-x1"
+    (left / "new").mkdir(parents=True)
+    (tmp_path / ".data.work-x2").mkdir()
+    data.rename(left / "old")
+    build.clear_leftovers(data)
+    assert folder_content(tmp_path) == before
+
+
+def test_domains_without_common_users_are_warned_of_with_ids_of_both(tmp_path):
+    rows = [
+        (f"{'B' * (d == 'books')}u{k}", f"i{j}", d, j)
+        for k in (0, 1)
+        for d in ("books", "toys")
+        for j in range(4)
+    ]
+    metadata = build.build(split(log_of(rows), SplitOptions()), tmp_path / "data")
+    (warning,) = [line for line in metadata["summary"] if line.startswith("warning")]
+    assert "books has 'Bu0', 'Bu1'; toys has 'u0', 'u1'" in warning

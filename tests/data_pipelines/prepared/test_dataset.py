@@ -128,3 +128,70 @@ def test_damage_outside_the_data_set_keeps_its_own_error(data_dir, tmp_path):
     prepared = dataset.open_prepared(data_dir)
     with pytest.raises(tf.errors.DataLossError), prepared.naming_corrupt_shards():
         next(iter(tf.data.TFRecordDataset(str(other))))
+
+
+def test_files_that_changed_are_named(broken):
+    dataset.open_prepared(broken).check_files()
+    for name in ("users.txt", "items.parquet", "histories/1.0.0/features.json"):
+        path = broken / name
+        content = path.read_bytes()
+        path.write_bytes(content[:-9] + bytes(reversed(content[-9:])))
+        with pytest.raises(DataError, match=f"{name}: damaged or changed since the conversion"):
+            dataset.open_prepared(broken).check_files()
+        path.unlink()
+        with pytest.raises(DataError, match=f"{name}: the file is missing"):
+            dataset.open_prepared(broken).check_files()
+        path.write_bytes(content)
+    with shard_of(broken).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataError, match="tfrecord-00001-of-00003: damaged or changed"):
+        dataset.open_prepared(broken).check_files()
+
+
+def test_vocabulary_lines_that_were_exchanged_are_a_change(broken):
+    lines = (broken / "users.txt").read_text().splitlines()
+    lines[0], lines[1] = lines[1], lines[0]
+    (broken / "users.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"users\.txt: damaged or changed"):
+        dataset.open_prepared(broken).check_files()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "tensorflow_datasets.core.features.tensor_feature.Tensor",
+            "os.system",
+            "class 'os.system'",
+        ),
+        ('"pythonClassName"', '"pythonClassNam', "damaged"),
+        ("{", "[", "damaged"),
+    ],
+)
+def test_features_name_no_other_classes_than_a_conversion_writes(broken, old, new, message):
+    path = broken / "histories" / "1.0.0" / "features.json"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=rf"features\.json.*{message}"):
+        dataset.open_prepared(broken).files("users")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp", "a/b", ""])
+def test_records_lie_within_the_data_set(broken, name):
+    metadata = json.loads((broken / "prepared.json").read_text())
+    metadata["records"]["name"] = name
+    (broken / "prepared.json").write_text(json.dumps(metadata))
+    with pytest.raises(DataError, match="the name of its records"):
+        dataset.open_prepared(broken)
+
+
+def test_a_folder_in_place_of_a_file_is_named(broken):
+    for name in ("prepared.json", "users.txt", "items.parquet"):
+        path = broken / name
+        content = path.read_bytes()
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(DataError, match=name):
+            prepared = dataset.open_prepared(broken)
+            _ = prepared.users, prepared.items
+        path.rmdir()
+        path.write_bytes(content)

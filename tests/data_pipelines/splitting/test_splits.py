@@ -387,3 +387,15 @@ def test_parts_are_those_of_the_plain_rule(rows, kind, repeats, core, seed):
         for _, own in itertools.groupby(labels, key=lambda row: row[0]):
             pairs = [row[1:3] for row in own]
             assert len(set(pairs)) == len(pairs)
+
+
+def test_a_users_latest_interactions_are_kept_up_to_the_cap():
+    rows = [("u", f"t{time}", "T", time) for time in range(6)]
+    rows += [("u", f"s{time}", "S", time) for time in range(3)] + [("v", "t0", "T", 0)]
+    result = split(log_of(rows), SplitOptions(max_user_interactions=3))
+    left = sorted(item for _, item, *_ in rows_of(result))
+    assert left == ["s0", "s1", "s2", "t0", "t3", "t4", "t5"]
+    what = "interactions before a user's latest --split.max_user_interactions"
+    assert result.dropped == {what: 3}
+    with pytest.raises(DataError, match="max_user_interactions is -1"):
+        SplitOptions(max_user_interactions=-1)

@@ -133,3 +133,24 @@ def test_stages_have_their_own_checkpoints(folder):
     places = {folder.checkpoints(stage, kind) for stage in stages for kind in kinds}
     assert len(places) == 4
     assert all(str(folder.path) in place for place in places)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, None])
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+def test_damaged_state_files_are_named_with_what_to_do(folder, name, content):
+    path = folder.path / name
+    path.unlink(missing_ok=True)
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(RunError, match=rf"{name}: (damaged|cannot be read) .*; (use|remove) "):
+        folder.config() if name == "config.json" else folder.metrics()
+
+
+def test_lines_of_epochs_that_are_none_are_passed_over_and_none_counts_twice(folder):
+    for epoch in (1, 2, 2, 3):
+        folder.add_epoch(line("pretrain", epoch))
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write('[]\n{"stage": "pretrain"}\n3\n{"stage": "pre')
+    assert [each["epoch"] for each in folder.epochs("pretrain")] == [1, 2, 3]
+    (folder.path / "metrics.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(RunError, match=r"metrics\.jsonl: damaged"):
+        folder.epochs("pretrain")
