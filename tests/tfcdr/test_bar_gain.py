@@ -10,7 +10,8 @@ def entry(gain, low, high, rows=10, bar="item neighbours"):
     return BarGain(bar, "NDCG@10", 0.2 + gain, 0.2, gain, low, high, rows)._asdict()
 
 
-NOTHING = entry(None, None, None, 0) | {"model": None, "of_bar": None, "gain": None}
+UNKNOWN = dict.fromkeys(("model", "of_bar", "gain", "low", "high"))
+NOTHING = entry(0.0, 0.0, 0.0, 0) | UNKNOWN
 BELOW, LEVEL, ABOVE = entry(-0.1, -0.2, -0.05), entry(0.1, -0.2, 0.3), entry(0.1, 0.05, 0.3)
 
 

@@ -84,7 +84,7 @@ def test_ease_is_that_of_a_plain_writing(users, monkeypatch):
 def test_ease_refuses_what_it_cannot_invert():
     ease.check_size(10**7, 20_000)
     ease.check_size(20_000, 10**7)
-    with pytest.raises(RunError, match="a catalogue too large for EASE.* 20,001.* 30,000"):
+    with pytest.raises(RunError, match=r"a catalogue too large for EASE.* 20,001.* 30,000"):
         ease.check_size(30_000, 20_001)
 
 
