@@ -33,7 +33,11 @@ from launchers.benchmarking.line_up import OURS, Plan
 from tfcdr.benchmark import MATRIX_PRODUCTS, Phase
 from tfcdr.systems.registry import SYSTEMS
 
-_SYSTEM = flags.DEFINE_enum("system", "peterrec", sorted(SYSTEMS), "The system to measure.")
+# What is fitted as a whole has no steps to measure.
+_MEASURED = sorted(
+    name for name, system in SYSTEMS.items() if system.stages(system.config_class())[0].training
+)
+_SYSTEM = flags.DEFINE_enum("system", "peterrec", _MEASURED, "The system to measure.")
 _STAGE = flags.DEFINE_string("stage", "", "The stage to measure; the system's first if empty.")
 _AGAINST = flags.DEFINE_multi_string(
     "against",

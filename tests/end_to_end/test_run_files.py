@@ -90,7 +90,7 @@ def test_tables_compare_with_most_popular_for_cold_and_warm_users(metrics, split
         (protocol, users, scorer)
         for protocol in ("full", "sampled")
         for users in ("all", "cold", "warm")
-        for scorer in ("model", "most popular")
+        for scorer in ("model", "most popular", "item neighbours")
     ]
     by_group = {(row["protocol"], row["group"]): row for row in rows if row["scorer"] == "model"}
     for protocol in ("full", "sampled"):
@@ -139,6 +139,7 @@ def test_terminal_shows_data_parameters_progress_and_tables(finished):
         "\nvalidation\n",
         "\ntest\n",
         "most popular",
+        " item neighbours: test NDCG@10 ",
     ):
         assert text in outcome.out
     assert "Traceback" not in outcome.err

@@ -22,6 +22,10 @@ class MemoryVocabulary:
         return self.size + 3
 
     @property
+    def domain_sizes(self):
+        return {"one": self.size}
+
+    @property
     def counts(self):
         return np.arange(self.size, 0, -1)
 
@@ -60,6 +64,23 @@ class MemoryData(EpochByEpoch):
     def vocabulary(self, space):
         return self._vocabularies[space]
 
+    @property
+    def num_users(self):
+        return self._users
+
+    def training_histories(self, space, most):
+        histories = self._of_space(space)[:, -most:]
+        row, place = np.nonzero(histories)
+        yield row, histories[row, place]
+
+    def _of_space(self, space):
+        """Histories with ids of a space, of the sources' alone in "source"."""
+        if space == "source":
+            return self._histories
+        targets = self._vocabularies["target"].size
+        sources = np.where(self._histories > 0, self._histories + targets, 0)
+        return np.concatenate([sources, self._targets[:, np.newaxis]], 1)
+
     def num_examples(self, view, split, **options):
         return self._users
 
@@ -77,6 +98,9 @@ class MemoryData(EpochByEpoch):
             else np.arange(self._users)
         )
         columns = getattr(self, f"_{view}")(split, random, options)
+        if "recent" in options and split != "train":
+            space = "source" if view in ("next_item", "masked_item") else "joint"
+            columns["recent_items"] = self._of_space(space)[:, :-1][:, -options["recent"] :]
         columns["user"] = np.arange(1, self._users + 1)
         columns["example_weight"] = np.ones(self._users, np.float32)
         missing = -self._users % batch_size

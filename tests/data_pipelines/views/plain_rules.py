@@ -161,6 +161,30 @@ def latest_with_own(history, own, length, kept_own):
     return tuple(history[place] for place in sorted(kept))
 
 
+def recent_items(person, part, options):
+    """(event, history) for each label of the part; of who trains nothing, of sources alone."""
+    before = {id(event): history for history, event in transfer(person, part, options)}
+    whole = {id(event): history for history, _, event in leave_one_out(person, part, options)}
+    histories = whole if person.trained else before
+    return [(event, histories.get(id(event), [])) for event in person.events if event.part == part]
+
+
+def training_histories(person, space, most):
+    """What trains, oldest first; in space "source" what pre-training reads."""
+    trained = [
+        event.item
+        for event in person.events
+        if (
+            event.part == TRAIN and space != "source"
+            if event.part is not None
+            else event.time < person.held_out_from
+            and space != "target"
+            and (space != "source" or person.source_part == TRAIN)
+        )
+    ]
+    return trained[-most:]
+
+
 def paired_behaviour(person, part, options):
     """(event, pool of source events, what was liked in the target, in the sources) for each label.
 

@@ -114,6 +114,7 @@ CASES = {
     "no_target": Case({}, [], ["films", "books"], ("masked_item",), parts=("train", "test")),
 }
 CANDIDATES = 5
+RECENT = 6
 
 
 class Run:
@@ -166,8 +167,28 @@ def test_examples_are_those_of_the_plain_rule(run):
             check(run, view, number, part)
 
 
+@pytest.mark.parametrize("space", ["source", "target", "joint"])
+@pytest.mark.parametrize("most", [2, 100])
+def test_training_histories_hold_what_trains_and_no_more(run, space, most):
+    roles = run.source.roles
+    if (space == "source" and not roles.sources) or (space != "source" and not roles.predicted):
+        pytest.skip("These roles make no such space.")
+    found = []
+    for row, item in run.source.training_histories(space, most):
+        assert (np.diff(row) >= 0).all()
+        for number in np.unique(row):
+            found.append(run.names(space, item[row == number]))
+    expected = [
+        tuple(history)
+        for person in run.people.values()
+        if (history := plain_rules.training_histories(person, space, most))
+    ]
+    assert collections.Counter(found) == collections.Counter(expected)
+    assert expected
+
+
 def compare_windows(run, view, number, part):
-    rows = run.read(view, part)
+    rows = run.read(view, part, recent=RECENT)
     joint, overlap = view.startswith("joint_"), view.endswith("next_item")
     if overlap:
         ids = rows["items"]
@@ -187,12 +208,16 @@ def compare_windows(run, view, number, part):
     ]
     assert collections.Counter(found) == collections.Counter(expected)
     assert expected
+    if part != "train":
+        space = "joint" if joint else "source"
+        before = [run.names(space, row)[:-1][-RECENT:] for row in ids]
+        assert [run.names(space, row) for row in rows["recent_items"]] == before
 
 
 def compare_labels(run, view, number, part):
     """Validation of leave_one_out reads histories of the target's own items."""
     own = view == "leave_one_out" and part == "validation"
-    options = {"negatives": 3} if part == "train" else {"candidates": CANDIDATES}
+    options = {"negatives": 3} if part == "train" else {"candidates": CANDIDATES, "recent": RECENT}
     rows = run.read(view, part, **options, **({"history_domains": "target"} if own else {}))
     key, space = ("context", "source") if view == "transfer" else ("history", "joint")
     users = run.users(rows)
@@ -205,6 +230,8 @@ def compare_labels(run, view, number, part):
     found = zip(users, histories, items, strict=True)
     assert collections.Counter(found) == collections.Counter(expected)
     assert expected
+    if part != "train":
+        compare_recent_items(run, view, number, users, items, rows["recent_items"])
     if view == "leave_one_out":
         assert rows["example_weight"].tolist() == [bool(history) for history in histories]
     for row, (user, item) in enumerate(zip(users, items, strict=True)):
@@ -234,6 +261,20 @@ def test_a_share_of_the_history_is_kept_for_the_targets_own_items(run, own_share
     assert collections.Counter(found) == collections.Counter(expected)
     # Where all sources come first, the latest are the target's own in any case.
     assert changed or run.options.source_history == "all" or len(run.source.roles.sources) == 0
+
+
+def compare_recent_items(run, view, number, users, items, recent):
+    assert recent.shape[1] == RECENT
+    found = zip(users, items, (run.names("joint", row) for row in recent), strict=True)
+    expected = collections.Counter(
+        (user, event.item, tuple(history[-RECENT:]))
+        for user, person in run.people.items()
+        for event, history in plain_rules.recent_items(person, number, run.options)
+    )
+    if view == "leave_one_out":  # It leaves out who has no history; cold users keep the sources'.
+        assert not collections.Counter(found) - expected
+    else:
+        assert collections.Counter(found) == expected
 
 
 def compare_what_is_ranked(run, person, item, row):
@@ -302,7 +343,7 @@ def compare_histories(run, view, number, part):
         for history, event in plain_rules.multi_domain_evaluation(person, number)
     ]
     for sequences in ("joint", "by_domain"):
-        rows = run.read(view, part, candidates=CANDIDATES, sequences=sequences)
+        rows = run.read(view, part, candidates=CANDIDATES, sequences=sequences, recent=RECENT)
         users = run.users(rows)
         items = [run.names("joint", [item])[0] for item in rows["target_item"]]
         histories = [run.names("joint", history) for history in rows["items"]]
@@ -320,6 +361,11 @@ def compare_histories(run, view, number, part):
             trained = {plain_rules.domain_of(other) for other in person.trained}
             assert found["cold"] == (domain not in trained)
             assert found["example_weight"] == bool(histories[row])
+            recent = run.names("joint", found["recent_items"])
+            own = [name for name in recent if plain_rules.domain_of(name) == domain]
+            assert not (own and found["cold"])
+            if sequences == "joint" and not found["cold"]:
+                assert recent[-length:] == histories[row]
             if sequences == "by_domain":
                 assert {plain_rules.domain_of(other) for other in histories[row]} <= {domain}
             seen = sorted(run.names("joint", found["seen_items"]))
