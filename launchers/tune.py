@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     started = time.monotonic()
     wish = run_flags.wish()
+    data_flags.refuse_unused()
     if not _SEARCH.value:
         raise program.FlagError("--search is missing: name the file of the fields to vary.")
     groups: dict[str, Any] = {wish.system.name: wish.config}

@@ -1,6 +1,7 @@
 """Search files: what they may name, and what they are refused for."""
 
 import dataclasses
+import pathlib
 
 import optuna
 import pytest
@@ -13,7 +14,9 @@ from launchers import (
 )
 from launchers.tuning import search_space
 from tfcdr.systems.peterrec.config import PeterRecConfig
+from tfcdr.systems.registry import SYSTEMS
 
+SEARCHES = sorted(pathlib.Path(program.__file__).parent.glob("searches/*.toml"))
 GROUPS = {"peterrec": PeterRecConfig(), "examples": ExampleOptions()}
 
 
@@ -111,3 +114,9 @@ def test_a_range_is_drawn_as_the_file_says(read):
     drawn = [space.suggest(study.ask())["peterrec.l2"] for _ in range(200)]
     assert 1e-5 <= min(drawn) < 1e-4  # half of a linear range would lie above 0.5
     assert max(drawn) <= 1.0
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
+def test_search_files_of_the_project_fit_their_systems(path):
+    groups = {path.stem: SYSTEMS[path.stem].config_class(), "examples": ExampleOptions()}
+    assert search_space.read(str(path), groups).fields
