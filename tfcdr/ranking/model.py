@@ -34,6 +34,9 @@ class RankingModel(tf.keras.Model, abc.ABC):
     """
 
     num_items: int
+    # Of a history's places, how many are kept for the latest of the ranked items themselves, whose
+    # ids in histories are then 1..num_items.
+    own_places: int = 0
 
     @abc.abstractmethod
     def query(self, batch: Batch) -> RankingQuery:

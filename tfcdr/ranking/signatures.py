@@ -71,20 +71,31 @@ class Signatures:
         return {SERVING_DEFAULT: score, RECOMMEND: recommend}
 
     def _user(self, history: tf.Tensor) -> tf.Tensor:
-        return self.model.encode_history(latest_known(self.histories.ids(history), self.max_length))
+        ids, model = self.histories.ids(history), self.model
+        read = latest_known(ids, self.max_length, model.own_places, model.num_items)
+        return model.encode_history(read)
 
 
-def latest_known(ids: tf.Tensor, length: int) -> tf.Tensor:
+def latest_known(ids: tf.Tensor, length: int, own_places: int = 0, last_own: int = 0) -> tf.Tensor:
     """Drops the zeros of each row and keeps its last ids, right-aligned behind zeros.
 
     Args:
       ids: int32 [batch, any].
       length: ids to keep.
+      own_places: so many of the last ids up to `last_own` are kept, whatever came after them.
+      last_own: see `own_places`.
 
     Returns:
       Int32 [batch, length].
     """
     padded = tf.pad(ids, [[0, 0], [length, 0]])
+    if own_places:
+        is_own = tf.logical_and(padded > 0, padded <= last_own)
+        rank = tf.cumsum(tf.cast(is_own, tf.int32), axis=1, reverse=True)
+        is_kept = tf.logical_and(is_own, rank <= own_places)
+        worth = tf.sign(padded) + tf.cast(is_kept, tf.int32)
+        chosen = tf.sort(tf.argsort(worth, axis=1, stable=True)[:, -length:], axis=1)
+        padded = tf.gather(padded, chosen, batch_dims=1)
     known_last = tf.argsort(tf.sign(padded), axis=1, stable=True)
     compact = tf.gather(padded, known_last, batch_dims=1)
     return tf.ensure_shape(compact[:, -length:], [None, length])

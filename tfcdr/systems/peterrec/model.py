@@ -220,6 +220,7 @@ class FinetuningModel(StageModel, RankingModel):
         super().__init__(name="finetuning")
         self.config = config
         self.num_items = num_targets
+        self.own_places = round(config.own_share * max_length)
         counts = np.ones(num_targets) if counts is None else counts
         self.item_loss = ItemLoss(config, counts, config.negative_sampler, seed)
         self.trunk = make_trunk(config, max_length, source_rows, config.has_adapters)

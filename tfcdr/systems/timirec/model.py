@@ -39,6 +39,7 @@ class InterestModel(StageModel, RankingModel):
         super().__init__(name=name)
         self.config = config
         self.num_items = num_items
+        self.own_places = round(config.own_share * max_length)
         counts = np.ones(num_items) if counts is None else counts
         self.item_loss = ItemLoss(config, counts, config.negative_sampler, seed)
         self._seed = seed
