@@ -135,7 +135,7 @@ def test_planted_noise_gets_at_most_half_the_weight(tmp_path):
     the second bound; without the noise, half of them could share it.
     """
     sizes = {
-        "users": 300,
+        "users": 600,
         "interests": 5,
         "source_items": 60,
         "target_items": 60,
@@ -145,17 +145,17 @@ def test_planted_noise_gets_at_most_half_the_weight(tmp_path):
     arguments = {
         "embedding_scale": 0.1,
         "prior_weight": 3,
-        "learning_rate": 0.003,
+        "learning_rate": 0.005,
         "batch_size": 256,
-        "epochs": 12,
-        "patience": 12,
+        "epochs": 6,
+        "patience": 6,
         "warm_up_epochs": 1,
         "interval": 1,
         "descent_steps": 1,
-        "developing_batch_size": 300,
+        "developing_batch_size": 600,
         "outer_batch_size": 1024,
         "importance_optimizer": "adam",
-        "importance_learning_rate": 0.005,
+        "importance_learning_rate": 0.003,
         "importance_decay": 0,
         "neumann_step": 0.1,
     }

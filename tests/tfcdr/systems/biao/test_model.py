@@ -14,7 +14,7 @@ from tfcdr.systems.biao.model import (
     OUTER_STEP,
     TRAINING,
 )
-from tfcdr.systems.biao.tables import touched_rows
+from tfcdr.systems.biao.tables import of_source, touched_rows
 
 FEEDS = {
     DESCENT: stacked(batch_of(seed=1), batch_of(seed=2)),
@@ -128,21 +128,22 @@ def test_only_masked_padding_says_nothing(padding):
     assert same == (padding == "masked")
 
 
-def test_however_far_apart_the_scores_no_row_has_more_than_the_sigmoids_allow():
-    """A softmax of the same scores leaves all of the weight to one row."""
-    shares = {}
+def test_of_scores_far_apart_one_takes_all_of_a_softmax_and_half_of_them_share_as_sigmoids():
+    batch, shares = batch_of(rows=12), {}
     for normalisation in ("sigmoid", "softmax"):
         model = model_of(normalisation=normalisation)
-        importance = model.importance
-        importance.item_transform.kernel.assign(200 * importance.item_transform.kernel)
-        importance.relevance_layers[-1].bias.assign([1.0])
-        importance.relevance_layers[-1].kernel.assign(0 * importance.relevance_layers[-1].kernel)
-        shares[normalisation] = np.sort(weights_of(model, batch_of(rows=12)))
-    np.testing.assert_allclose([each.sum() for each in shares.values()], 1, rtol=1e-5)
-    assert shares["softmax"][-1] > 0.9
-    # Half of the rows, more or less, have scores above 0, and share alike.
-    assert shares["sigmoid"][-1] < 0.4
-    np.testing.assert_allclose(shares["sigmoid"][-3:], shares["sigmoid"][-1], rtol=0.05)
+        transform, last = model.importance.item_transform, model.importance.relevance_layers[-1]
+        last.kernel.assign(tf.zeros_like(last.kernel))
+        last.bias.assign([1.0])  # so that the item's score is all
+        transform.kernel.assign(2000 * transform.kernel)
+        transform.bias.assign([0.0])
+        candidates = of_source(model.tables, batch["source_item"], batch["source_category"])
+        transform.bias.assign([-np.median(model.importance.item_score(candidates))])
+        shares[normalisation] = weights_of(model, batch)
+    for each in shares.values():
+        np.testing.assert_allclose(each.sum(), 1, rtol=1e-5)
+    assert shares["softmax"].max() > 0.75
+    assert shares["sigmoid"].max() < 1.5 / 6
 
 
 def test_a_prior_driven_below_0_comes_back_through_softplus_alone():
