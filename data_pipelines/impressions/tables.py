@@ -51,7 +51,7 @@ class ImpressionCsvOptions(ImpressionFileOptions):
       domain_column: name of the column with the domain, for an --input without DOMAIN=.
       part_column: name of the column with train, validation or test; read if the file has it.
         Without it and without @PART, rows train.
-      missing_numbers: what a missing value of a numerical column is read as, such as 0; if empty, it
+      missing_numbers: what a missing value of a numerical column is read as, such as 0; empty: it
         is a bad line.
       separator: sign between fields, empty for a comma in .csv and a tab in any other file.
     """
