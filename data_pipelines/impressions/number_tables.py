@@ -55,11 +55,14 @@ class NumberColumns(NamedTuple):
       whole: name -> range of the columns of whole numbers.
       real: names of the columns of finite numbers.
       texts: names of the columns of texts.
+      fill: what a missing value of a column of finite numbers is, and counted; None if it is a bad
+        one.
     """
 
     whole: Mapping[str, Whole]
     real: Sequence[str]
     texts: Sequence[str] = ()
+    fill: float | None = None
 
     @property
     def names(self) -> list[str]:
@@ -75,12 +78,14 @@ class Numbers(NamedTuple):
       real: float32 [rows, columns].
       texts: str [rows] by column.
       locate: says "FILE, line N" for one of the rows.
+      missing: number of values of `real` that the block lacked, before rows were left out.
     """
 
     whole: np.ndarray
     real: np.ndarray
     texts: Mapping[str, np.ndarray]
     locate: Callable[[int], str]
+    missing: int = 0
 
     def without(self, bad: np.ndarray) -> "Numbers":
         """Leaves out the rows where the bool array [rows] is true."""
@@ -89,7 +94,11 @@ class Numbers(NamedTuple):
         kept = np.flatnonzero(~bad)
         texts = {name: values[kept] for name, values in self.texts.items()}
         return Numbers(
-            self.whole[kept], self.real[kept], texts, lambda row: self.locate(int(kept[row]))
+            self.whole[kept],
+            self.real[kept],
+            texts,
+            lambda row: self.locate(int(kept[row])),
+            self.missing,
         )
 
 
@@ -199,19 +208,26 @@ def _checked(
     real = np.empty((rows, len(columns.real)), np.float32)
     wrong = np.zeros((rows, len(columns.whole) + len(columns.real)), bool)
     for place, name in enumerate(columns.whole):
-        whole[:, place], wrong[:, place] = _whole(batch[name])
+        limit = columns.whole[name]
+        column = _labels(batch[name]) if (limit.least, limit.most) == (0, 1) else batch[name]
+        whole[:, place], wrong[:, place] = _whole(column)
     unparsed = wrong[:, : len(columns.whole)].copy()
+    missing = 0
     ranges = columns.whole.values()
     wrong[:, : len(ranges)] |= whole < np.array([limit.least for limit in ranges], np.int64)
     wrong[:, : len(ranges)] |= whole > np.array([limit.most for limit in ranges], np.int64)
     for place, name in enumerate(columns.real):
-        real[:, place] = _real(batch[name])
+        column = batch[name]
+        if columns.fill is not None:
+            column, gaps = _filled(column, columns.fill)
+            missing += gaps
+        real[:, place] = _real(column)
     wrong[:, len(ranges) :] = ~np.isfinite(real)
     bad = wrong.any(axis=1)
     texts = {
         name: batch[name].cast(pa.string()).to_numpy(zero_copy_only=False) for name in columns.texts
     }
-    found = Numbers(whole, real, texts, locate)
+    found = Numbers(whole, real, texts, locate, missing)
 
     def describe() -> str:
         row = int(np.argmax(bad))
@@ -237,6 +253,28 @@ def _whole(column: pa.Array) -> tuple[np.ndarray, np.ndarray | bool]:
     with np.errstate(invalid="ignore"):
         bad = ~((np.floor(floats) == floats) & (np.abs(floats) < 2.0**53))
     return np.where(bad, 0.0, floats).astype(np.int64), bad
+
+
+def _labels(column: pa.Array) -> pa.Array:
+    """A column of 0 and 1, also where it says false and true."""
+    if not pa.types.is_string(column.type):
+        return column
+    lowered = pc.utf8_lower(column)
+    column = pc.if_else(pc.equal(lowered, "true"), "1", column)
+    return pc.if_else(pc.equal(lowered, "false"), "0", column)
+
+
+def _filled(column: pa.Array, value: float) -> tuple[pa.Array, int]:
+    """A column with a value for what is missing: nulls, NaN and empty texts; and their number."""
+    missing = pc.is_null(column, nan_is_null=True)
+    texts = pa.types.is_string(column.type)
+    if texts:
+        missing = pc.or_(missing, pc.fill_null(pc.equal(column, ""), False))
+    count = pc.sum(missing).as_py() or 0
+    if count:
+        filling = pa.scalar(repr(value)) if texts else pa.scalar(value)
+        column = pc.if_else(missing, filling, column if texts else column.cast(pa.float64()))
+    return column, count
 
 
 def _real(column: pa.Array) -> np.ndarray:

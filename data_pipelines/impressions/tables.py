@@ -8,6 +8,7 @@ The processed AliExpress files, with a header, are read as they are.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,11 +46,13 @@ class ImpressionCsvOptions(ImpressionFileOptions):
         columns categorical_1, categorical_2 and so on of the file.
       numerical_columns: names of the numerical columns; empty for numerical_1, numerical_2 and so
         on.
-      click_column: name of the column with 1 for a click, else 0.
+      click_column: name of the column with 1 for a click, else 0; or true and false.
       conversion_column: name of the column with 1 for a purchase, else 0.
       domain_column: name of the column with the domain, for an --input without DOMAIN=.
       part_column: name of the column with train, validation or test; read if the file has it.
         Without it and without @PART, rows train.
+      missing_numbers: what a missing value of a numerical column is read as, such as 0; empty: it
+        is a bad line.
       separator: sign between fields, empty for a comma in .csv and a tab in any other file.
     """
 
@@ -59,10 +62,21 @@ class ImpressionCsvOptions(ImpressionFileOptions):
     conversion_column: str = "conversion"
     domain_column: str = "domain"
     part_column: str = "part"
+    missing_numbers: str = ""
     separator: str = ""
+
+    def fill(self) -> float | None:
+        """The number for a missing one, or None if that is a bad line."""
+        return float(self.missing_numbers) if self.missing_numbers else None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        try:
+            filled = self.fill()
+        except ValueError:
+            filled = math.nan
+        if filled is not None and not math.isfinite(filled):
+            raise DataError(f"missing_numbers is {self.missing_numbers!r}: it must be a number.")
         for name in ("click_column", "conversion_column"):
             if not getattr(self, name):
                 raise DataError(f"{name} is empty: give a value.")
@@ -123,6 +137,9 @@ class TableLog(ImpressionLog):
         known = set(self.domains)
         for table in self._tables:
             for block in table.blocks(self.columns, self.bad_lines):
+                if block.missing:
+                    filled = f"missing numbers, read as {self._options.missing_numbers}"
+                    self.remarks[filled] += block.missing
                 block = self._checked(block)
                 for chunk in table.chunks(block, self.columns):
                     if chunk.domain not in known:
@@ -221,7 +238,9 @@ class _Table:
         for place, name in enumerate(columns.categorical):
             whole[name] = category(options.field_sizes[place] if options.field_sizes else 0)
         whole[options.click_column] = whole[options.conversion_column] = _LABEL
-        wanted = NumberColumns(whole, columns.numerical, tuple(self._texts.values()))
+        wanted = NumberColumns(
+            whole, columns.numerical, tuple(self._texts.values()), options.fill()
+        )
         if self._text is None:
             blocks = parquet_numbers(self.path, wanted, bad_lines)
         else:

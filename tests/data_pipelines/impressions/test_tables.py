@@ -208,3 +208,20 @@ def test_the_processed_aliexpress_sample(real_data, tmp_path):
         )
         np.testing.assert_array_equal(rows["click"], table["click"])
         np.testing.assert_array_equal(rows["conversion"], table["conversion"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_labels_may_be_true_and_false_and_missing_numbers_are_filled_if_told(tmp_path, kind):
+    table = pd.DataFrame(
+        {"c": [1, 2, 0], "x": [0.5, None, 2.0], "click": [True, False, True], "buy": [False] * 3}
+    )
+    path = tmp_path / f"log.{kind}"
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    columns = {"categorical_columns": ("c",), "numerical_columns": ("x",)}
+    log = read(f"A={path}@train", conversion_column="buy", missing_numbers="-1", **columns)
+    rows = rows_by_part(log, tmp_path / "scratch")["A", "train"]
+    assert rows["numerical"].tolist() == [[0.5], [-1.0], [2.0]]
+    assert rows["click"].tolist() == [1, 0, 1]
+    assert log.remarks == {"missing numbers, read as -1": 1}
+    with pytest.raises(DataError, match="missing_numbers is 'none'"):
+        ImpressionCsvOptions(missing_numbers="none")
