@@ -144,12 +144,13 @@ class RankingEvaluator(Evaluator):
         batches = self._batches(stage, "validation", sampled=True, recent=True, shared=False)
         some = _KeptBatches.of(batches, -(-_ROWS_THAT_CHOOSE // self._batch_size))
         ranker = HeldOutRanker(neighbours.model, self._counts(stage))
-        protocol = self._protocol(stage)
+        protocol, cutoff = self._protocol(stage), self.monitor.partition("@")[2]
+        ks = (int(cutoff),) if cutoff else ()
 
         def validate(model: NeighbourModel) -> float:
             del model  # The ranker's.
             ranks = ranker(some, [protocol])[protocol, held_out_ranks.MODEL]
-            return ranks.summary(self._options.ks).get(self.monitor, 0.0)
+            return ranks.summary(ks).get(self.monitor, 0.0)
 
         neighbours.fit(validate)
 

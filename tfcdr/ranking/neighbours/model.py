@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.data_source import HistorySource
+from tfcdr.errors import RunError
 from tfcdr.fitted_model import FittedModel
 from tfcdr.ranking.catalogue_scan import Piece, fold_scores
 from tfcdr.ranking.model import RankingModel, RankingQuery
@@ -170,7 +171,10 @@ class NeighbourModel(FittedModel, RankingModel):
         return tf.stack([history, tf.bitcast(weight, tf.int32)], -1)
 
     def item_factors(self) -> tuple[tf.Tensor, None]:
-        raise NotImplementedError("Item neighbours score by no inner product.")
+        raise RunError(
+            "retrieval=scann searches item vectors, which neighbours have none of: use "
+            "retrieval=brute_force."
+        )
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring items: int32 [batch, L, 2] -> float32 [batch, count]."""
@@ -185,7 +189,14 @@ class NeighbourModel(FittedModel, RankingModel):
         return tf.reshape(scores, (rows, count)) + popularity
 
     def score_candidates(self, user: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
-        """Scores chosen items: int32 [batch, L, 2], int [batch, n] -> [batch, n]."""
+        """Scores chosen items: int32 [batch, L, 2], int [batch, n] -> [batch, n].
+
+        Those of a catalogue that is scored at once come out of the same operations as its own
+        scores, which TensorFlow then computes once.
+        """
+        if self.num_items <= self.items_at_once:
+            scores, here = Piece(1, self.score_range(user, 1, self.num_items)).look_up(ids)
+            return tf.where(here, scores, 0.0)
 
         def take(found: tf.Tensor, piece: Piece) -> tf.Tensor:
             scores, here = piece.look_up(ids)
