@@ -352,7 +352,7 @@ def beam_error(tmp_path, inputs, split, read=None):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("u1,b1,books,soon", "line 401: timestamp 'soon' is not a whole number"),
+        ("u1,b1,books,soon", "line 401: timestamp 'soon' is not a time"),
         ("u1,b1,books", "line 401: 3 fields, the header has 4"),
         ("u1,,books,3", "line 401: item_id '' is not an id"),
         ("u1,\xff,books,3", "line 401: not utf-8 text"),
