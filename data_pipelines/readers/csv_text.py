@@ -165,9 +165,8 @@ def wrong_width(text: CsvText) -> str:
     number, row = next(wrong, (0, []))
     if not number:  # Where Python and Arrow differ about quotes.
         return f"{text.name}: a row has not as many fields as the header, {width}."
-    there = "the header has" if text.header_rows else "there must be"
     remedy = "quote a field that holds the separator" if text.quoted else "check the separator"
-    return f"{text.at(number)}: {len(row)} fields, {there} {width}; {remedy}."
+    return f"{text.at(number)}: {len(row)} fields, the header has {width}; {remedy}."
 
 
 def row_locator(text: CsvText) -> Callable[[int], str]:

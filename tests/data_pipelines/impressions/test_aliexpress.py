@@ -94,7 +94,7 @@ def _folder(path):
         ("nl_user_test", user_line(10, c33=-1), "line 3: column 33: -1 is not in 0..7; check"),
         ("nl_user_test", user_line(10, c33=1 << 40), "column 33: 1099511627776 is not in 0..7"),
         ("nl_user_train", user_line(10, c1="1a7"), "column 1: '1a7' is not a"),
-        ("nl_user_train", user_line(10) + ",1", "line 6: 34 fields, there must be 33"),
+        ("nl_user_train", user_line(10) + ",1", "line 6: 34 fields, the header has 33"),
     ],
 )
 def test_bad_lines_are_named_or_skipped(tmp_path, member, line, message):
