@@ -111,11 +111,17 @@ def test_ease_stands_beside_item_neighbours(small_data, tmp_path):
     [
         ("--neighbours.kind=knn", "kind must be one of cosine, ease. Received: 'knn'."),
         ("--neighbours.neighbours=0", "neighbours must be positive. Received: 0."),
-        ("--strategy=mirrored", "neighbours are fitted by one process"),
     ],
 )
 def test_bad_choices_are_one_line(small_data, tmp_path, flag, message):
     where = (f"--data_dir={small_data}", f"--workdir={tmp_path / 'run'}")
     outcome = launching.call("train", *FLAGS, flag, *where)
-    assert outcome.status in (1, 2)
+    assert outcome.status == 2
     assert message in outcome.error
+
+
+def test_one_process_fits(small_data, tmp_path):
+    where = (f"--data_dir={small_data}", f"--workdir={tmp_path / 'run'}")
+    outcome = launching.forked("train", *FLAGS, "--strategy=mirrored", *where)
+    assert outcome.status == 1
+    assert "neighbours are fitted by one process: leave --strategy out." in outcome.error

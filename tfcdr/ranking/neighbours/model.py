@@ -22,7 +22,7 @@ _ITEMS_AT_ONCE = 65536
 # What the most popular item scores without a neighbour: it decides ties, and nothing else.
 _POPULARITY = 1e-6
 _NEARNESSES = (Nearness(0.5, 0), Nearness(0.5, 30), Nearness(0.0, 0))
-_RIDGES = (30.0, 100.0, 300.0, 1000.0)
+_RIDGES = (100.0, 300.0, 1000.0)
 _DECAYS = (0.7, 0.9)
 _OTHER_WEIGHTS = (0.3, 1.0, 0.0)
 
