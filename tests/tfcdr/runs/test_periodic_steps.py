@@ -163,8 +163,8 @@ def test_every_epoch_ends_its_bar_once_whoever_reads_the_last_loss(
 def test_feeds_are_read_in_the_order_that_they_ask_for(tmp_path):
     data = Recording()
     bilevel(claimed(tmp_path), data=data).train(nearness)
-    # Fixed order: passes 0, 1 ... of the feed that goes on, a hundred asked for at once, and one pass
-    # kept of the other; a pass of its own for each of the five times that shuffles.
+    # Fixed order: passes 0, 1 ... of the feed that goes on, a hundred asked for at once, and one
+    # pass kept of the other; a pass of its own for each of the five times that shuffles.
     assert sorted(pass_ for pass_, shuffled in data.read if shuffled) == [0, 1, 2, 3, 4]
     assert sorted(pass_ for pass_, shuffled in data.read if not shuffled) == [0, *range(100)]
 
