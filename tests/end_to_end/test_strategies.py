@@ -35,8 +35,8 @@ SYSTEMS = {
 # Processes and flags of a strategy that has two replicas.
 STRATEGIES = {
     "mirrored": ({}, ("--cpu_devices=2",)),
-    "multi_worker": ({"worker": 2}, ()),
-    "parameter_server": ({"chief": 1, "worker": 2, "ps": 1}, ()),
+    "multi_worker": ({"worker": 2}, ("--cluster_timeout=60",)),
+    "parameter_server": ({"chief": 1, "worker": 2, "ps": 1}, ("--cluster_timeout=60",)),
 }
 
 
@@ -49,7 +49,6 @@ def command(system, data, workdir):
         "--evaluation.batch_size=31",  # odd: workers share an evaluation batch of 32
         f"--data_dir={data}",
         f"--workdir={workdir}",
-        "--cluster_timeout=60",
     )
 
 
