@@ -65,7 +65,7 @@ def test_a_line_for_each_epoch(epochs):
 
 
 def test_final_metrics(metrics, epochs):
-    assert metrics.keys() == {"stages", "validation", "test", "tables"}
+    assert metrics.keys() == {"stages", "validation", "test", "tables", "bars"}
     for split in ("validation", "test"):
         assert metrics[split].keys() == METRICS
         assert all(0 <= value <= 1 for value in metrics[split].values())

@@ -13,7 +13,8 @@ from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
 from tfcdr.ranking import held_out_ranks, paired_bootstrap
 from tfcdr.ranking.held_out_ranks import Batches, EvaluationOptions, HeldOutRanker, Ranks
-from tfcdr.ranking.neighbours.bar import ItemNeighbours
+from tfcdr.ranking.model import RankingModel
+from tfcdr.ranking.neighbours.bar import AskedLike, ItemNeighbours
 from tfcdr.ranking.neighbours.model import HISTORY, NeighbourModel
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.repeated_reading import RepeatedReading
@@ -85,7 +86,7 @@ class RankingEvaluator(Evaluator):
         return figures
 
     def scores(self, stage: RankingStage, model: StageModel, split: str) -> RanksByScorer:
-        self._fit_neighbours(stage)
+        self._fit_neighbours(stage, model)
         batches = self._batches(stage, split, sampled=True, recent=True)
         return self._ranks(stage, model, split, batches, held_out_ranks.PROTOCOLS)
 
@@ -136,14 +137,14 @@ class RankingEvaluator(Evaluator):
         sampled = self._options.protocol == "sampled" and stage.has_candidates
         return "sampled" if sampled else "full"
 
-    def _fit_neighbours(self, stage: RankingStage) -> None:
+    def _fit_neighbours(self, stage: RankingStage, model: RankingModel) -> None:
         """Fits the bar that belongs to a stage's catalogue; every process fits the same."""
         neighbours = self._neighbours_of(stage)
         if neighbours.is_fitted:
             return
         batches = self._batches(stage, "validation", sampled=True, recent=True, shared=False)
         some = _KeptBatches.of(batches, -(-_ROWS_THAT_CHOOSE // self._batch_size))
-        ranker = HeldOutRanker(neighbours.model, self._counts(stage))
+        ranker = HeldOutRanker(AskedLike(neighbours.model, model), self._counts(stage))
         protocol, cutoff = self._protocol(stage), self.monitor.partition("@")[2]
         ks = (int(cutoff),) if cutoff else ()
 

@@ -125,9 +125,9 @@ def test_cold_users_are_exact_and_need_no_three_interactions(tmp_path):
 @pytest.mark.parametrize(
     ("targets", "view", "options", "message"),
     [
-        (["toys"], "sideways", {}, "has no view sideways, only next_item, masked_item, transfer"),
+        (["toys"], "sideways", {}, "has no view sideways, only next_item, masked_item, joint_"),
         (["toys"], "transfer", {"mask": 1}, "no batching option 'mask', only: negatives, sampler"),
-        (["toys"], "next_item", {"mask": 1}, "no batching option 'mask', only: none"),
+        (["toys"], "next_item", {"mask": 1}, "no batching option 'mask', only: recent"),
         (["toys"], "transfer", {"negatives": -1}, "view transfer: negatives must not be negative"),
         (["toys"], "transfer", {"batch_size": 0}, "batch_size must be at least 1"),
         ([], "transfer", {}, "view transfer needs a target domain: name it with --target"),

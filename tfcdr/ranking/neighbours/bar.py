@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from tfcdr.data_source import HistorySource
+from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions
+from tfcdr.stage_model import Batch
 
 ITEM_NEIGHBOURS = "item neighbours"
 
@@ -44,3 +47,30 @@ class ItemNeighbours:
             scores.append(validate(self.model))
         self.model.fit_epoch(self._data, int(np.argmax(scores)))
         self.is_fitted = True
+
+
+class AskedLike(RankingModel):
+    """The neighbours, asked what another model is asked: views name interactions their own way."""
+
+    def __init__(self, neighbours: NeighbourModel, other: RankingModel) -> None:
+        """Takes what ranks, and what knows the view."""
+        super().__init__()
+        self._neighbours = neighbours
+        self._other = other
+        self.num_items = neighbours.num_items
+
+    def query(self, batch: Batch) -> RankingQuery:
+        asked = self._other.query(batch)
+        return asked._replace(user=self._neighbours.user(batch, asked.ranked))
+
+    def encode_history(self, history: tf.Tensor) -> tf.Tensor:
+        return self._neighbours.encode_history(history)
+
+    def item_factors(self) -> tuple[tf.Tensor, tf.Tensor | None]:
+        return self._neighbours.item_factors()
+
+    def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
+        return self._neighbours.score_range(user, first, count)
+
+    def score_candidates(self, user: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        return self._neighbours.score_candidates(user, ids)
