@@ -96,7 +96,7 @@ def test_training_names_a_truncated_shard_before_it_writes(broken, tmp_path):
     where = (f"--data_dir={broken / 'data'}", f"--workdir={workdir}")
     outcome = launching.call("train", *SMALL_RUN, *where)
     assert outcome.status == 1
-    assert f"{shard}: damaged or truncated; convert the data again." in outcome.error
+    assert f"{shard}: damaged or changed since the conversion; convert" in outcome.error
     assert not workdir.exists()
 
 

@@ -21,11 +21,11 @@ ONE_STAGE = "--peterrec.adaptation=from_scratch"
 def tune(small_data, tmp_path):
     """Calls tune.py in this process."""
 
-    def run(*arguments, text=SEARCH, data=small_data):
+    def run(*arguments, text=SEARCH, flags=(*RUN, ONE_STAGE)):
         search = tmp_path / "search.toml"
         search.write_text(text)
-        where = (f"--data_dir={data}", f"--workdir={tmp_path / 'search'}")
-        return launching.call("tune", *RUN, ONE_STAGE, f"--search={search}", *where, *arguments)
+        where = (f"--data_dir={small_data}", f"--workdir={tmp_path / 'search'}")
+        return launching.call("tune", *flags, f"--search={search}", *where, *arguments)
 
     return run
 
@@ -68,20 +68,27 @@ def test_a_search_goes_on_where_it_stopped_and_its_best_trains(
     [
         (("--search=",), "--search is missing"),
         (("--trials=0",), "flag --trials=0"),
-        (("--system=timirec",), "'peterrec' is none of the groups"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(tune, arguments, message):
     assert message in tune(*arguments).error
 
 
+def test_fields_of_other_systems_are_refused(tune):
+    outcome = tune(flags=("--system=timirec", "--target=target"))
+    assert "'peterrec' is none of the groups that can be searched: [timirec]" in outcome.error
+
+
 def test_several_targets_are_refused(tune):
-    outcome = tune("--system=timirec", "--target=all", text="[examples]\nmax_length = [5, 10]")
+    outcome = tune(
+        flags=("--system=timirec", "--target=all"), text="[examples]\nmax_length = [5, 10]"
+    )
     assert "a search has one target" in outcome.error
 
 
 def test_settings_that_do_not_fit_are_named(tune):
-    too_many = '[peterrec]\nnegatives = [1000]\nnegatives_exclude = ["seen"]'
-    outcome = tune("--trials=2", text=too_many)
-    assert "trial 1: refused: " in outcome.out
+    # Each fits the other flags, but an adapter needs channels that its branches can share.
+    text = "[peterrec]\nchannels = [4]\ncardinality = [2]"
+    outcome = tune("--trials=2", flags=RUN, text=text)
+    assert "trial 1: refused: channels must be a multiple of 4 * cardinality" in outcome.out
     assert "no trial came to its end; see trials.csv" in outcome.error
