@@ -93,7 +93,7 @@ def test_finished_runs_are_not_trained_again(trained, data_dir):
     where = (f"--data_dir={data_dir}", f"--workdir={workdir}")
     again = launching.call("train", *RUN, "--compare_no_transfer", *where)
     assert again.status == 0, again.err
-    assert again.out.count("this run is finished; nothing to do.") == 4
+    assert again.out.count("this run is finished; nothing to do.") == 2 * 3
     assert launching.files(workdir) == before
     other = launching.call("train", *RUN, "--target=target", *where)
     assert other.status == 1

@@ -13,7 +13,6 @@ from tests.end_to_end import launching
 
 pytestmark = pytest.mark.slow
 
-SEEDS = (0, 1, 2)
 FLAGS = (
     "--compare_no_transfer",
     "--target=target",
@@ -28,10 +27,10 @@ FLAGS = (
 SIZES = {"users": 1000, "source_items": 250, "target_items": 200, "interests": 20}
 
 
-def train(root, *reader):
+def train(root, seeds, *reader):
     """Means over seeds of test NDCG@10: PeterRec, target alone, most popular; and the verdicts."""
     scores, verdicts = [], []
-    for seed in SEEDS:
+    for seed in seeds:
         workdir = root / f"seed{seed}"
         where = (f"--data_dir={root / 'data'}", f"--workdir={workdir}", f"--seed={seed}")
         outcome = launching.call("train", *FLAGS, *reader, *where)
@@ -54,15 +53,14 @@ def train(root, *reader):
 @pytest.fixture(scope="module")
 def informative(tmp_path_factory):
     sizes = [f"--synthetic.{name}={size}" for name, size in SIZES.items()]
-    return train(tmp_path_factory.mktemp("informative"), "--reader=synthetic", *sizes)
+    return train(tmp_path_factory.mktemp("informative"), (0, 1), "--reader=synthetic", *sizes)
 
 
 def test_finetuned_peterrec_beats_the_target_alone_and_most_popular(informative):
     (peterrec, target_alone, popular), verdicts = informative
     assert peterrec > 1.15 * target_alone
     assert peterrec > 1.25 * popular
-    assert sum(verdict.startswith("transfer helped: ") for verdict in verdicts) >= 2
-    assert not any("HURT" in verdict for verdict in verdicts)
+    assert all(verdict.startswith("transfer helped: ") for verdict in verdicts)
 
 
 def test_a_source_of_noise_does_not_help(informative, tmp_path):
@@ -70,7 +68,7 @@ def test_a_source_of_noise_does_not_help(informative, tmp_path):
     log = synthetic.draw(synthetic.SyntheticOptions(**SIZES, noise_source=True)).interactions
     log[log["domain"] != "source"].to_csv(tmp_path / "log.csv", index=False)
     reader = ("--reader=csv", f"--input={tmp_path / 'log.csv'}", "--read.domains=noise,target")
-    (peterrec, target_alone, popular), _ = train(tmp_path, *reader)
+    (peterrec, target_alone, popular), _ = train(tmp_path, (0,), *reader)
     helpful, alone, _ = informative[0]
     assert peterrec - target_alone < 0.25 * (helpful - alone)
     assert peterrec < 1.1 * popular

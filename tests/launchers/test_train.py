@@ -98,7 +98,11 @@ def train_from_csv(tmp_path):
         (["--report", "--titles.path=a", "--titles.text=title"], "--titles.*: text 'title' names"),
         (["--compare_no_transfer", "--evaluation.monitor=AUC"], "metric must be HR@k, NDCG@k"),
         (
-            ["--compare_no_transfer", "--peterrec.adaptation=from_scratch"],
+            [
+                "--compare_no_transfer",
+                "--peterrec.adaptation=from_scratch",
+                "--peterrec.history_domains=target",
+            ],
             "transfers nothing already",
         ),
     ],

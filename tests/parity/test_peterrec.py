@@ -1,4 +1,4 @@
-"""Every golden file of PeterRec must replay, compiled by XLA and not."""
+"""Every golden file of PeterRec must replay; those of each kind also compiled by XLA."""
 
 import json
 import pathlib
@@ -65,8 +65,21 @@ def tolerance(key, case, settings):
     return 1e-5 * largest + 1e-12
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.npz")), ids=lambda path: path.stem)
+# Whose ways of inserting adapters others that are compiled have, too.
+NOT_UNDER_XLA = (
+    "finetune_causal_parallel_card1",
+    "finetune_causal_serial_card4",
+    "finetune_noncausal_parallel_card4",
+    "finetune_noncausal_serial_card4",
+)
+CASES = [
+    pytest.param(path, jit_compile, id=f"{path.stem}{'-xla' if jit_compile else ''}")
+    for path in sorted(GOLDEN.glob("*.npz"))
+    for jit_compile in ((False,) if path.stem in NOT_UNDER_XLA else (False, True))
+]
+
+
+@pytest.mark.parametrize(("path", "jit_compile"), CASES)
 def test_golden_case_replays(path, jit_compile):
     case = load(path)
     settings = json.loads(str(case["meta/config"]))

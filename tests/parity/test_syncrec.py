@@ -41,7 +41,7 @@ def tolerances(case):
 
 
 # XLA keeps what it has compiled, in hundreds of megabytes: each architecture once.
-UNDER_XLA = ("step_transformer", "step_transformer_independent_h2", "step_ffn", "gating")
+UNDER_XLA = ("step_transformer_independent_h2", "step_ffn", "gating")
 
 
 @pytest.mark.parametrize(
