@@ -9,8 +9,8 @@ from tests.parity import daa
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "daa"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz") if path.stem != "data_preprocess")
-# XLA takes up to a minute to compile a case: one step and one loop, and every network. That MetaHeac
-# trains alike under XLA, tests/tfcdr/systems/daa shows.
+# XLA takes up to a minute to compile a case: one step and one loop, and every network. That
+# MetaHeac trains alike under XLA, tests/tfcdr/systems/daa shows.
 UNDER_XLA = [
     name
     for name in CASES
