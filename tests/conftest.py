@@ -43,11 +43,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -slow_tests[item.path])
 
 
+# Memory of a worker above which what a module has left is freed, which can take many seconds.
+_ROOM = 3 * 2**30
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _forgotten_models() -> Iterator[None]:
-    """Frees a module's models with their compiled programs, which lie in cycles of references."""
+    """Frees models with their compiled programs, which lie in cycles of references, in time."""
     yield
-    gc.collect()
+    if _resident_bytes() > _ROOM:
+        gc.collect()
+
+
+def _resident_bytes() -> float:
+    """Memory that this process holds; infinite where the system does not say."""
+    try:
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("inf")
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="session")
