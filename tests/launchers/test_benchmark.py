@@ -52,7 +52,12 @@ def test_measures_fine_tuning_against_other_settings(tmp_path):
     output = tmp_path / "finetune.json"
     rival = "tfcdr data.items=200 peterrec.table_update=touched_rows"
     outcome = launching.forked(
-        "benchmark", *SMALL_PETERREC, "--stage=finetune", f"--against={rival}", f"--output={output}"
+        "benchmark",
+        *SMALL_PETERREC,
+        "--stage=finetune",
+        "--nojit_compile",
+        f"--against={rival}",
+        f"--output={output}",
     )
     assert outcome.status == 0, outcome.err
     figures = json.loads(output.read_text())
@@ -107,6 +112,7 @@ def test_measures_what_weights_cost(tmp_path):
         "--biao.developing_batch_size=16",
         "--biao.descent_steps=2",
         "--biao.interval=3",
+        "--nojit_compile",  # whose compilation would take most of the time
         f"--against={rival}",
         f"--output={output}",
     )
