@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end import launching
 
-SEEDS = range(3)
+SEEDS = range(2)
 LOG = (
     "--reader=synthetic",
     "--synthetic_impressions.source_pages=10000",
