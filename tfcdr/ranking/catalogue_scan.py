@@ -13,9 +13,15 @@ State = TypeVar("State", bound=tf.types.experimental.TensorLike | tuple)
 
 
 class ItemScorer(Protocol):
-    """What scores items 1..num_items for users; `RankingModel` fits."""
+    """What scores items 1..num_items for users; `RankingModel` fits.
+
+    Attributes:
+      num_items: that are scored.
+      items_at_once: how many are best scored together; None if that does not matter to it.
+    """
 
     num_items: int
+    items_at_once: int | None
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores `count` neighbouring items from `first` on: float32 [batch, count]."""

@@ -270,7 +270,7 @@ class HeldOutRanker:
         """
         positive = query.positive[:, tf.newaxis]
         items = scorer.num_items
-        at_once = scorer.items_at_once if isinstance(scorer, NeighbourModel) else _ITEMS_AT_ONCE
+        at_once = scorer.items_at_once or _ITEMS_AT_ONCE
         if items <= at_once:
             piece = Piece(1, scorer.score_range(query.user, 1, items))
             score = piece.look_up(positive)[0][:, 0]
@@ -308,6 +308,8 @@ class HeldOutRanker:
 
 class _Popularity:
     """Scores items by their training counts, the same for every user."""
+
+    items_at_once = None
 
     def __init__(self, popularity: tf.Tensor, num_items: int) -> None:
         """Takes float32 [1 + num_items], the count of each id."""

@@ -37,6 +37,8 @@ class RankingModel(tf.keras.Model, abc.ABC):
     # Of a history's places, how many are kept for the latest of the ranked items themselves, whose
     # ids in histories are then 1..num_items.
     own_places: int = 0
+    # How many items are best scored together; None for what suits an inner product.
+    items_at_once: int | None = None
 
     @abc.abstractmethod
     def query(self, batch: Batch) -> RankingQuery:

@@ -58,6 +58,7 @@ class AskedLike(RankingModel):
         self._neighbours = neighbours
         self._other = other
         self.num_items = neighbours.num_items
+        self.items_at_once = neighbours.items_at_once
 
     def query(self, batch: Batch) -> RankingQuery:
         asked = self._other.query(batch)
