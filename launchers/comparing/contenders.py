@@ -30,13 +30,11 @@ class Candidate(NamedTuple):
       contender: its ranks of the test.
       validation: the metric's mean over validation and seeds, by which one is chosen.
       seconds: of one training, the mean over seeds; 0 for what trains in no time.
-      folders: its runs.
     """
 
     contender: Contender
     validation: float
     seconds: float
-    folders: tuple[Path, ...]
 
 
 class Runs(NamedTuple):
@@ -139,13 +137,12 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
                 Contender(name, tuple(of.pop(held_out_ranks.MODEL) for of in chosen)),
                 float(np.mean([of["validation"][options.monitor] for of in metrics])),
                 float(np.mean([_seconds(of) for of in metrics])),
-                tuple(run.folder.path for run in runs),
             )
         )
         for scorer, ranks in chosen[0].items():
             if scorer not in beside or len(ranks.row) > len(beside[scorer].contender.ranks[0].row):
                 validation = _validation(metrics[0], scorer, options)
-                beside[scorer] = Candidate(Contender(scorer, (ranks,)), validation, 0.0, ())
+                beside[scorer] = Candidate(Contender(scorer, (ranks,)), validation, 0.0)
     groups = first.system.row_groups(first.source)
     return Runs(target, options, groups, [*candidates, *beside.values()])
 

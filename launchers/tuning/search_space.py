@@ -92,7 +92,7 @@ def read(path: str, groups: Mapping[str, Any]) -> SearchSpace:
             )
         for field, values in table.items():
             where = f"--search={path}: [{group}] {field}"
-            fields[f"{group}.{field}"] = _distribution(where, groups[group], field, values)
+            fields[f"{group}.{field}"] = _distribution(where, groups, group, field, values)
     if not fields:
         raise program.FlagError(f"--search={path}: names no field; nothing can be searched.")
     return SearchSpace(fields)
@@ -117,8 +117,11 @@ def with_values(groups: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
     }
 
 
-def _distribution(where: str, options: Any, field: str, values: Any) -> BaseDistribution:
+def _distribution(
+    where: str, groups: Mapping[str, Any], group: str, field: str, values: Any
+) -> BaseDistribution:
     """Returns Optuna's distribution of a field, all of whose bounds the dataclass accepts."""
+    options = groups[group]
     known = [each.name for each in dataclasses.fields(options)]
     if field not in known:
         raise program.FlagError(f"{where}: no such field; there are {', '.join(known)}.")
@@ -132,7 +135,8 @@ def _distribution(where: str, options: Any, field: str, values: Any) -> BaseDist
         else:
             raise ValueError("write a list of values, or {low = ..., high = ...}")
         for value in bounds:
-            _check_value(options, field, kind, value)
+            _check_kind(kind, value)
+            with_values({group: options}, {f"{group}.{field}": value})
     except (TypeError, ValueError) as error:
         raise program.FlagError(f"{where}: {error}") from error
     return distribution
@@ -152,18 +156,13 @@ def _range(kind: type, values: Mapping[str, Any]) -> IntDistribution | FloatDist
     return distribution(**values)
 
 
-def _check_value(options: Any, field: str, kind: type, value: Any) -> None:
-    """Raises TypeError or ValueError unless the field takes a value beside today's other fields."""
+def _check_kind(kind: type, value: Any) -> None:
+    """Raises TypeError unless a value of the file is of a field's kind."""
     if kind is tuple:
         if not isinstance(value, str):
             raise TypeError('a field of several values takes texts, as in ["1,2", "4"]')
-        element = type(next(iter(getattr(options, field)), ""))
-        value = tuple(element(part) for part in value.split(",") if part)
-    elif kind is float and type(value) is int:
-        value = float(value)
-    elif type(value) is not kind:
+    elif type(value) is not kind and not (kind is float and type(value) is int):
         raise TypeError(f"{value!r} is no {kind.__name__}")
-    dataclasses.replace(options, **{field: value})
 
 
 def _may_choose(values: BaseDistribution, value: Any) -> bool:
