@@ -22,7 +22,6 @@ from launchers.tuning.search_space import SearchSpace
 from tfcdr.distribution.one_device import ONE_DEVICE
 from tfcdr.errors import RunError
 from tfcdr.runs.run_folder import RunFolder
-from tfcdr.stage import Stage
 
 # What came of a trial that has no score of its own.
 REFUSED = "refused"
@@ -91,28 +90,23 @@ class Trials:
             self.data, self.wish.system, config, chosen.get(reading_flags.EXAMPLES)
         )
         (source,) = sources.values()
-        last = self.wish.system.stages(config)[-1]
-        scores: list[float] = []
+        experiment = target_runs.claimed(self.wish, config, source, folder, ONE_DEVICE)
 
-        def watch(stage: Stage, epoch: int, score: float) -> None:
-            del epoch  # of the stage
-            # A stage that validates on other examples is no guide.
-            if stage.evaluation == last.evaluation:
-                scores.append(score)
-                trial.report(max(scores), len(scores))
+        def watch() -> None:
+            reached = experiment.validation_scores()
+            if reached:
+                trial.report(max(reached), len(reached))
                 if trial.should_prune():
                     raise optuna.TrialPruned
             if time.monotonic() > self.deadline:
                 raise _OutOfTime
 
-        experiment = target_runs.claimed(self.wish, config, source, folder, ONE_DEVICE)
         with contextlib.suppress(_OutOfTime):
             experiment.train(watch)
-        # What a killed trial had reached before is not watched again.
-        scores += experiment.validation_scores()
-        if not scores:
+        reached = experiment.validation_scores()
+        if not reached:
             raise optuna.TrialPruned
-        return max(scores)
+        return max(reached)
 
 
 def _first_number(trial: optuna.Trial) -> int:

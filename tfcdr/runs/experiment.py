@@ -129,7 +129,7 @@ class Experiment:
         """Runs or resumes every stage.
 
         Args:
-          watch: is told every epoch; see `StageRun.train`.
+          watch: is called behind every epoch; see `StageRun.train`.
 
         Returns:
           The last stage's model at its best epoch, and the training of each stage.

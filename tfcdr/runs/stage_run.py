@@ -24,13 +24,12 @@ from tfcdr.stage_model import StageModel
 _USERS_NAMED = 20
 
 Validate = Callable[[StageModel], dict[str, float]]
-# Called behind every epoch with the stage, the epoch, counted from 1, and its validation score.
-Watch = Callable[[Stage, int, float], None]
+# Called behind every epoch, once it is written.
+Watch = Callable[[], None]
 
 
-def unwatched(stage: Stage, epoch: int, score: float) -> None:
+def unwatched() -> None:
     """A `Watch` that does nothing."""
-    del stage, epoch, score
 
 
 class StageRun:
@@ -91,8 +90,8 @@ class StageRun:
 
         Args:
           validate: scores the model.
-          watch: is told every epoch once it is written; what it raises ends the training, which
-            can be resumed behind that epoch.
+          watch: is called behind every epoch; what it raises ends the training, which can be
+            resumed there.
 
         Raises:
           RunError: batches that do not fit the model, a loss that is not finite, or a checkpoint
@@ -113,7 +112,7 @@ class StageRun:
                 if batches is None and not isinstance(self.model, FittedModel):
                     batches = self._read_from(int(self._epoch))
                 self._train_epoch(batches, validate)
-                watch(self.stage, int(self._epoch), self._score(self._epochs[-1]))
+                watch()
         writer.close()
         self._distribution.barrier()  # The chief has written its best epoch.
         self.restore_best()
