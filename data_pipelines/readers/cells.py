@@ -62,7 +62,7 @@ def _cells(column: pa.ChunkedArray, list_separator: str) -> pd.Series:
     elif _is_list(kind) and _is_text(kind.value_type):
         joined = column.cast(pa.list_(pa.string()))
         texts = pc.binary_join(joined, list_separator)
-    elif _is_list(kind) or pa.types.is_nested(kind):
+    elif pa.types.is_nested(kind):
         raise TypeError(kind)
     else:
         texts = column.cast(pa.string())

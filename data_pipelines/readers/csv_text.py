@@ -90,6 +90,29 @@ def read_columns(
     return found.rows, found.locate
 
 
+def exactly(
+    path: pathlib.Path, wanted: Sequence[str], header_is: str
+) -> Callable[[list[str]], Sequence[str]]:
+    """Gives `read_columns` the names of columns, each of which must be there once.
+
+    Args:
+      path: the file, for messages.
+      wanted: the names.
+      header_is: how a message begins to say what the header has instead.
+    """
+
+    def names(header: list[str]) -> Sequence[str]:
+        for name in wanted:
+            if header.count(name) != 1:
+                raise DataError(
+                    f"{path}, line 1: column {name!r} is missing or comes twice; {header_is} "
+                    f"{', '.join(header)}."
+                )
+        return wanted
+
+    return names
+
+
 def csv_file(path: pathlib.Path, separator: str, quoted: bool, encoding: str = "") -> CsvText:
     """A whole file with a header that is still to be read."""
     return CsvText(

@@ -25,7 +25,7 @@ import pyarrow as pa
 from data_pipelines.errors import DataError
 from data_pipelines.logs import BadLines, InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
-from data_pipelines.readers.csv_text import read_columns
+from data_pipelines.readers.csv_text import exactly, read_columns
 from data_pipelines.readers.options import DomainByOptions, input_domains, parse_inputs
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import Lines, read_lines, split_columns
@@ -203,16 +203,7 @@ def _read_csv_folder(
 def _csv_columns(
     path: pathlib.Path, wanted: Sequence[str], bad_lines: BadLines
 ) -> tuple[pd.DataFrame, Callable[[int], str]]:
-    def names(header: list[str]) -> Sequence[str]:
-        for name in wanted:
-            if header.count(name) != 1:
-                raise DataError(
-                    f"{path}, line 1: column {name!r} is missing or comes twice; the file has "
-                    f"{', '.join(header)}."
-                )
-        return wanted
-
-    return read_columns(path, names, ",", bad_lines)
+    return read_columns(path, exactly(path, wanted, "the file has"), ",", bad_lines)
 
 
 def _original_genres(path: pathlib.Path, separator: str) -> pd.Series:

@@ -20,7 +20,7 @@ import pandas as pd
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.readers.assembly import LogAssembly, read_bad_lines
-from data_pipelines.readers.csv_text import read_columns
+from data_pipelines.readers.csv_text import exactly, read_columns
 from data_pipelines.readers.options import DomainByOptions, input_domains, parse_inputs
 from data_pipelines.readers.reader import Reader
 
@@ -88,15 +88,7 @@ def _read_part(folder: pathlib.Path, part: str, assembly: LogAssembly) -> _Table
     path = folder / _FILES[part]
     wanted = _COLUMNS if part == "train" else (*_COLUMNS, "neg_items")
 
-    def names(header: list[str]) -> Sequence[str]:
-        for name in wanted:
-            if header.count(name) != 1:
-                raise DataError(
-                    f"{path}, line 1: column {name!r} is missing or comes twice; with tabs "
-                    f"between, the header is {', '.join(header)}."
-                )
-        return wanted
-
+    names = exactly(path, wanted, "with tabs between, the header is")
     return read_columns(path, names, "\t", assembly.bad_lines)
 
 
