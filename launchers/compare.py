@@ -18,6 +18,7 @@ from absl import flags
 from launchers import program
 from launchers.comparing import contenders, page
 from launchers.comparing.contenders import Runs
+from launchers.comparing.page import Part
 from tfcdr.errors import RunError
 from tfcdr.ranking import comparison
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     if not _OUTPUT.value:
         raise program.FlagError("--output is missing: name a folder for the table and the page.")
     output = pathlib.Path(_OUTPUT.value)
-    comparisons = []
+    parts = []
     for runs in contenders.read(_RUNS.value, _DATA_DIR.value):
         each = [candidate.contender for candidate in runs.candidates]
         try:
@@ -61,8 +62,8 @@ def main(argv: Sequence[str]) -> None:
         if all(len(of.ranks) == 1 for of in each):
             print("One seed each: the intervals say nothing about another training.")
         print(verdict)
-        comparisons.append((runs, standings, verdict))
-    _write(output, comparisons)
+        parts.append(Part(runs.target, runs.options.monitor, standings, table, verdict))
+    _write(output, parts)
 
 
 def _verdict(runs: Runs) -> str:
@@ -105,16 +106,14 @@ def _verdict(runs: Runs) -> str:
     return f"Serve {name}: {reached}, though {apart}."
 
 
-def _write(output: pathlib.Path, comparisons: list[tuple]) -> None:
+def _write(output: pathlib.Path, parts: list[Part]) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
-        tables = [
-            page.table(runs, standings).assign(target=runs.target)
-            for runs, standings, _ in comparisons
-        ]
         path = output / "comparison.csv"
-        pd.concat(tables).to_csv(path, index=False)
-        page.write(str(output / "index.html"), comparisons)
+        pd.concat([part.table.assign(target=part.target) for part in parts]).to_csv(
+            path, index=False
+        )
+        page.write(str(output / "index.html"), parts)
     except OSError as error:
         raise RunError(f"{output}: cannot be written ({error.strerror}).") from error
     print(f"\nwrote {path} and {output / 'index.html'}")

@@ -3,6 +3,7 @@
 import html
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib.figure
 import numpy as np
@@ -19,18 +20,36 @@ _STYLE = (
 )
 
 
-def write(path: str, comparisons: Sequence[tuple[Runs, Sequence[Standing], str]]) -> None:
+class Part(NamedTuple):
+    """What is said of one target.
+
+    Attributes:
+      target: its name.
+      metric: that is compared.
+      standings: of all recommenders.
+      table: see `table`.
+      verdict: which to serve.
+    """
+
+    target: str
+    metric: str
+    standings: Sequence[Standing]
+    table: pd.DataFrame
+    verdict: str
+
+
+def write(path: str, comparison: Sequence[Part]) -> None:
     """Writes the page.
 
     Args:
       path: of the file.
-      comparisons: for each target its runs, their standings and the sentences of the verdict.
+      comparison: a part for each target.
     """
     parts = []
-    for runs, standings, verdict in comparisons:
-        parts.append(f"<h1>{html.escape(runs.target)}</h1><p><b>{html.escape(verdict)}</b></p>")
-        parts.append(_svg(figure(standings, runs.options.monitor)))
-        parts.append(f"<div>{table_html(table(runs, standings))}</div>")
+    for of in comparison:
+        parts.append(f"<h1>{html.escape(of.target)}</h1><p><b>{html.escape(of.verdict)}</b></p>")
+        parts.append(_svg(figure(of.standings, of.metric)))
+        parts.append(f"<div>{table_html(of.table)}</div>")
     title = "<meta charset='utf-8'><title>comparison</title>"
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"<!doctype html>{title}<style>{_STYLE}</style>{''.join(parts)}\n")
