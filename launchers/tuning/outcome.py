@@ -112,9 +112,13 @@ def _draw_field(
     axes: matplotlib.axes.Axes, name: str, trials: Iterable[FrozenTrial], monitor: str
 ) -> None:
     distribution = next(trial.distributions[name] for trial in trials if name in trial.params)
-    values = [trial.params[name] for trial in trials]
     if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-        values = [str(value) for value in values]
+        # matplotlib orders texts as they come.
+        order = distribution.choices.index
+        trials = sorted(trials, key=lambda trial: order(trial.params[name]))
+        values = [str(trial.params[name]) for trial in trials]
+    else:
+        values = [trial.params[name] for trial in trials]
     axes.plot(values, [trial.value for trial in trials], ".")
     if getattr(distribution, "log", False):
         axes.set_xscale("log")
