@@ -84,11 +84,11 @@ def compare(
     Raises:
       ValueError: the contenders have no interaction in common, or the metric is another.
     """
-    shared = _shared_interactions(contenders)
-    by_group = [[ranks.by_group(groups) for ranks in each] for each in shared]
+    shared = iter(shared_interactions([ranks for each in contenders for ranks in each.ranks]))
+    by_group = [[next(shared).by_group(groups) for _ in each.ranks] for each in contenders]
     standings = []
     for place, group in enumerate(by_group[0][0]):
-        values = [np.stack([_by_user(of[group], metric) for of in each]) for each in by_group]
+        values = [np.stack([by_user(of[group], metric) for of in each]) for each in by_group]
         generator = np.random.default_rng((seed, place))
         standings += _standings([each.name for each in contenders], group, values, generator)
     return standings
@@ -100,19 +100,19 @@ def left_out(contenders: Sequence[Contender]) -> int:
     return len(functools.reduce(pd.Index.union, every)) - len(_in_all(every))
 
 
-def _shared_interactions(contenders: Sequence[Contender]) -> list[list[Ranks]]:
-    """Returns each contender's ranks of the interactions that all rank, in one order.
+def shared_interactions(each: Sequence[Ranks]) -> list[Ranks]:
+    """Returns the ranks of the interactions that all rank, in one order.
 
     Raises:
       ValueError: there is no such interaction.
     """
-    every = [ranks.interactions() for contender in contenders for ranks in contender.ranks]
+    every = [ranks.interactions() for ranks in each]
     shared = _in_all(every)
     if not len(shared) and all(map(len, every)):
-        raise ValueError("The contenders ranked different interactions.")
+        raise ValueError("These ranks are of different interactions.")
     return [
-        [ranks.only(ranks.interactions().get_indexer(shared)) for ranks in contender.ranks]
-        for contender in contenders
+        ranks.only(interactions.get_indexer(shared))
+        for ranks, interactions in zip(each, every, strict=True)
     ]
 
 
@@ -120,7 +120,7 @@ def _in_all(every: Sequence[pd.Index]) -> pd.Index:
     return functools.reduce(pd.Index.intersection, every)
 
 
-def _by_user(ranks: Ranks, metric: str) -> np.ndarray:
+def by_user(ranks: Ranks, metric: str) -> np.ndarray:
     """Returns each user's mean, float64 [users], in the order of their ids."""
     name, cutoff = metrics.split_metric(metric)
     values = pd.Series(metrics.PER_RANK[name](ranks.rank, cutoff), dtype=np.float64)

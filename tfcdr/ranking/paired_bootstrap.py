@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
-from tfcdr.ranking import metrics
+from tfcdr.ranking import comparison
 from tfcdr.ranking.held_out_ranks import Ranks
 from tfcdr.row_groups import RowGroups
 from tfcdr.transfer_gain import TransferGain
@@ -41,27 +40,20 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
     Raises:
       ValueError: the interactions differ, or the metric is another.
     """
-    name, cutoff = metrics.split_metric(metric)
-    by_interaction = [
-        pd.Series(metrics.PER_RANK[name](of.rank, cutoff), of.interactions())
-        for of in (transfer, no_transfer)
-    ]
-    values = pd.concat(by_interaction, axis=1, join="inner", keys=("transfer", "no_transfer"))
-    compared = len(values)
+    both = comparison.shared_interactions((transfer, no_transfer))
+    compared = len(both[0].row)
     every = len(transfer.row) + len(no_transfer.row) - compared
     if not compared:
-        if len(transfer.row) and len(no_transfer.row):
-            raise ValueError("The two models ranked different interactions.")
         return TransferGain.unknown(metric, 0, every)
-    by_user = values.groupby(level=0).mean()
-    difference = (by_user["transfer"] - by_user["no_transfer"]).to_numpy()
+    with_transfer, without = (comparison.by_user(ranks, metric) for ranks in both)
+    difference = with_transfer - without
     generator = np.random.default_rng(seed)
     means = _resampled_means(difference, generator)
     low, high = np.quantile(means, (0.025, 0.975))
     return TransferGain(
         metric,
-        float(by_user["transfer"].mean()),
-        float(by_user["no_transfer"].mean()),
+        float(with_transfer.mean()),
+        float(without.mean()),
         float(difference.mean()),
         float(low),
         float(high),
