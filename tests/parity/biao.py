@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
+from tests.compilation import compiled_or_plain
 from tests.parity import biao_data
 from tests.parity.reference_layout import Steps, in_reference_layout, values
 from tfcdr.label_prediction.metrics import exact_auc, log_loss
@@ -176,7 +177,7 @@ def _replay_forward(case: Case, jit_compile: bool) -> Outputs:
             found |= {f"h_s_{depth}": hidden.source, f"h_t_{depth}": hidden.target}
         return found
 
-    found = tf.function(forward, jit_compile=jit_compile)()
+    found = compiled_or_plain(forward, jit_compile)()
     return {f"out/{name}": value.numpy() for name, value in found.items()}
 
 
@@ -283,7 +284,7 @@ def _replay_perceptron(case: Case, jit_compile: bool) -> Outputs:
         slopes = tape.gradient(total, variables, unconnected_gradients=zero)
         return found, [tf.convert_to_tensor(slope) for slope in slopes]
 
-    found, slopes = tf.function(weigh, jit_compile=jit_compile)()
+    found, slopes = compiled_or_plain(weigh, jit_compile)()
     outputs["out/w_s"] = found.numpy()[:, np.newaxis]
     outputs["out/w_s_sum"] = np.sum(found)
     arrays = {
@@ -333,7 +334,7 @@ def _replay_head(case: Case, jit_compile: bool) -> Outputs:
         of_head, "grad", {id(variable): slope.numpy() for variable, slope in slopes}
     )
     outputs["out/loss"] = loss.numpy()
-    descend = tf.function(model.descend, jit_compile=jit_compile)
+    descend = compiled_or_plain(model.descend, jit_compile)
     descend(_stacked(batches[:1]))
     outputs |= in_reference_layout(of_head, "after", values(variables))
     if count > 1:
@@ -363,7 +364,7 @@ def _replay_hypergradient(case: Case, jit_compile: bool) -> Outputs:
 def _hypergradient_outputs(case: Case, form: str, jit_compile: bool) -> Outputs:
     model = _model(case, importance_gradient=form)
     training, developing = _batch(case, "in/train."), _batch(case, "in/val.")
-    found = tf.function(model.hypergradient, jit_compile=jit_compile)(training, developing)
+    found = compiled_or_plain(model.hypergradient, jit_compile)(training, developing)
     weights = model.behaviour_weights(model.tables, training, training)
     outputs = {
         "out/val_loss": found.outer_loss.numpy(),
@@ -420,10 +421,8 @@ def _replay_loop(case: Case, jit_compile: bool) -> Outputs:
     model = _model(case, importance_gradient="released")
     _compile(model, jit_compile)
     weights, of_importance = reference.reference_weights(model), _of_importance(model)
-    inner = tf.function(model.train_step, jit_compile=jit_compile)
-    outer = tf.function(
-        lambda feeds: model.periodic_step(OUTER_STEP, feeds), jit_compile=jit_compile
-    )
+    inner = compiled_or_plain(model.train_step, jit_compile)
+    outer = compiled_or_plain(lambda feeds: model.periodic_step(OUTER_STEP, feeds), jit_compile)
     developing = [_batch(case, "in/meta.", place) for place in range(len(case["in/meta.user"]))]
     descent = _stacked(developing[: int(case["in/cfg_descent_step"])])
     outputs: Outputs = {}

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfcdr  # noqa: F401  (fixes the Keras generation)
+from tests.compilation import compiled_or_plain
 from tests.parity.aliexpress_preprocessing import processed_csv
 from tests.parity.reference_layout import record
 from tfcdr import optimizers
@@ -98,11 +99,6 @@ def _compile(model: tf.keras.Model, case: Case, jit_compile: bool) -> None:
     model.build_optimizers()
 
 
-def _compiled(function: Callable[..., Any], jit_compile: bool) -> Callable[..., Any]:
-    """Compiles by XLA or leaves as it is, which for a single call is the fastest."""
-    return tf.function(function, jit_compile=True) if jit_compile else function
-
-
 def _batch(categorical: np.ndarray, numerical: np.ndarray, labels: np.ndarray) -> dict:
     return {
         "categorical": tf.constant(categorical, tf.int32),
@@ -115,7 +111,7 @@ def _batch(categorical: np.ndarray, numerical: np.ndarray, labels: np.ndarray) -
 def _step(model: tf.keras.Model, batch: dict, jit_compile: bool, *methods: str) -> dict[str, Any]:
     """Makes a train step and returns what methods gave within it, by their names."""
     made = record(model, *methods)
-    tf.function(model.train_step, jit_compile=jit_compile)(batch)
+    compiled_or_plain(model.train_step, jit_compile)(batch)
     return made
 
 
@@ -257,7 +253,7 @@ def _replay_critic(case: Case, jit_compile: bool) -> Outputs:
             slope = input_gradient(critic, alpha * real + (1 - alpha) * fake)
             return penalty, slope, row_norms(slope), gradients
 
-        penalty, slope, norms, gradients = _compiled(compute, jit_compile)()
+        penalty, slope, norms, gradients = compiled_or_plain(compute, jit_compile)()
         outputs |= {
             f"out/{variant}/d_real": critic(real)[:, tf.newaxis].numpy(),
             f"out/{variant}/d_fake": critic(fake)[:, tf.newaxis].numpy(),
@@ -401,7 +397,7 @@ def _replay_adaptation_step(case: Case, jit_compile: bool) -> Outputs:
     outputs |= _running(weights["tgt."], "out/running_after_gen/tgt.", case, "param/tgt.", 2)
 
     model, weights = _adaptation_model(_ReversalModel, case, 1, jit_compile)
-    _, gradients = _compiled(model.loss_and_gradients, jit_compile)(batch)
+    _, gradients = compiled_or_plain(model.loss_and_gradients, jit_compile)(batch)
     gradients = gradients[: len(variables)]
     variables = model.network.trainable_variables
     return outputs | _gradients(weights["tgt."], variables, gradients, "grad/joint/tgt.")
@@ -410,7 +406,7 @@ def _replay_adaptation_step(case: Case, jit_compile: bool) -> Outputs:
 def _replay_adaptation_loop(case: Case, jit_compile: bool) -> Outputs:
     steps = len(case["in/alpha"])
     model, weights = _adaptation_model(_AlternatingModel, case, steps, jit_compile)
-    step = tf.function(model.train_step, jit_compile=jit_compile)
+    step = compiled_or_plain(model.train_step, jit_compile)
     for number, alpha in enumerate(case["in/alpha"]):
         step(_adaptation_batch(case, alpha, number))
     outputs: Outputs = {}

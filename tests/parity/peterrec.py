@@ -10,6 +10,7 @@ import tensorflow as tf
 import tfcdr  # noqa: F401  (fixes the Keras generation)
 from data_pipelines.views import negative_sampling
 from tests import real_data
+from tests.compilation import compiled_or_plain
 from tests.parity.reference_layout import (
     Steps,
     in_reference_layout,
@@ -400,7 +401,7 @@ def _replay_loss_saturation(case: Case, settings: dict, jit_compile: bool) -> Ou
 
 def _replay_unit_ops(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     del settings
-    compiled = tf.function(lambda layer, x: layer(x), jit_compile=jit_compile)
+    apply = compiled_or_plain(lambda layer, x: layer(x), jit_compile)
     time_major = prefers_time_major()
     layout = (1, 0, 2) if time_major else (0, 1, 2)
     outputs = {}
@@ -418,7 +419,7 @@ def _replay_unit_ops(case: Case, settings: dict, jit_compile: bool) -> Outputs:
         x = tf.transpose(case["conv/x"], layout)
         layer.build(x.shape)
         layer.set_weights([kernel, case[f"conv/bias_{kernel_size}"]])
-        outputs[key] = tf.transpose(compiled(layer, x), layout).numpy()
+        outputs[key] = tf.transpose(apply(layer, x), layout).numpy()
     x = tf.constant(case["gelu/x"])
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -437,5 +438,5 @@ def _replay_unit_ops(case: Case, settings: dict, jit_compile: bool) -> Outputs:
         adapter.build(case[f"{scope}/x"].shape)
         for name, weight in reference.adapter_weights(adapter).items():
             weight.assign(case[f"{scope}/{name}"])
-        outputs[f"{scope}/y"] = compiled(adapter, case[f"{scope}/x"]).numpy()
+        outputs[f"{scope}/y"] = apply(adapter, case[f"{scope}/x"]).numpy()
     return outputs

@@ -1,11 +1,13 @@
 """Values and gradients of our models by the names and in the layouts of a release."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr.released_weights.layouts import ReferenceWeight
 from tfcdr.stage_model import Batch, StageModel
 
@@ -28,31 +30,44 @@ def values(variables: list[tf.Variable]) -> dict[int, np.ndarray]:
 
 
 def record(model: StageModel, *methods: str) -> dict[str, Any]:
-    """Keeps what methods give inside a compiled train step, which so is compiled only once.
+    """Keeps what methods give, also inside a compiled train step.
 
     Args:
       model: whose methods are replaced.
-      *methods: their names.
+      *methods: their names, behind that of the attribute that has them if it is not the model's
+        own: "network.single_tasks".
 
     Returns:
-      By a method's name its latest result, with variables for tensors and None for None; empty
-      before the first step.
+      By a method's name its latest result, with tensors, or variables if it was compiled, for
+      tensors and None for None; empty before the first step.
     """
     kept: dict[str, Any] = {}
 
-    def recorded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def replace(path: str) -> None:
+        *owners, name = path.split(".")
+        owner = functools.reduce(getattr, owners, model)
+        method = getattr(owner, name)
+
         def call(*arguments: Any) -> Any:
             result = method(*arguments)
-            if name not in kept:  # the first time that the step is traced
-                kept[name] = tf.nest.map_structure(_variable, result)
-            tf.nest.map_structure(_assign, kept[name], result)
+            if tf.executing_eagerly():
+                kept[path] = tf.nest.map_structure(_dense, result)
+                return result
+            # Only a variable leaves a condition. This is so the first time that a step is traced.
+            if path not in kept:
+                kept[path] = tf.nest.map_structure(_variable, result)
+            tf.nest.map_structure(_assign, kept[path], result)
             return result
 
-        return call
+        setattr(owner, name, call)
 
-    for name in methods:
-        setattr(model, name, recorded(name, getattr(model, name)))
+    for path in methods:
+        replace(path)
     return kept
+
+
+def _dense(value: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor | None:
+    return None if value is None else tf.convert_to_tensor(value)
 
 
 def _variable(value: tf.Tensor | tf.IndexedSlices | None) -> tf.Variable | None:
@@ -81,7 +96,7 @@ class Steps:
         model.build_optimizers()
         self._model = model
         self._made = record(model, "loss_and_gradients", *recorded)
-        self._step = tf.function(model.train_step, jit_compile=jit_compile)
+        self._step = compiled_or_plain(model.train_step, jit_compile)
         variables = list(model.variables)
         for optimizer in model.optimizers.values():
             variables += optimizer.variables
@@ -92,9 +107,9 @@ class Steps:
         return [float(self._step(batch).losses["loss"]) for batch in batches]
 
     def result(self, method: str) -> Any:
-        """Returns what a recorded method gave in the last step, arrays and None."""
+        """Returns what a recorded method gave in the last step, arrays; None if not called."""
         return tf.nest.map_structure(
-            lambda kept: None if kept is None else kept.numpy(), self._made[method]
+            lambda kept: None if kept is None else kept.numpy(), self._made.get(method)
         )
 
     def losses(self) -> Outputs:

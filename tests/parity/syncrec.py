@@ -17,7 +17,8 @@ from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import roles_of
-from tests.parity.reference_layout import Steps, in_reference_layout, record, values
+from tests.compilation import compiled_or_plain
+from tests.parity.reference_layout import Steps, in_reference_layout, values
 from tfcdr.ranking import metrics
 from tfcdr.systems.syncrec import reference
 from tfcdr.systems.syncrec.config import SyncRecConfig
@@ -180,8 +181,7 @@ def _training(
 ) -> Outputs:
     """Losses, gradients and weights after the steps of the case."""
     weights = reference.reference_weights(model)
-    of_tasks = record(model.network, "single_tasks")
-    steps = Steps(model, jit_compile, "training_outputs", "domain_losses")
+    steps = Steps(model, jit_compile, "training_outputs", "domain_losses", "network.single_tasks")
     deltas, made, first = [], [], {}
     for number in range(settings["steps"]):
         made += steps.train([batch])
@@ -191,7 +191,7 @@ def _training(
             continue
         first = steps.losses()
         outputs_of_first = steps.result("training_outputs"), steps.result("domain_losses")
-        single = tf.nest.map_structure(lambda kept: kept.numpy(), of_tasks.get("single_tasks"))
+        single = steps.result("network.single_tasks")
         slopes = in_reference_layout(weights, "grad", steps.gradients())
     outputs = {
         "loss": first["loss"],
@@ -241,7 +241,6 @@ def _replay_evaluation(case: Case, model: SyncRecModel, jit_compile: bool) -> Ou
     candidates = tf.constant(case["in/eval_candidates"], tf.int32)
     noise = {name: case[f"in/eval_noise_{name}"][np.newaxis] for name in ("single", "cross")}
 
-    @tf.function(jit_compile=jit_compile)
     def score(items: tf.Tensor, domains: tf.Tensor) -> Outputs:
         made = {}
         for suffix, draws in (("", GivenDraws([noise], case["in/perm"])), ("_nonoise", NoDraws())):
@@ -250,7 +249,10 @@ def _replay_evaluation(case: Case, model: SyncRecModel, jit_compile: bool) -> Ou
             made[f"out/eval_scores{suffix}"] = model.score_candidates(user, candidates)
         return made
 
-    outputs = {name: tensor.numpy() for name, tensor in score(items, domains).items()}
+    outputs = {
+        name: tensor.numpy()
+        for name, tensor in compiled_or_plain(score, jit_compile)(items, domains).items()
+    }
     ranks = _ranks(outputs["out/eval_scores"])
     outputs |= {f"out/eval_{name}": value for name, value in _metrics(ranks, (1, 5, 10)).items()}
     return outputs | {"out/eval_rank": ranks - 1}
@@ -286,7 +288,7 @@ def _replay_gating(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     ):
         noise = {group: case[f"in/noise_{group}"][np.newaxis] for group in ("single", "cross")}
         draws = GivenDraws([noise], np.zeros(0, int))
-        call = tf.function(gates.__call__, jit_compile=jit_compile)
+        call = compiled_or_plain(gates.__call__, jit_compile)
         outputs[f"out/gate_{name}"] = call(inputs, draws, single_share=share)[0].numpy()
     return outputs
 

@@ -17,6 +17,7 @@ from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitLog, SplitOptions
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import roles_of
+from tests.compilation import compiled_or_plain
 from tests.parity.reference_layout import (
     Steps,
     in_reference_layout,
@@ -103,7 +104,7 @@ def _extraction(
 ) -> tuple[tf.Tensor, Outputs]:
     """Returns the interests and what the reference recorded on the way to them."""
     history, lengths = _history(case, prefix), case[f"{prefix}lengths"]
-    extract = tf.function(model.extractor.extract, jit_compile=jit_compile)
+    extract = compiled_or_plain(model.extractor.extract, jit_compile)
     extraction = extract(tf.constant(history))
     places = _moved(lengths, history.shape[1], -1)[..., np.newaxis]
 
@@ -190,7 +191,6 @@ def _replay_comirec(case: Case, settings: dict, jit_compile: bool) -> Outputs:
 def _replay_bpr_softmax(case: Case, settings: dict, jit_compile: bool) -> Outputs:
     del settings
 
-    @tf.function(jit_compile=jit_compile)
     def differentiate(scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(scores)
@@ -200,7 +200,7 @@ def _replay_bpr_softmax(case: Case, settings: dict, jit_compile: bool) -> Output
     outputs = {}
     for key in (key for key in case if key.startswith("in/prediction_")):
         name = key.removeprefix("in/prediction_")
-        loss, slopes = differentiate(tf.constant(case[key]))
+        loss, slopes = compiled_or_plain(differentiate, jit_compile)(tf.constant(case[key]))
         outputs[f"out/loss_{name}"] = loss.numpy()
         outputs[f"grad/prediction_{name}"] = slopes.numpy()
     return outputs

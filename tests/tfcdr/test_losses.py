@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr import losses
 from tfcdr.layers import candidate_sampling as negatives
 
@@ -13,7 +14,7 @@ LN2, LN3 = np.log(2.0), np.log(3.0)
 def run(function, jit_compile, *arguments):
     """Calls a function compiled or not, on float32 constants."""
     constants = [tf.constant(argument, tf.float32) for argument in arguments]
-    return tf.function(function, jit_compile=jit_compile)(*constants)
+    return compiled_or_plain(function, jit_compile)(*constants)
 
 
 def value_and_gradients(function, jit_compile, *arguments):

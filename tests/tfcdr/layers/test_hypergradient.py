@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr.layers.hypergradient import hypergradient
 
 SIZE = 5
@@ -32,7 +33,7 @@ def of_quadratic(theta, psi, terms, step, jit_compile=False):
     def compute():
         return hypergradient(outer, inner, [theta], [psi], terms=terms, step=step)
 
-    return tf.function(compute, jit_compile=jit_compile)()
+    return compiled_or_plain(compute, jit_compile)()
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr.layers.row_dropout import RowDropout
 
 
@@ -15,7 +16,7 @@ def drop(jit_compile, users, items, rate=0.25, seed=1, step=2, layer=0, units=64
         return RowDropout(seed, step, users, items)(ones, rate, layer)
 
     constants = [tf.constant(ids, tf.int32) for ids in (users, items)]
-    call = tf.function(call, jit_compile=jit_compile)
+    call = compiled_or_plain(call, jit_compile)
     return call(*constants, tf.constant(step, tf.int64)).numpy()
 
 

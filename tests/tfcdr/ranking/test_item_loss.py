@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr.ranking import item_loss
 from tfcdr.ranking.catalogue_softmax import ItemRange
 from tfcdr.ranking.item_loss import ItemLoss
@@ -58,7 +59,7 @@ def losses_of(loss, jit_compile, users, labels, vectors, bias, step=0, chosen_fr
             tf.constant(users), labels, (tf.constant(vectors), bias), tf.constant(step), chosen_from
         )
 
-    return tf.function(run, jit_compile=jit_compile)().numpy()
+    return compiled_or_plain(run, jit_compile)().numpy()
 
 
 PAIRWISE = ("bce", "gbce", "bpr", "bpr_softmax")
@@ -71,7 +72,7 @@ def test_losses_of_rows_own_negatives_agree_with_numpy(name, jit_compile):
     negatives = random.normal(size=(ROWS, 3)).astype(np.float32)
     loss = ItemLoss(Fields(name), COUNTS)
     assert loss.reads_negatives
-    came = tf.function(loss.of_scores, jit_compile=jit_compile)(positive, negatives)
+    came = compiled_or_plain(loss.of_scores, jit_compile)(positive, negatives)
     expected = [plain(name, *row) for row in zip(positive, negatives, strict=True)]
     np.testing.assert_allclose(came, expected, rtol=1e-5)
 

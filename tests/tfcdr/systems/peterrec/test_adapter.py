@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr.systems.peterrec.adapter import Adapter
 from tfcdr.systems.peterrec.trunk import weight_initializer
 
@@ -24,7 +25,7 @@ def test_one_branch_by_hand(jit_compile):
     adapter.up_kernel.assign([[1.0, 2.0, 0.0, 0.0]])
     adapter.up_bias.assign([[0.0, 0.0, 0.0, 5.0]])
     # x = e1: 2 - 1 = 1 inside, gelu(1) = 0.841192 to channel 1, twice that to channel 2.
-    patched = tf.function(adapter, jit_compile=jit_compile)(tf.constant([[[1.0, 0.0, 0.0, 0.0]]]))
+    patched = compiled_or_plain(adapter, jit_compile)(tf.constant([[[1.0, 0.0, 0.0, 0.0]]]))
     assert patched.numpy()[0, 0] == pytest.approx([1 + GELU_1, 2 * GELU_1, 0.0, 5.0], rel=1e-5)
 
 
@@ -39,7 +40,7 @@ def test_branches_add_up_with_a_bias_each(jit_compile):
     # x = e1 + e2: both branches hold gelu(1); biases add 0.75 everywhere.
     inputs = np.zeros((1, 1, 8), np.float32)
     inputs[..., :2] = 1.0
-    patched = tf.function(adapter, jit_compile=jit_compile)(tf.constant(inputs)).numpy()[0, 0]
+    patched = compiled_or_plain(adapter, jit_compile)(tf.constant(inputs)).numpy()[0, 0]
     expected = [1.75, 1.75, 0.75 + 11 * GELU_1, 0.75 + 100 * GELU_1, *[0.75] * 4]
     assert patched == pytest.approx(expected, rel=1e-5)
 

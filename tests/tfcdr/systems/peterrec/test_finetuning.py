@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tests.tfcdr.memory_data import CLS, LENGTH, ROWS, TARGETS, MemoryData, training_batch
 from tfcdr import optimizers
 from tfcdr.data_source import check_batch
@@ -86,7 +87,7 @@ def test_a_step_moves_what_trains_and_not_one_bit_of_the_rest(adaptation, jit_co
     model = make(adaptation=adaptation)
     expected = {id(variable) for variable in expected_to_train(model)}
     before = {id(variable): variable.numpy() for variable in model.variables}
-    tf.function(model.train_step, jit_compile=jit_compile)(batch_for(model))
+    compiled_or_plain(model.train_step, jit_compile)(batch_for(model))
     for variable in model.variables:
         moved = not np.array_equal(variable, before[id(variable)])
         assert moved == (id(variable) in expected), variable.name
@@ -105,7 +106,7 @@ def known_user(model, vector):
 
 def losses_of(model, batch, jit_compile):
     batch = {key: tf.constant(value) for key, value in batch.items()}
-    computed = tf.function(model.compute_losses, jit_compile=jit_compile)(batch)
+    computed = compiled_or_plain(model.compute_losses, jit_compile)(batch)
     return {name: float(loss) for name, loss in computed.losses.items()}
 
 
@@ -171,7 +172,7 @@ def test_a_step_can_leave_the_rows_alone_that_no_example_reads(loss, jit_compile
     assert isinstance(gradients[table.index(True)], tf.IndexedSlices)
     before = model.target_embedding.numpy()
     for _ in range(2):
-        tf.function(model.train_step, jit_compile=jit_compile)(batch)
+        compiled_or_plain(model.train_step, jit_compile)(batch)
     moved = np.any(model.target_embedding.numpy() != before, axis=1)
     read = np.unique([*batch["target_item"], *np.ravel(batch["negative_items"])])
     assert set(np.flatnonzero(moved)) == set(read)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tests.tfcdr.memory_data import (
     LENGTH,
     MASK,
@@ -35,7 +36,7 @@ def make(seed=0, **fields):
 
 def loss_of(model, batch, jit_compile=False):
     batch = {key: tf.constant(value) for key, value in batch.items()}
-    return float(tf.function(model.compute_losses, jit_compile=jit_compile)(batch).losses["loss"])
+    return float(compiled_or_plain(model.compute_losses, jit_compile)(batch).losses["loss"])
 
 
 def constant_head(model):
@@ -154,7 +155,7 @@ def test_train_step_learns_a_batch_compiled_as_plain(causal, pretrain_loss):
         specs = {key: tf.TensorSpec(tensor.shape, tensor.dtype) for key, tensor in batch.items()}
         check_batch(specs, model.batch_spec, model.name)
         before = model.get_weights()
-        step = tf.function(model.train_step, jit_compile=jit_compile)
+        step = compiled_or_plain(model.train_step, jit_compile)
         for _ in range(2):
             step(batch)
         after_two_steps.append(model.get_weights())
@@ -228,7 +229,7 @@ def test_a_step_can_leave_the_rows_alone_that_it_does_not_read(sampler, jit_comp
     tables = (embedding, model.output_vectors, model.output_bias)
     assert sparse == {table.ref() for table in tables}
     before = embedding.numpy(), model.output_vectors.numpy()
-    tf.function(model.train_step, jit_compile=jit_compile)(batch)
+    compiled_or_plain(model.train_step, jit_compile)(batch)
     moved = [
         set(np.flatnonzero(np.any(table.numpy() != old, axis=1)))
         for table, old in zip(tables, before, strict=False)

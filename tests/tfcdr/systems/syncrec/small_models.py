@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.model import SyncRecModel
 from tfcdr.systems.syncrec.single_domain import SingleDomainModel
@@ -69,6 +70,6 @@ def batch(lengths=(6, 3, 1, 5, 0), negatives=1, weights=None, seed=0, by_domain=
 
 def losses_and_gradients(model, rows, jit_compile=False, totals=None):
     """Returns the report and the dense gradients by the place of their variable."""
-    compute = tf.function(model.loss_and_gradients, jit_compile=jit_compile)
+    compute = compiled_or_plain(model.loss_and_gradients, jit_compile)
     report, slopes = compute(rows, totals)
     return report, [tf.convert_to_tensor(slope).numpy() for slope in slopes]

@@ -3,11 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tfcdr.systems.syncrec.rebalancing import LossRebalancing
 
 
 def call(layer, single, cross, jit_compile):
-    function = tf.function(layer.__call__, jit_compile=jit_compile)
+    function = compiled_or_plain(layer.__call__, jit_compile)
     return function(tf.constant(single, tf.float32), tf.constant(cross, tf.float32)).numpy()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tests.tfcdr.systems.syncrec.small_models import batch, make
 from tfcdr.systems.syncrec.draws import NoDraws
 from tfcdr.systems.syncrec.token_blocks import TokenBlocks
@@ -33,7 +34,7 @@ def test_there_and_back(kinds, jit_compile):
             total = tf.reduce_sum(tf.sin(outputs))
         return outputs, tape.gradient(total, values)
 
-    outputs, slopes = tf.function(compute, jit_compile=jit_compile)()
+    outputs, slopes = compiled_or_plain(compute, jit_compile)()
     own = factors.numpy()[kinds]
     np.testing.assert_allclose(outputs, tokens * own, rtol=1e-6)
     np.testing.assert_allclose(slopes, own * np.cos(tokens * own), rtol=1e-5, atol=1e-6)

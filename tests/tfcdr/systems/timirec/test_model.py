@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tests.tfcdr.systems.timirec.small_models import ITEMS, batch, make
 from tfcdr.ranking import metrics
 
@@ -14,7 +15,7 @@ WEIGHTS = [1.0, 1.0, 0.0, 1.0, 1.0]
 
 def losses_and_gradients(model, rows, jit_compile):
     """Returns the losses and the dense gradients by variable name."""
-    compute = tf.function(model.loss_and_gradients, jit_compile=jit_compile)
+    compute = compiled_or_plain(model.loss_and_gradients, jit_compile)
     report, slopes = compute(rows)
     names = [variable.name for variable in model.trainable_variables]
     dense = [tf.convert_to_tensor(slope).numpy() for slope in slopes]
@@ -131,7 +132,7 @@ def test_taught_weights_prefer_the_interest_that_points_to_the_target():
 
 def test_distillation_by_hand(jit_compile):
     model = make("finetune", temperature=0.5)
-    call = tf.function(model.distillation_losses, jit_compile=jit_compile)
+    call = compiled_or_plain(model.distillation_losses, jit_compile)
     # softmax((0, ln 3 / 2) / 0.5) = (1/4, 3/4), against (1/2, 1/2) of equal logits.
     loss = call(tf.constant([[0.0, np.log(3) / 2]], tf.float32), tf.constant([[7.0, 7.0]]))
     np.testing.assert_allclose(loss, [0.25 * np.log(0.5) + 0.75 * np.log(1.5)], rtol=1e-5)
