@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tests.tfcdr.systems.biao.small import CATEGORIES, batch_of, model_of, stacked
 from tfcdr.layers.hypergradient import hypergradient
 from tfcdr.systems.biao.model import (
@@ -41,7 +42,7 @@ def test_an_inner_step_moves_the_network_alone():
     model, batch = model_of(), batch_of()
     others = [*model.replacement_head.trainable_variables, *model.importance.trainable_variables]
     start, start_of_others = values(model.loss_variables), values(others)
-    model.train_step(batch)
+    compiled_or_plain(model.train_step, False)(batch)
     # The last layer's way to the source is on the way to no target.
     assert sum(moved(start, model.loss_variables)) >= len(start) - 1
     assert not any(moved(start_of_others, others))
@@ -52,7 +53,7 @@ def test_an_outer_step_moves_the_second_head_and_the_perceptron_alone(backbone):
     model = model_of(backbone=backbone)
     others = [*model.replacement_head.trainable_variables, *model.importance.trainable_variables]
     start, start_of_others = values(model.loss_variables), values(others)
-    report = model.periodic_step(OUTER_STEP, FEEDS)
+    report = compiled_or_plain(model.periodic_step, False)(OUTER_STEP, FEEDS)
     assert not any(moved(start, model.loss_variables))
     assert all(moved(start_of_others, others))
     assert model.optimizers[HEAD_OPTIMIZER].iterations == 2
@@ -183,7 +184,7 @@ def test_without_sources_nothing_of_them_is_read(backbone):
     assert not any("source" in name for name in (*model.batch_spec, *model.tables))
     batch = {name: values for name, values in batch_of().items() if not name.startswith("source")}
     before = values(model.trainable_variables)
-    report = model.train_step(batch)
+    report = compiled_or_plain(model.train_step, False)(batch)
     assert set(report.losses) == {"loss", "target_loss"}
     assert any(moved(before, model.trainable_variables))
 

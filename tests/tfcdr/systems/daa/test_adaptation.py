@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tests.tfcdr.systems.daa.small import FIELD_SIZES, NUMERICAL, compiled, config, pairs
 from tfcdr.data_source import check_batch
 from tfcdr.systems.daa.adaptation import AlternatingModel, ReversalModel, reverse_gradient
@@ -30,7 +31,7 @@ def differs(before, after):
 
 def test_critics_move_on_every_batch_the_model_on_every_third_the_source_never():
     trained = model(critic_steps=3)
-    step = tf.function(trained.train_step)
+    step = compiled_or_plain(trained.train_step, False)
     source = [weight.numpy() for weight in trained.source_network.variables]
     moved = []
     for _ in range(6):
@@ -136,7 +137,7 @@ def test_xla_makes_the_same_steps():
     for jit_compile in (False, True):
         trained = model(critic_steps=2, jit_compile=jit_compile)
         trained.set_weights(start.get_weights())
-        step = tf.function(trained.train_step, jit_compile=jit_compile)
+        step = compiled_or_plain(trained.train_step, jit_compile)
         outcomes.append([float(step(pairs()).losses["critic_loss"]) for _ in range(3)])
     plain, compiled_steps = outcomes
     np.testing.assert_allclose(plain[:2], compiled_steps[:2], rtol=1e-4)

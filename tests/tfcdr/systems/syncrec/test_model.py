@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compilation import compiled_or_plain
 from tests.tfcdr.systems.syncrec.small_models import (
     BOUNDS,
     LENGTH,
@@ -84,7 +85,7 @@ def test_a_batch_without_a_target_changes_nothing(training):
     model = make(training=training, mutual_information=False, loss_weighting="uniform")
     before = model.get_weights()
     rows = rows_for(training, lengths=(0, 0))
-    assert float(model.train_step(rows).losses["loss"]) == 0
+    assert float(compiled_or_plain(model.train_step, False)(rows).losses["loss"]) == 0
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
@@ -233,8 +234,9 @@ def test_domains_follow_from_ids():
 
 
 @pytest.mark.parametrize("training", TRAININGS)
-def test_training_learns(training, jit_compile):
-    model = make(training=training, jit_compile=jit_compile, learning_rate=0.02)
+def test_training_learns(training):
+    # That XLA agrees, another test shows.
+    model = make(training=training, learning_rate=0.02)
     random = np.random.default_rng(0)
     rows = rows_for(training, lengths=(6,) * 16)
     if training == "joint":

@@ -60,7 +60,7 @@ def loop_of_calls(network, config, items, domains):
 @pytest.mark.parametrize("fields", ARCHITECTURES, ids=str)
 def test_the_batched_tasks_equal_a_loop_of_calls(fields):
     model, rows = make(**fields), batch()
-    tasks = tf.function(model.network.single_tasks)
+    tasks = model.network.single_tasks
     came = tasks(rows["items"], rows["domains"], NoDraws()).hidden.numpy()
     expected = loop_of_calls(model.network, model.config, rows["items"], rows["domains"]).numpy()
     present = rows["items"].numpy() > 0
@@ -106,7 +106,7 @@ def test_folded_tasks_equal_tasks_of_their_own(fields):
         slopes = tape.gradient(value, variables, unconnected_gradients="zero")
         return own, following, [tf.convert_to_tensor(slope) for slope in slopes]
 
-    expected, came = (tf.function(differentiated)(compute) for compute in (unfolded, in_one))
+    expected, came = (differentiated(compute) for compute in (unfolded, in_one))
     for ours, theirs in zip(came[:2], expected[:2], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
     for ours, theirs in zip(came[2], expected[2], strict=True):

@@ -51,7 +51,7 @@ def test_every_loss_trains(training, loss, shared):
     values = []
     for fields in ({}, {"loss": loss, "shared_negatives": shared}):
         model = make(training=training, mutual_information=False, **fields)
-        values.append(float(tf.function(model.compute_losses)(rows).losses["loss"]))
+        values.append(float(model.compute_losses(rows).losses["loss"]))
     assert np.isfinite(values).all()
     assert values[0] != pytest.approx(values[1])
 

@@ -13,7 +13,7 @@ NAMES = {"pretrain": "loss", "finetune": "ranking_loss"}
 
 def losses_of(stage, rows=ROWS, **fields):
     model = make(stage, **fields)
-    report = tf.function(model.loss_and_gradients)(rows)[0]
+    report = model.loss_and_gradients(rows)[0]
     return model, float(report.losses[NAMES[stage]])
 
 
