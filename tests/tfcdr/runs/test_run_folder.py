@@ -1,6 +1,7 @@
 """The files of a run: who may write, what survives a kill."""
 
 import json
+import tempfile
 
 import pytest
 
@@ -77,6 +78,18 @@ def test_what_a_killed_start_leaves_does_not_block_the_next(tmp_path, leftover):
         (tmp_path / leftover).write_text('{"sys')
     RunFolder(tmp_path).claim(CONFIG)
     assert RunFolder(tmp_path).config()["system"] == "peterrec"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_a_run_goes_on(folder, monkeypatch):
+    def read_only(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "mkstemp", read_only)
+    with pytest.raises(RunError, match=r"run: cannot be written \(Read-only file system\); mend"):
+        folder.claim(CONFIG)
+    RunFolder(folder.path, writable=False).claim(CONFIG)
+    folder.finish({"test": {}})
+    folder.claim(CONFIG)  # Of a finished run nothing is left to write.
 
 
 def test_no_run_says_what_to_do(tmp_path):

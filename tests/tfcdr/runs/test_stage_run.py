@@ -454,3 +454,12 @@ def test_tensorboard_gets_losses_figures_and_metrics_of_every_epoch(folder):
             seen.setdefault(value.tag, []).append(event.step)
     assert set(seen) == {"loss", "center", "last_center", "score"}
     assert all(steps == [1, 2, 3, 4] for steps in seen.values())
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "checkpoints"])
+def test_what_cannot_be_written_is_named_in_plain_words(folder, name):
+    (folder.path / name).write_text("")  # A file where a folder must be.
+    with pytest.raises(RunError, match=rf"{name}/fit.*: cannot be written \(") as failed:
+        make(folder).train(nearness)
+    assert "function_node" not in str(failed.value)
+    assert "[Op:" not in str(failed.value)
