@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from data_pipelines.errors import shown
 from data_pipelines.impressions.log import MAX_CATEGORY
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.csv_text import CsvText, row_locator, wrong_width
@@ -237,11 +238,19 @@ def _checked(
             remedy = _FINITE
         else:
             remedy = _WHOLE if unparsed[row, place] else columns.whole[name].remedy
-        return f"{locate(row)}: column {name}: {batch[name][row].as_py()!r} {remedy}"
+        return f"{locate(row)}: column {name}: {_value(batch[name][row])} {remedy}"
 
     if bad.any():
         bad_lines.add(int(bad.sum()), describe)
     return found.without(bad)
+
+
+def _value(cell: pa.Scalar) -> str:
+    """A cell as messages show it."""
+    try:
+        return shown(cell.as_py())
+    except (OverflowError, ValueError):  # A time that Python does not have.
+        return f"of type {cell.type}"
 
 
 def _whole(column: pa.Array) -> tuple[np.ndarray, np.ndarray | bool]:
