@@ -22,7 +22,7 @@ from tests.data_pipelines.fuzzed_files import IMPRESSIONS, INTERACTIONS
 
 MORE = int(os.environ.get("TFCDR_FUZZ", "0"))
 fuzz = hypothesis.settings(
-    max_examples=MORE or 25,
+    max_examples=MORE or 15,
     derandomize=not MORE,
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
