@@ -218,6 +218,12 @@ IMPRESSIONS = {
     "parquet": Case(
         "csv", ("{}/log.parquet",), {"log.parquet": parquet(as_columns(*impressions()[::-1]))}
     ),
+    "any values": Case(
+        "csv",
+        ("{}/log.csv",),
+        {"log.csv": delimited(",", *impressions()[::-1])},
+        {"least_count": 2},
+    ),
     "gzip": Case(
         "csv",
         ("{}/log.tsv.gz",),

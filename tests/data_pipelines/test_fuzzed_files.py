@@ -126,10 +126,12 @@ def test_parquet_of_other_types(content, bad, options):
 @given(
     fuzzed_files.odd_parquet(fuzzed_files.as_columns(*fuzzed_files.impressions()[::-1])),
     bad_lines,
+    st.sampled_from([{}, {"least_count": 1}, {"missing_numbers": "0"}]),
 )
-def test_parquet_of_other_types_for_impressions(content, bad):
+def test_parquet_of_other_types_for_impressions(content, bad, options):
+    case = IMPRESSIONS["parquet"]._replace(options=options)
     files = {"log.parquet": content}
-    outcome(files, lambda folder: read_impressions(IMPRESSIONS["parquet"], folder, bad))
+    outcome(files, lambda folder: read_impressions(case, folder, bad))
 
 
 @pytest.mark.parametrize(
