@@ -8,7 +8,6 @@ The processed AliExpress files, with a header, are read as they are.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from data_pipelines.impressions.number_tables import (
 from data_pipelines.impressions.options import ImpressionFileOptions
 from data_pipelines.logs import PARTS, BadLines, check_domain_names
 from data_pipelines.readers.csv_text import CsvText, csv_file, csv_header
-from data_pipelines.readers.options import Input, parse_inputs
+from data_pipelines.readers.options import Input, finite_number, parse_inputs
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import require_file
 
@@ -79,16 +78,11 @@ class ImpressionCsvOptions(ImpressionFileOptions):
 
     def fill(self) -> float | None:
         """The number for a missing one, or None if that is a bad line."""
-        return float(self.missing_numbers) if self.missing_numbers else None
+        return finite_number("missing_numbers", self.missing_numbers)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        try:
-            filled = self.fill()
-        except ValueError:
-            filled = math.nan
-        if filled is not None and not math.isfinite(filled):
-            raise DataError(f"missing_numbers is {self.missing_numbers!r}: it must be a number.")
+        self.fill()  # Refuses what is no number.
         for name in ("click_column", "conversion_column"):
             if not getattr(self, name):
                 raise DataError(f"{name} is empty: give a value.")
