@@ -183,7 +183,7 @@ def test_times_that_cannot_be_compared(tmp_path, log):
 def test_given_parts_that_follow_time_divide_sources_as_a_split_by_time_does(tmp_path):
     cuts = (60, 75)
     rows = [
-        (f"u{user}", f"{domain}{(5 * user + k) % 9}", domain, 10 * k + user)
+        (f"u{user}", f"{domain}{(5 * user + k) % 11}", domain, 10 * k + user)
         for user in range(8)
         for domain in ("books", "toys")
         for k in range(9)
