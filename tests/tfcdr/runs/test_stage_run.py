@@ -298,12 +298,18 @@ def test_damaged_checkpoint_is_one_line(folder, suffix, damage):
     assert "\n" not in str(raised.value)
 
 
-def test_a_damaged_list_of_checkpoints_does_not_start_the_run_anew(folder):
-    make(folder, dataclasses.replace(STAGE, epochs=1)).train(nearness)
-    path = pathlib.Path(folder.checkpoints("fit", "latest"), "checkpoint")
-    path.write_text(path.read_text()[:15])
-    with pytest.raises(RunError, match="damaged"):
-        make(folder).train(nearness)
+@pytest.mark.parametrize("kind", ["latest", "best"])
+def test_a_damaged_list_of_checkpoints_does_not_start_the_run_anew(folder, kind):
+    stage = dataclasses.replace(STAGE, epochs=1)
+    make(folder, stage).train(nearness)
+    path = pathlib.Path(folder.checkpoints("fit", kind), "checkpoint")
+    whole = path.read_bytes()
+    # The empty one is what a power cut leaves.
+    for content in (whole[:15], b"", bytes(len(whole)), b'{"a": [1]}', None):
+        path.unlink()
+        path.write_bytes(content) if content is not None else path.mkdir()
+        with pytest.raises(RunError, match="checkpoint: damaged, so that no checkpoint is found"):
+            make(folder, stage).train(nearness)
     assert len(lines(folder)) == 1
 
 
