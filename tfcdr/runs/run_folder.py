@@ -124,9 +124,19 @@ class RunFolder:
             self.finish({**self.metrics(), **entries})
 
     def epochs(self, stage: str) -> list[dict[str, Any]]:
-        """Returns the finished epochs of a stage, oldest first."""
+        """Returns the finished epochs of a stage, oldest first.
+
+        Raises:
+          RunError: one of them lacks what every epoch's line has.
+        """
         # Each once, the later line counts: no epoch is told twice, whoever wrote it.
         lines = {line["epoch"]: line for line in self._lines() if line["stage"] == stage}
+        for epoch, line in lines.items():
+            if not isinstance(line.get("validation"), dict):
+                path = self.path / "metrics.jsonl"
+                raise RunError(
+                    f"{path}: damaged (the line of {stage}'s epoch {epoch}); {_NO_EPOCHS}."
+                )
         return [lines[epoch] for epoch in sorted(lines)]
 
     def add_epoch(self, line: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def line(stage, epoch):
-    return {"stage": stage, "epoch": epoch, "loss": 1.5}
+    return {"stage": stage, "epoch": epoch, "loss": 1.5, "validation": {"AUC": 0.5}}
 
 
 def test_claimed_folder_tells_its_configuration(folder):
@@ -164,6 +164,9 @@ def test_lines_of_epochs_that_are_none_are_passed_over_and_none_counts_twice(fol
     with (folder.path / "metrics.jsonl").open("a") as file:
         file.write('[]\n{"stage": "pretrain"}\n3\n{"stage": "pre')
     assert [each["epoch"] for each in folder.epochs("pretrain")] == [1, 2, 3]
+    (folder.path / "metrics.jsonl").write_text('{"stage": "pretrain", "epoch": 4}\n')
+    with pytest.raises(RunError, match=r"metrics\.jsonl: damaged \(the line of pretrain's epoch 4"):
+        folder.epochs("pretrain")
     (folder.path / "metrics.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(RunError, match=r"metrics\.jsonl: damaged"):
         folder.epochs("pretrain")
