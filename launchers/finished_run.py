@@ -90,6 +90,11 @@ def export(
 def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
     folder = RunFolder(workdir)
     settings = folder.config()
+    if data_dir is None and not pathlib.Path(str(settings.get("data_dir"))).is_dir():
+        raise RunError(
+            f"{folder.path}: its data set was in {settings.get('data_dir')}, where there is none "
+            "now; name its new folder with --data_dir."
+        )
     prepared = open_prepared(data_dir or settings["data_dir"])
     prepared.check_files()
     try:

@@ -1,11 +1,13 @@
 """How every launcher starts and how it fails: one line for a person's mistake, never a trace."""
 
 import difflib
+import errno
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import tensorflow as tf
 from absl import app, flags, logging
@@ -15,6 +17,7 @@ from launchers import folder_lock
 from tfcdr.errors import RunError
 
 _LONGEST_MESSAGE = 600
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class FlagError(ValueError):
@@ -40,16 +43,15 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except (DataError, RunError, folder_lock.HeldError) as error:
             _fail(error, 1)
         except KeyboardInterrupt:
-            print("interrupted: run the same command again to resume.", file=sys.stderr)
-            sys.exit(130)
+            _end(signal.SIGINT, "interrupted")
         except _Terminated as end:
-            name = signal.Signals(end.number).name
-            print(f"ended by {name}: run the same command again to resume.", file=sys.stderr)
-            sys.exit(128 + end.number)
+            _end(end.number, f"ended by {signal.Signals(end.number).name}")
         except BrokenPipeError:  # Whoever read the output, such as `head`, has gone.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
             sys.exit(128 + signal.SIGPIPE)
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow has one class for both.
+                _fail(f"{error}; make room and run the same command again.", 1)
             _fail(f"memory does not suffice ({error}); lower sizes or batch sizes.", 1)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
@@ -85,9 +87,19 @@ def _end_at_signals() -> None:
         del frame
         raise _Terminated(number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:  # What nohup ignores stays ignored.
             signal.signal(number, end)
+
+
+def _end(number: int, how: str) -> NoReturn:
+    """Ends the program as shells report a signal; another one, meanwhile, ends it at once."""
+    for other in (signal.SIGINT, *_ENDING):
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and callable(signal.getsignal(other)):  # What is ignored stays so.
+            signal.signal(other, signal.SIG_DFL)
+    print(f"{how}: run the same command again, which goes on from what is done.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -13,6 +13,9 @@ from typing import Any
 
 from absl import flags
 
+import launchers  # noqa: F401  (from here on Ctrl-C gives no trace)
+
+# isort: split
 from data_pipelines.prepared import item_titles
 from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.prepared.reading import Source

@@ -125,6 +125,17 @@ class ImpressionSource(DataSource, Protocol):
         """Of each categorical column, the number n of its values 0 .. n-1."""
 
     @property
+    def field_values(self) -> tuple[tuple[str, ...], ...]:
+        """Of each categorical column, the raw value of id i + 1 at i; empty if ids are the values.
+
+        Id 0 then stands for all other values.
+        """
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the rows are labelled with, entries of the batches, as "click"."""
+
+    @property
     def categorical_columns(self) -> tuple[str, ...]:
         """Names of the categorical columns."""
 

@@ -74,9 +74,17 @@ def checked_archive(path: Path, name: str, limit: UnpackLimit) -> Iterator[zipfi
 
 def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     """Writes a member's content to a file of our own naming."""
-    with archive.open(member) as packed, path.open("wb") as plain:
-        for chunk in _chunks(packed, f"{archive.filename}/{member.filename}"):
+    name = f"{archive.filename}/{member.filename}"
+    with _opened(archive, member, name) as packed, path.open("wb") as plain:
+        for chunk in _chunks(packed, name):
             plain.write(chunk)
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> IO[bytes]:
+    try:
+        return archive.open(member)
+    except OSError as error:  # Its place is outside the file.
+        raise DataError(f"{name}: the member is damaged ({error}); fetch it again.") from error
 
 
 def _chunks(packed: IO[bytes], name: str) -> Iterator[bytes]:

@@ -1,9 +1,10 @@
 """An impression log as a prepared data set: read once, spooled to disk, packed into records."""
 
+import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 import tqdm
 
 from data_pipelines.errors import DataError
+from data_pipelines.impressions import field_values
 from data_pipelines.impressions.draws import RowDraws
-from data_pipelines.impressions.log import Columns, ImpressionLog
+from data_pipelines.impressions.field_values import FieldValues
+from data_pipelines.impressions.log import TASKS, Columns, ImpressionLog
 from data_pipelines.impressions.options import ImpressionSplitOptions
 from data_pipelines.logs import PARTS
 from data_pipelines.prepared.build import check_destination, whole_or_nothing
@@ -76,7 +79,8 @@ def build(
                     if len(rows):
                         name = stored_split(role, part)
                         if name not in spools:
-                            spools[name] = _Spool(scratch / f"{name}.rows", log.columns)
+                            counted = bool(log.vocabularies) and part == "train"
+                            spools[name] = _Spool(scratch / f"{name}.rows", log.columns, counted)
                         spools[name].add(rows)
                 bar.update(len(chunk.rows))
         _check_target(tuple(domains), split.target)
@@ -84,12 +88,17 @@ def build(
             raise DataError("the input leaves no row to train on: check --input.")
         order = [stored_split(role, part) for role in ROLES for part in PARTS]
         filled = {name: spools[name] for name in order if name in spools}
+        fields = _field_values(log, filled)
         examples = {
-            name: spool.records(split.seed, progress and name) for name, spool in filled.items()
+            name: spool.records(split.seed, progress and name, fields)
+            for name, spool in filled.items()
         }
         RecordBuilder(KIND, examples, unfinished).write(num_shards)
         sizes = field_sizes or _sizes(filled)
-        metadata = _describe(log, split, tuple(domains), filled, sizes)
+        if fields:
+            sizes = tuple(len(of.texts) + 1 for of in fields)
+            field_values.save(unfinished / field_values.FILE, log.columns.categorical, fields)
+        metadata = _describe(log, split, tuple(domains), filled, sizes, fields)
         metadata["dropped"] = dict(log.left_out + draws.left_out)
         if log.bad_lines.count:
             metadata["dropped"]["bad lines"] = log.bad_lines.count
@@ -108,11 +117,14 @@ class _Spool:
     Attributes:
       rows, clicks, conversions: their numbers.
       greatest: int64 [F], greatest value of each categorical column.
+      value_counts: int64 [values] of each categorical column, rows with each value, where they are
+        counted.
     """
 
-    def __init__(self, path: Path, columns: Columns) -> None:
+    def __init__(self, path: Path, columns: Columns, counted: bool) -> None:
         self.rows = self.clicks = self.conversions = 0
         self.greatest = np.zeros(len(columns.categorical), np.int64)
+        self.value_counts = [np.zeros(0, np.int64)] * (len(columns.categorical) if counted else 0)
         self._row_type = columns.row_type()
         self._path = path
         self._digest = hashlib.sha256()
@@ -123,6 +135,8 @@ class _Spool:
         self.clicks += int(rows["click"].sum())
         self.conversions += int(rows["conversion"].sum())
         self.greatest = np.maximum(self.greatest, rows["categorical"].max(axis=0))
+        for place, counts in enumerate(self.value_counts):
+            self.value_counts[place] = _added(counts, np.bincount(rows["categorical"][:, place]))
         self._digest.update(np.ascontiguousarray(rows).view(np.uint8))
         with self._path.open("ab") as file:
             rows.tofile(file)
@@ -136,19 +150,48 @@ class _Spool:
         """The split's entry of the metadata."""
         return {"rows": self.rows, "clicks": self.clicks, "conversions": self.conversions}
 
-    def records(self, seed: int, title: str | bool) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yields (key, block) with a bar under a title, and removes the file."""
+    def records(
+        self, seed: int, title: str | bool, fields: Sequence[FieldValues]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields (key, block) with a bar under a title, and removes the file.
+
+        With vocabularies, the numbers of categorical values become their ids.
+        """
         rng = np.random.default_rng([seed, self.rows])
         key = 0
         with tqdm.tqdm(total=self.rows, desc=str(title), unit=" rows", disable=not title) as bar:
             for start in range(0, self.rows, _SHUFFLED_ROWS):
                 offset = start * self._row_type.itemsize
                 rows = np.fromfile(self._path, self._row_type, _SHUFFLED_ROWS, offset=offset)
+                for place, of in enumerate(fields):
+                    rows["categorical"][:, place] = of.ids[rows["categorical"][:, place]]
                 for block in blocks(rows[rng.permutation(len(rows))]):
                     yield str(key), block
                     key += 1
                 bar.update(len(rows))
         self._path.unlink()
+
+
+def _added(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The sum of counts of which one may be longer."""
+    if len(one) < len(other):
+        one, other = other, one
+    total = one.copy()
+    total[: len(other)] += other
+    return total
+
+
+def _field_values(log: ImpressionLog, spools: Mapping[str, _Spool]) -> list[FieldValues]:
+    """The vocabulary of each categorical column, by what trains, or nothing."""
+    counted = [spool.value_counts for spool in spools.values() if spool.value_counts]
+    return [
+        field_values.frequent(
+            growing,
+            functools.reduce(_added, (counts[place] for counts in counted)),
+            log.least_count,
+        )
+        for place, growing in enumerate(log.vocabularies)
+    ]
 
 
 def _check_target(domains: tuple[str, ...], target: str) -> None:
@@ -170,9 +213,14 @@ def _describe(
     domains: tuple[str, ...],
     spools: Mapping[str, _Spool],
     sizes: tuple[int, ...],
+    fields: Sequence[FieldValues],
 ) -> dict[str, Any]:
     digests = {name: spool.digest for name, spool in spools.items()}
     described = [FORMAT_VERSION, domains, split.target, split.seed, log.columns, sizes, digests]
+    if fields:
+        described.append([of.texts for of in fields])
+    if len(log.labels) < len(TASKS):
+        described.append(log.labels)
     return {
         "format_version": FORMAT_VERSION,
         "log": "impressions",
@@ -183,6 +231,8 @@ def _describe(
         "categorical": list(log.columns.categorical),
         "numerical": list(log.columns.numerical),
         "field_sizes": list(sizes),
+        "least_count": log.least_count,
+        "labels": list(log.labels),
         "splits": {name: spool.counts() for name, spool in spools.items()},
         "records": {"name": KIND.name, "version": KIND.version, "splits": list(spools)},
     }
@@ -199,6 +249,11 @@ def _summary(metadata: Mapping[str, Any]) -> list[str]:
         f"{len(metadata['categorical'])} categorical columns of "
         f"{sum(metadata['field_sizes']):,} values, {len(metadata['numerical'])} numerical columns"
     )
+    if metadata["least_count"]:
+        lines.append(
+            f"each column has a vocabulary of the values that {metadata['least_count']:,} or more "
+            "training rows have; id 0 stands for all others"
+        )
     dropped: Counter[str] = Counter(metadata["dropped"])
     lines += [f"left out: {reason}: {count:,}" for reason, count in dropped.items()]
     return lines

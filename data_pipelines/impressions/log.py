@@ -5,24 +5,28 @@ array with the fields
 
 | field | dtype | meaning |
 | --- | --- | --- |
-| `categorical` | int32 [F] | values from 0 of the categorical columns |
+| `categorical` | int32 [F] | values from 0 of the categorical columns; numbers of \
+`ImpressionLog.vocabularies`, if there are any |
 | `numerical` | float32 [M] | finite values of the numerical columns |
 | `click` | uint8 | 0 or 1 |
-| `conversion` | uint8 | 0 or 1, never 1 without a click |
+| `conversion` | uint8 | 0 or 1, never 1 without a click; 0 where the log has none |
 
 The columns, and their order, are the same in every chunk of a log.
 """
 
 import abc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from data_pipelines.impressions.field_values import GrowingVocabulary
 from data_pipelines.logs import BadLines
 
+# What rows may be labelled with.
+TASKS = ("click", "conversion")
 # The greatest categorical value: one less than the number of rows that an int32 can count.
 MAX_CATEGORY = np.iinfo(np.int32).max - 1
 
@@ -74,6 +78,10 @@ class ImpressionLog(abc.ABC):
       field_sizes: of each categorical column, the number of values that its own are checked
         against; empty if they may be any.
       bad_lines: the count of lines that were skipped, complete when the last chunk is taken.
+      labels: of TASKS, those that the log has.
+      vocabularies: of each categorical column, the values that its numbers stand for, complete when
+        the last chunk is taken; empty where they stand for themselves.
+      least_count: training rows that a value needs to have an id of its own, with vocabularies.
       left_out: reason -> number of what was left out on purpose; complete then, too.
       remarks: what else was seen -> how often; complete then, too.
     """
@@ -81,6 +89,9 @@ class ImpressionLog(abc.ABC):
     domains: tuple[str, ...]
     columns: Columns
     field_sizes: tuple[int, ...] = ()
+    labels: tuple[str, ...] = TASKS
+    vocabularies: Sequence[GrowingVocabulary] = ()
+    least_count: int = 0
 
     def __init__(self, bad_lines: BadLines) -> None:
         """Starts with nothing read."""

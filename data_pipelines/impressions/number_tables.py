@@ -5,6 +5,7 @@ that the bad lines can be told, and skipped as far as the user allows.
 """
 
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from data_pipelines.errors import shown
 from data_pipelines.impressions.log import MAX_CATEGORY
 from data_pipelines.logs import BadLines
 from data_pipelines.readers.csv_text import CsvText, row_locator, wrong_width
@@ -25,6 +27,8 @@ from data_pipelines.readers.text_files import unreadable
 
 _CSV_BLOCK = 1 << 23
 _PARQUET_ROWS = 1 << 15
+_MOST = np.iinfo(np.int64).max
+_DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _WHOLE = "is not a whole number."
 _FINITE = "is not a finite number."
 
@@ -35,11 +39,13 @@ class Whole(NamedTuple):
     Attributes:
       least, most: the ends of its range, both included.
       remedy: what to say about a value outside, following it.
+      not_whole: what to say about one that is not a whole number.
     """
 
     least: int
     most: int
     remedy: str
+    not_whole: str = _WHOLE
 
 
 def category(size: int) -> Whole:
@@ -54,7 +60,7 @@ class NumberColumns(NamedTuple):
     Attributes:
       whole: name -> range of the columns of whole numbers.
       real: names of the columns of finite numbers.
-      texts: names of the columns of texts.
+      texts: names of the columns of texts; a missing one is empty.
       fill: what a missing value of a column of finite numbers is, and counted; None if it is a bad
         one.
     """
@@ -224,9 +230,7 @@ def _checked(
         real[:, place] = _real(column)
     wrong[:, len(ranges) :] = ~np.isfinite(real)
     bad = wrong.any(axis=1)
-    texts = {
-        name: batch[name].cast(pa.string()).to_numpy(zero_copy_only=False) for name in columns.texts
-    }
+    texts = {name: _texts(batch[name]) for name in columns.texts}
     found = Numbers(whole, real, texts, locate, missing)
 
     def describe() -> str:
@@ -236,12 +240,28 @@ def _checked(
         if place >= len(ranges):
             remedy = _FINITE
         else:
-            remedy = _WHOLE if unparsed[row, place] else columns.whole[name].remedy
-        return f"{locate(row)}: column {name}: {batch[name][row].as_py()!r} {remedy}"
+            limit = columns.whole[name]
+            remedy = limit.not_whole if unparsed[row, place] else limit.remedy
+        return f"{locate(row)}: column {name}: {_value(batch[name][row])} {remedy}"
 
     if bad.any():
         bad_lines.add(int(bad.sum()), describe)
     return found.without(bad)
+
+
+def _texts(column: pa.Array) -> np.ndarray:
+    """Str [rows]: whole floats, as gaps make of whole numbers, without their point."""
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return pc.fill_null(column.cast(pa.string()), "").to_numpy(zero_copy_only=False)
+
+
+def _value(cell: pa.Scalar) -> str:
+    """A cell as messages show it."""
+    try:
+        return shown(cell.as_py())
+    except (OverflowError, ValueError):  # A time that Python does not have.
+        return f"of type {cell.type}"
 
 
 def _whole(column: pa.Array) -> tuple[np.ndarray, np.ndarray | bool]:
@@ -252,7 +272,13 @@ def _whole(column: pa.Array) -> tuple[np.ndarray, np.ndarray | bool]:
     floats = _parsed(column)
     with np.errstate(invalid="ignore"):
         bad = ~((np.floor(floats) == floats) & (np.abs(floats) < 2.0**53))
-    return np.where(bad, 0.0, floats).astype(np.int64), bad
+    values = np.where(bad, 0.0, floats).astype(np.int64)
+    if pa.types.is_string(column.type):  # Beyond 2^53 floats are no whole numbers any more.
+        for row in np.flatnonzero(bad):
+            text = column[row].as_py()
+            if text is not None and _DIGITS.fullmatch(text) and abs(int(text)) <= _MOST:
+                values[row], bad[row] = int(text), False
+    return values, bad
 
 
 def _labels(column: pa.Array) -> pa.Array:

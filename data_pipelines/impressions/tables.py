@@ -8,17 +8,18 @@ The processed AliExpress files, with a header, are read as they are.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from data_pipelines.errors import DataError
-from data_pipelines.impressions.log import Chunk, Columns, ImpressionLog
+from data_pipelines.errors import DataError, shown
+from data_pipelines.impressions.field_values import GrowingVocabulary
+from data_pipelines.impressions.log import TASKS, Chunk, Columns, ImpressionLog
 from data_pipelines.impressions.number_tables import (
     NumberColumns,
     Numbers,
@@ -30,10 +31,14 @@ from data_pipelines.impressions.number_tables import (
 from data_pipelines.impressions.options import ImpressionFileOptions
 from data_pipelines.logs import PARTS, BadLines, check_domain_names
 from data_pipelines.readers.csv_text import CsvText, csv_file, csv_header
-from data_pipelines.readers.options import Input, parse_inputs
+from data_pipelines.readers.options import Input, finite_number, parse_inputs
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import require_file
 
+_VALUES = "values of "
+_ANY_VALUES = (
+    "is not a whole number. Columns of any values are read with --impression_read.least_count=1."
+)
 _LABEL = Whole(0, 1, "is not 0 or 1.")
 
 
@@ -45,9 +50,14 @@ class ImpressionCsvOptions(ImpressionFileOptions):
       categorical_columns: names of the categorical columns, in the model's order; empty for the
         columns categorical_1, categorical_2 and so on of the file.
       numerical_columns: names of the numerical columns; empty for numerical_1, numerical_2 and so
-        on.
+        on, of which there may be none.
+      least_count: 0: categorical columns hold whole numbers from 0, which stay what they are. From
+        1: they hold any values, such as hashed texts, gaps, -1 or true and false; the data set and
+        the exported model have a vocabulary of each column, in which a value that fewer training
+        rows have is unknown, and a missing one is a value of its own.
       click_column: name of the column with 1 for a click, else 0; or true and false.
-      conversion_column: name of the column with 1 for a purchase, else 0.
+      conversion_column: name of the column with 1 for a purchase, else 0; if it is not named and
+        no table has a column conversion, clicks are all that is predicted.
       domain_column: name of the column with the domain, for an --input without DOMAIN=.
       part_column: name of the column with train, validation or test; read if the file has it.
         Without it and without @PART, rows train.
@@ -58,6 +68,7 @@ class ImpressionCsvOptions(ImpressionFileOptions):
 
     categorical_columns: tuple[str, ...] = ()
     numerical_columns: tuple[str, ...] = ()
+    least_count: int = 0
     click_column: str = "click"
     conversion_column: str = "conversion"
     domain_column: str = "domain"
@@ -67,19 +78,21 @@ class ImpressionCsvOptions(ImpressionFileOptions):
 
     def fill(self) -> float | None:
         """The number for a missing one, or None if that is a bad line."""
-        return float(self.missing_numbers) if self.missing_numbers else None
+        return finite_number("missing_numbers", self.missing_numbers)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        try:
-            filled = self.fill()
-        except ValueError:
-            filled = math.nan
-        if filled is not None and not math.isfinite(filled):
-            raise DataError(f"missing_numbers is {self.missing_numbers!r}: it must be a number.")
+        self.fill()  # Refuses what is no number.
         for name in ("click_column", "conversion_column"):
             if not getattr(self, name):
                 raise DataError(f"{name} is empty: give a value.")
+        if self.least_count < 0:
+            raise DataError(f"least_count is {self.least_count}: it must not be negative.")
+        if self.least_count and self.field_sizes:
+            raise DataError(
+                "field_sizes has no meaning with least_count, whose vocabularies have the sizes "
+                "that they come to: leave it out."
+            )
 
 
 def read(inputs: Sequence[str], options: ImpressionCsvOptions) -> "TableLog":
@@ -120,9 +133,18 @@ class TableLog(ImpressionLog):
                     f"{table.path}: only this table or {first.path} has column "
                     f"{', '.join(sorted(odd))}; source and target need the same columns."
                 )
+            if table.converts != first.converts:
+                raise DataError(
+                    f"{table.path}: only this table or {first.path} has column "
+                    f"{options.conversion_column}; give it to all or to none."
+                )
         options.check_field_sizes(len(first.columns.categorical))
         self.columns = first.columns
         self.field_sizes = options.field_sizes
+        self.labels = TASKS if first.converts else TASKS[:1]
+        self.least_count = options.least_count
+        if options.least_count:
+            self.vocabularies = tuple(GrowingVocabulary() for _ in first.columns.categorical)
         self._options = options
         self._tables = tables
         self.domains = tuple(dict.fromkeys(table.entry.domain for table in tables))
@@ -140,8 +162,8 @@ class TableLog(ImpressionLog):
                 if block.missing:
                     filled = f"missing numbers, read as {self._options.missing_numbers}"
                     self.remarks[filled] += block.missing
-                block = self._checked(block)
-                for chunk in table.chunks(block, self.columns):
+                block = self._checked(self._without_line_breaks(block))
+                for chunk in table.chunks(block, self.columns, self.vocabularies):
                     if chunk.domain not in known:
                         _check_name(chunk.domain, table)
                         known.add(chunk.domain)
@@ -149,6 +171,8 @@ class TableLog(ImpressionLog):
 
     def _checked(self, block: Numbers) -> Numbers:
         """Takes the rows with fields that contradict each other out of a block."""
+        if len(self.labels) == 1:
+            return self._with_known_parts(block)
         click, conversion = block.whole[:, -2], block.whole[:, -1]
         bad = conversion > click
         if bad.any():
@@ -160,7 +184,22 @@ class TableLog(ImpressionLog):
                     f"in column {self._options.click_column}."
                 ),
             )
-        block = block.without(bad)
+        return self._with_known_parts(block.without(bad))
+
+    def _without_line_breaks(self, block: Numbers) -> Numbers:
+        """Takes the rows out whose values would be two lines of a vocabulary."""
+        for name in self.columns.categorical if self.vocabularies else ():
+            texts = block.texts[_VALUES + name]
+            broken = [text for text in pd.unique(texts) if "\n" in text or "\r" in text]
+            if broken:
+                bad = np.isin(texts, broken)
+                row = int(np.argmax(bad))
+                where = f"{block.locate(row)}: column {name}: {shown(texts[row])}"
+                self.bad_lines.add(int(bad.sum()), lambda where=where: f"{where} has a line break.")
+                block = block.without(bad)
+        return block
+
+    def _with_known_parts(self, block: Numbers) -> Numbers:
         if "part" not in block.texts:
             return block
         parts = block.texts["part"]
@@ -184,6 +223,7 @@ class _Table:
       entry: its entry of --input.
       path: the file.
       columns: of impressions.
+      converts: whether it says what was bought.
     """
 
     def __init__(self, entry: Input, options: ImpressionCsvOptions) -> None:
@@ -202,11 +242,14 @@ class _Table:
             options.categorical_columns or self._numbered("categorical"),
             options.numerical_columns or self._numbered("numerical"),
         )
-        if not self.columns.categorical or not self.columns.numerical:
+        if not self.columns.categorical:
             raise DataError(
-                f"{self.path}: has no columns categorical_1 and numerical_1; name the columns by "
-                "--impression_read.categorical_columns and --impression_read.numerical_columns."
+                f"{self.path}: has no column categorical_1; name the columns by "
+                "--impression_read.categorical_columns and, if there are any, "
+                "--impression_read.numerical_columns."
             )
+        named = options.conversion_column != ImpressionCsvOptions.conversion_column
+        self.converts = named or options.conversion_column in self._header
         # The file's name of a column of texts, by its canonical name.
         self._texts: dict[str, str] = {}
         if not entry.domain:
@@ -224,7 +267,8 @@ class _Table:
                 "--impression_read.part_column names."
             )
         wanted = [*self.columns.categorical, *self.columns.numerical, *self._texts.values()]
-        wanted += [options.click_column, options.conversion_column]
+        self._labels = [options.click_column, options.conversion_column][: 1 + self.converts]
+        wanted += self._labels
         for name in wanted:
             if wanted.count(name) > 1 or self._header.count(name) != 1:
                 raise DataError(
@@ -233,30 +277,43 @@ class _Table:
                 )
 
     def blocks(self, columns: Columns, bad_lines: BadLines) -> Iterator[Numbers]:
-        """Reads the table; whole numbers are the categorical columns, click and conversion."""
+        """Reads the table; whole numbers are the categorical columns, if not texts, and labels."""
         options, whole = self._options, {}
-        for place, name in enumerate(columns.categorical):
-            whole[name] = category(options.field_sizes[place] if options.field_sizes else 0)
-        whole[options.click_column] = whole[options.conversion_column] = _LABEL
-        wanted = NumberColumns(
-            whole, columns.numerical, tuple(self._texts.values()), options.fill()
-        )
+        texts = list(self._texts.values())
+        if options.least_count:
+            texts += columns.categorical
+        else:
+            for place, name in enumerate(columns.categorical):
+                size = options.field_sizes[place] if options.field_sizes else 0
+                whole[name] = category(size)._replace(not_whole=_ANY_VALUES)
+        whole.update(dict.fromkeys(self._labels, _LABEL))
+        wanted = NumberColumns(whole, columns.numerical, texts, options.fill())
         if self._text is None:
             blocks = parquet_numbers(self.path, wanted, bad_lines)
         else:
             blocks = csv_numbers(self._text, wanted, bad_lines)
         canonical = {name: role for role, name in self._texts.items()}
         for block in blocks:
-            texts = {canonical[name]: values for name, values in block.texts.items()}
+            # Whatever a categorical column is called, it is not taken for the domain or part.
+            texts = {
+                canonical.get(name, _VALUES + name): values for name, values in block.texts.items()
+            }
             yield block._replace(texts=texts)
 
-    def chunks(self, block: Numbers, columns: Columns) -> Iterator[Chunk]:
+    def chunks(
+        self, block: Numbers, columns: Columns, vocabularies: Sequence[GrowingVocabulary]
+    ) -> Iterator[Chunk]:
         """Divides a block into chunks of one domain and part, which keep the order of rows."""
-        fields = len(columns.categorical)
-        rows = np.empty(len(block.whole), columns.row_type())
-        rows["categorical"] = block.whole[:, :fields]
+        rows = np.zeros(len(block.whole), columns.row_type())
+        labels = len(self._labels)
+        rows["categorical"] = block.whole[:, :-labels] if not vocabularies else 0
+        for place, (name, growing) in enumerate(
+            zip(columns.categorical, vocabularies, strict=False)
+        ):
+            rows["categorical"][:, place] = growing.numbers(block.texts[_VALUES + name])
         rows["numerical"] = block.real
-        rows["click"], rows["conversion"] = block.whole[:, fields], block.whole[:, fields + 1]
+        for place, name in enumerate(TASKS[:labels]):
+            rows[name] = block.whole[:, place - labels]
         domains = block.texts.get("domain", np.full(len(rows), self.entry.domain))
         parts = block.texts.get("part", np.full(len(rows), self.entry.part or "train"))
         for domain in dict.fromkeys(domains):

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from data_pipelines.coding.vocabulary import ItemSpace
 from data_pipelines.errors import DataError
+from data_pipelines.impressions import field_values
+from data_pipelines.impressions.log import TASKS
 from data_pipelines.prepared.dataset import (
     PreparedData,
     batching,
@@ -42,7 +44,11 @@ class ImpressionSource:
     @property
     def shared_fingerprint(self) -> str:
         """Hex sha256 of the columns: a source model fits any target that has the same."""
-        return fingerprint(self.categorical_columns, self.numerical_columns, self.field_sizes)
+        shared = [self.categorical_columns, self.numerical_columns, self.field_sizes]
+        # Data sets without vocabularies and with all labels keep the fingerprints that they had.
+        shared += [of for of in (self.field_values,) if of]
+        shared += [of for of in (self.labels,) if of != TASKS]
+        return fingerprint(*shared)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,6 +69,19 @@ class ImpressionSource:
     def field_sizes(self) -> tuple[int, ...]:
         """Of each categorical column, the number n of its values 0 .. n-1."""
         return tuple(self.prepared.metadata["field_sizes"])
+
+    @property
+    def field_values(self) -> tuple[tuple[str, ...], ...]:
+        """Of each categorical column, the value of id i + 1 at i; empty if ids are the values."""
+        if not self.prepared.metadata.get("least_count"):
+            return ()
+        path = self.prepared.data_dir / field_values.FILE
+        return field_values.load(path, self.categorical_columns, self.field_sizes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What rows are labelled with: `click`, mostly `conversion` too."""
+        return tuple(self.prepared.metadata.get("labels", TASKS))
 
     @property
     def categorical_columns(self) -> tuple[str, ...]:

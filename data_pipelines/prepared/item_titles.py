@@ -72,10 +72,9 @@ def read_titles(path: str | pathlib.Path, options: TitleOptions) -> dict[str, st
     require_file(path)
     table = _read_headerless(path) if path.name in _HEADERLESS else _read_table(path, options)
     wanted = _wanted(list(table), path, options)
-    template = options.text or f"{{{wanted[-1]}}}"
     ids = table[options.item_column]
     # Every second part is a column's name.
-    parts = re.split(r"{([^{}]*)}", template)
+    parts = re.split(r"{([^{}]*)}", options.text) if options.text else ["", wanted[-1], ""]
     texts = pd.Series(parts[0], index=table.index, dtype="str")
     for name, literal in zip(parts[1::2], parts[2::2], strict=True):
         texts = texts + table[name] + literal

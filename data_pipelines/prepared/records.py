@@ -65,9 +65,14 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
         config = _DownloadConfig(shards=shards, try_download_gcs=False, **download_config)
         with _quiet_tfds():
-            self.download_and_prepare(
-                download_dir=self._root.parent / "downloads", download_config=config
-            )
+            try:
+                self.download_and_prepare(
+                    download_dir=self._root.parent / "downloads", download_config=config
+                )
+            except RuntimeError as error:
+                if isinstance(error.__cause__, (OSError, tf.errors.OpError)):
+                    raise error.__cause__ from error  # TFDS hides what hindered it, a full disk.
+                raise
 
     def _info(self) -> tfds.core.DatasetInfo:
         # `Tensor` encodes ten times faster than the equivalent `Scalar` and `Sequence`.

@@ -30,7 +30,7 @@ def assign(
 
     Raises:
       DataError: the data set says which source interactions are held out, and says several things
-        of a user; or users are drawn whose parts are decided already.
+        of a user without times; or users are drawn whose parts are decided already.
     """
     kind = data.metadata["split_kind"]
     if options.cold_share and kind in ("user", "given", "time"):
@@ -53,17 +53,20 @@ def assign(
         np.maximum.at(greatest, user[chosen], records.parts[chosen])
     ids = np.array(data.users, dtype=object)
     in_source = in_domain[1:][:, is_source].any(axis=1)
-    if kind == "given" and greatest.any():
-        mixed = np.flatnonzero(least < greatest)
-        if len(mixed):
-            raise DataError(
-                f"{data.data_dir}: user_id {ids[mixed[0] - 1]!r} has source interactions in "
-                "several parts; a user's source sequence is of one part, so leave the files of "
-                "held-out source interactions out, or name fewer --sources."
-            )
+    mixed = np.flatnonzero(least < greatest) if kind == "given" else ()
+    comparable_times = data.metadata["comparable_times"]
+    if len(mixed) and not comparable_times:
+        raise DataError(
+            f"{data.data_dir}: user_id {ids[mixed[0] - 1]!r} has source interactions in several "
+            "parts, and these logs have no times that could be compared with those of the target; "
+            "leave the files of held-out source interactions out, or name fewer --sources."
+        )
+    if kind == "given" and greatest.any() and not len(mixed):
         source_parts = greatest.astype(np.int8)
     else:
         shares = options.source_validation_share, options.source_test_share
+        if len(mixed):  # Those who have something left of their sequence.
+            in_source &= least[1:] == TRAIN
         source_parts = _by_id(draw(ids, in_source, options.seed, "source", *shares))
     half = options.cold_share / 2
     drawn = [
@@ -76,7 +79,8 @@ def assign(
         drawn=np.array(drawn, np.int8).reshape(len(roles.targets), users + 1),
         source_parts=source_parts,
         held_out_from=cut_times[0] if cut_times else NEVER,
-        comparable_times=data.metadata["comparable_times"],
+        comparable_times=comparable_times,
+        sources_are_split=bool(len(mixed)),
     )
 
 

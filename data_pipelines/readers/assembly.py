@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.errors import DataError, shown
-from data_pipelines.logs import BadLines, InteractionLog, typed_rows
+from data_pipelines.logs import BadLines, InteractionLog, domain_name_problem, typed_rows
 from data_pipelines.readers import domains as domain_rules
 from data_pipelines.readers.cells import without_points
 from data_pipelines.readers.options import FileOptions
@@ -147,6 +147,22 @@ class LogAssembly:
         kept = np.flatnonzero(~bad)
         return rows.iloc[kept], lambda row: locate(int(kept[row]))
 
+    def with_usable_domains(
+        self, rows: pd.DataFrame, locate: Callable[[int], str], remedy: str
+    ) -> tuple[pd.DataFrame, Callable[[int], str]]:
+        """As `reject`, of rows whose domain's name cannot be one; `remedy` says what to do."""
+        problems = {name: domain_name_problem(name) for name in rows["domain"].unique()}
+        problems = {name: problem for name, problem in problems.items() if problem}
+        if not problems:
+            return rows, locate
+
+        def problem(row: int) -> str:
+            name = rows["domain"].iloc[row]
+            return f"domain {shown(name)} {problems[name]}{f'; {remedy}' if name else ''}."
+
+        bad = rows["domain"].isin(list(problems)).to_numpy(bool)
+        return self.without(rows, bad, locate, problem)
+
     def by_item_range(
         self,
         rows: pd.DataFrame,
@@ -282,6 +298,16 @@ def check_same_columns(columns: Sequence[Sequence[str]]) -> None:
             f"--input: only some of the files have {', '.join(sorted(odd))}; give all files "
             "the same columns."
         )
+
+
+def kept_rows(
+    rows: pd.DataFrame, locate: Callable[[int], str], mask: np.ndarray
+) -> tuple[pd.DataFrame, Callable[[int], str]]:
+    """The rows where a mask (bool [rows]) is true, and their `locate`."""
+    if mask.all():
+        return rows, locate
+    kept = np.flatnonzero(mask)
+    return rows.iloc[kept], lambda row: locate(int(kept[row]))
 
 
 def line_locator(path: object, numbers: np.ndarray) -> Callable[[int], str]:

@@ -11,7 +11,6 @@ lines is the order in time within each user and domain.
 
 import codecs
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -32,6 +31,7 @@ from data_pipelines.readers.line_stream import numbered_lines
 from data_pipelines.readers.options import (
     ItemRangeOptions,
     domain_values,
+    finite_number,
     input_domains,
     parse_inputs,
 )
@@ -143,13 +143,7 @@ class CsvOptions(ItemRangeOptions):
                 )
         if self.time_unit and not self.timestamp_column:
             raise DataError("time_unit has no meaning without timestamp_column: leave it out.")
-        if self.least_rating:
-            try:
-                number = float(self.least_rating)
-            except ValueError:
-                number = math.nan
-            if not math.isfinite(number):
-                raise DataError(f"least_rating is {self.least_rating!r}: it must be a number.")
+        finite_number("least_rating", self.least_rating)
         if self.header and self.format in ("json", "parquet"):
             raise DataError(f"header has no meaning with format {self.format}: leave it out.")
         if self.event_column != "event" and not self.events:

@@ -1,6 +1,7 @@
 """What several readers of files take: the common part of their options, the form of `--input`."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -71,6 +72,23 @@ class ItemRangeOptions(DomainByOptions):
         if bool(ranges) != (self.domain_by == "item_range"):
             raise DataError("--read.domain_by=item_range and --read.item_ranges go together.")
         return ranges
+
+
+def finite_number(name: str, text: str) -> float | None:
+    """Returns the number that an option's text says; None if it is empty.
+
+    Raises:
+      DataError: it says none, or none that is finite; `name` is the option's.
+    """
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{name} is {text!r}: it must be a number.")
+    return number
 
 
 @dataclasses.dataclass(frozen=True)

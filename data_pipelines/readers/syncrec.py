@@ -21,9 +21,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data_pipelines.errors import DataError
-from data_pipelines.logs import BadLines, InteractionLog, check_domain_names
-from data_pipelines.readers.assembly import LogAssembly, line_locator, read_bad_lines
+from data_pipelines.errors import DataError, shown
+from data_pipelines.logs import (
+    BadLines,
+    InteractionLog,
+    check_domain_names,
+    domain_name_problem,
+)
+from data_pipelines.readers.assembly import (
+    LogAssembly,
+    kept_rows,
+    line_locator,
+    no_interactions,
+    read_bad_lines,
+)
 from data_pipelines.readers.options import FileOptions, Input, parse_inputs
 from data_pipelines.readers.reader import Reader
 from data_pipelines.readers.text_files import read_lines, split_columns, split_lines
@@ -73,8 +84,15 @@ def read(inputs: Sequence[str], options: SyncRecOptions) -> InteractionLog:
         name: _vocabulary(parse_inputs([path], named=False)[0], _VOCABULARIES[name], bad_lines)
         for name, path in named.items()
     }
-    tables = [(entry, *_table(entry, bad_lines)) for entry in entries]
-    found = tuple(dict.fromkeys(name for _, rows, _ in tables for name in rows["domain"].unique()))
+    assembly = LogAssembly((), bad_lines)
+    tables = []
+    for entry in entries:
+        rows, numbers = _table(entry, bad_lines)
+        locate = line_locator(entry.path, numbers)
+        tables.append(assembly.with_usable_domains(rows, locate, "mend the type's name"))
+    found = tuple(dict.fromkeys(name for rows, _ in tables for name in rows["domain"].unique()))
+    if not found:
+        raise no_interactions(assembly.left_out)
     domains = options.domains or known.get("types", found)
     unknown = [name for name in found if name not in known.get("types", found)]
     if unknown:
@@ -83,16 +101,16 @@ def read(inputs: Sequence[str], options: SyncRecOptions) -> InteractionLog:
         if name not in found:
             raise DataError(f"--read.domains: there is no {name}, only {', '.join(found)}.")
     check_domain_names(domains)
-    assembly = LogAssembly(domains, bad_lines)
-    for entry, rows, numbers in tables:
+    assembly.domains = domains
+    for rows, locate in tables:
         allowed = {"domain": ("interactions of other types", domains)}
         if "items" in known:
             allowed["item_id"] = ("items outside the vocabulary", known["items"])
         for column, (reason, names) in allowed.items():
             kept = rows[column].isin(names).to_numpy()
             assembly.leave_out(reason, int((~kept).sum()))
-            rows, numbers = rows[kept], numbers[kept]
-        assembly.add(rows.reset_index(drop=True), line_locator(entry.path, numbers))
+            rows, locate = kept_rows(rows, locate, kept)
+        assembly.add(rows.reset_index(drop=True), locate)
     return assembly.log(comparable_times=True)
 
 
@@ -117,8 +135,14 @@ def _columns(
 
 
 def _vocabulary(entry: Input, column: str, bad_lines: BadLines) -> tuple[str, ...]:
-    columns, _ = _columns(entry, (column,), bad_lines)
-    return tuple(dict.fromkeys(columns[column].to_pylist()))
+    columns, numbers = _columns(entry, (column,), bad_lines)
+    names = columns[column].to_pylist()
+    for name, number in zip(names, numbers, strict=True) if column == "type" else ():
+        if problem := domain_name_problem(name):
+            raise DataError(
+                f"{entry.path}, line {number}: type {shown(name)} {problem}; mend the type's name."
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def _table(entry: Input, bad_lines: BadLines) -> tuple[pd.DataFrame, np.ndarray]:

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.errors import DataError, shown
-from data_pipelines.logs import domain_name_problem
-from data_pipelines.readers.assembly import LogAssembly
+from data_pipelines.readers.assembly import LogAssembly, kept_rows
 from data_pipelines.readers.csv_text import CsvText, csv_header
 from data_pipelines.readers.input_streams import PARQUET_MAGIC, line_namer, text_stream, unpacked
 from data_pipelines.readers.options import Input, by_domain
@@ -263,7 +262,9 @@ class TableFormat:
             rows, locate = assembly.by_category(rows, options.category_separator, locate, names)
         if options.domain_by != "file":
             rows = rows.assign(domain=options.renamed(rows["domain"]))
-        return _with_usable_domains(rows, locate, assembly)
+        return assembly.with_usable_domains(
+            rows, locate, "rename it by --read.rename_domains, or mend the line"
+        )
 
     def _chosen(
         self, rows: pd.DataFrame, locate: Callable[[int], str], assembly: LogAssembly
@@ -273,7 +274,7 @@ class TableFormat:
         if options.events:
             kept = rows["event"].isin(options.events).to_numpy(bool)
             assembly.leave_out("events of other kinds than --read.events", int((~kept).sum()))
-            rows, locate = _kept(rows.drop(columns="event"), locate, kept)
+            rows, locate = kept_rows(rows.drop(columns="event"), locate, kept)
         if options.least_rating:
             ratings = pd.to_numeric(rows["rating"], errors="coerce")
             # What is no number at all is a bad line, not a low rating.
@@ -281,32 +282,8 @@ class TableFormat:
             low = low | (rows["rating"] == "").to_numpy(bool)
             name = f"ratings that are missing or below {options.least_rating}"
             assembly.leave_out(name, int(low.sum()))
-            rows, locate = _kept(rows, locate, ~low)
+            rows, locate = kept_rows(rows, locate, ~low)
         return rows, locate
-
-
-def _kept(rows: pd.DataFrame, locate: Callable[[int], str], mask: np.ndarray) -> Located:
-    if mask.all():
-        return rows, locate
-    kept = np.flatnonzero(mask)
-    return rows.iloc[kept], lambda row: locate(int(kept[row]))
-
-
-def _with_usable_domains(
-    rows: pd.DataFrame, locate: Callable[[int], str], assembly: LogAssembly
-) -> Located:
-    problems = {name: domain_name_problem(name) for name in rows["domain"].unique()}
-    problems = {name: problem for name, problem in problems.items() if problem}
-    if not problems:
-        return rows, locate
-    bad = rows["domain"].isin(list(problems)).to_numpy(bool)
-
-    def problem(row: int) -> str:
-        name = rows["domain"].iloc[row]
-        remedy = "" if not name else "; rename it by --read.rename_domains, or mend the line"
-        return f"domain {shown(name)} {problems[name]}{remedy}."
-
-    return assembly.without(rows, bad, locate, problem)
 
 
 def _one_a_row(
@@ -315,6 +292,8 @@ def _one_a_row(
     """Makes a row for each entry of the lists that items, and maybe other columns, hold."""
     lists = {name: rows[name].str.split(separator) for name in rows if _holds_texts(rows[name])}
     lists.pop("user_id", None)
+    if "item_id" not in lists:  # Of a type that no item has, which is told later.
+        return rows, locate
     lengths = lists["item_id"].str.len().to_numpy()
     of_rows = {name: values.str.len().to_numpy() for name, values in lists.items()}
     # A column with one value in each row is of all items of the row.

@@ -135,7 +135,8 @@ def split_columns(
       One string array [rows] for each column; and int64 [rows], the line number of each row.
     """
     fields = split_lines(lines.texts, separator)
-    width = int(fields.lengths[0]) if fields.lengths[0] in widths else widths[0]
+    first_width = int(fields.lengths[0]) if len(fields.lengths) else 0
+    width = first_width if first_width in widths else widths[0]
     good = fields.lengths == width
     if not good.all():
         first = int(np.argmin(good))

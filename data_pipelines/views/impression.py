@@ -66,7 +66,7 @@ def impression_reader(
         values = {name: ragged.flat_values for name, ragged in blocks.items()}
         return {
             "categorical": tf.reshape(tf.cast(values["categorical"], tf.int32), [-1, fields]),
-            "numerical": tf.reshape(values["numerical"], [-1, numbers]),
+            "numerical": tf.reshape(values["numerical"], [tf.size(values["click"]), numbers]),
             "click": tf.cast(values["click"], tf.float32),
             "conversion": tf.cast(values["conversion"], tf.float32),
         }

@@ -107,6 +107,9 @@ class Assignment(NamedTuple):
       held_out_from: from this time on, no source interaction trains, whoever's it is; `NEVER` if
         parts do not depend on the time alone.
       comparable_times: whether a user's times can be compared between domains.
+      sources_are_split: whether parts that came with the log divide users' source interactions, as
+        one point in time does: from a user's first held-out one on, of a source too, nothing
+        trains.
     """
 
     roles: Roles
@@ -114,6 +117,7 @@ class Assignment(NamedTuple):
     source_parts: np.ndarray
     held_out_from: int
     comparable_times: bool
+    sources_are_split: bool = False
 
 
 class RoleRecords(NamedTuple):
@@ -129,7 +133,7 @@ class RoleRecords(NamedTuple):
       is_target: bool [n]: a label in the target. All others are source interactions.
       parts: int64 [n], of target interactions their own, of others that of the user's sequence.
       ratings: float32 [n].
-      before_held_out: bool [n], whether the user has no held-out label up to this time.
+      before_held_out: bool [n], whether nothing of the user is held out up to this time.
       negatives: int64 [m], given negatives of any interactions.
       negative_starts: int64 [n]; an interaction has negatives[negative_starts:negative_ends].
       negative_ends: int64 [n].
@@ -174,17 +178,20 @@ def cast(records: UserRecords, assignment: Assignment) -> RoleRecords:
         parts = tf.where(tf.logical_and(number >= 0, tf.logical_not(own)), drawn, parts)
     label = tf.logical_and(number >= 0, parts <= TEST)
     held_out_from = tf.fill([rows], tf.constant(assignment.held_out_from, tf.int64))
+    in_role = np.zeros((2, len(roles.domains)), bool)
+    in_role[0, list(roles.numbers(roles.sources))] = True
+    in_role[1, list(roles.numbers(roles.predicted))] = True
+    is_source = tf.gather(in_role[0], records.domains)
     if assignment.comparable_times:
         held_out = tf.logical_and(label, parts != TRAIN)
+        if assignment.sources_are_split:
+            of_source = tf.logical_and(records.parts != TRAIN, records.parts <= TEST)
+            held_out = tf.logical_or(held_out, tf.logical_and(is_source, of_source))
         times = tf.where(held_out, records.times, NEVER)
         first = tf.math.unsorted_segment_min(times, row, rows)
         held_out_from = tf.minimum(held_out_from, first)
     before = records.times < tf.gather(held_out_from, row)
-    in_role = np.zeros((2, len(roles.domains)), bool)
-    in_role[0, list(roles.numbers(roles.sources))] = True
-    in_role[1, list(roles.numbers(roles.predicted))] = True
     is_target = tf.logical_and(label, tf.gather(in_role[1], records.domains))
-    is_source = tf.gather(in_role[0], records.domains)
     source_parts = tf.cast(tf.gather(tf.constant(assignment.source_parts), user), tf.int64)
     kept = tf.logical_or(is_target, is_source)
     places = places_of(kept)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from typing import NamedTuple
@@ -126,6 +127,7 @@ def call(name, *arguments):
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         replaced_argv(argv),
+        restored_signals(),
     ):
         try:
             program.run(PROGRAMS[name])
@@ -143,6 +145,18 @@ def replaced_argv(argv):
         yield
     finally:
         sys.argv = before
+
+
+@contextlib.contextmanager
+def restored_signals():
+    """Gives pytest back what it does at signals, however the program in the body ends."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def start(name, *arguments, code=None, new_interpreter=False, template=0, **environment):

@@ -1,6 +1,8 @@
 """A killed run ends like one that was never stopped; one seed gives the same bits."""
 
 import json
+import os
+import signal
 import time
 
 from tests.end_to_end import launching
@@ -28,15 +30,15 @@ train.run()
 """
 
 
-def kill_at_line(count, process, workdir, seconds=200):
-    """Kills as soon as metrics.jsonl has so many lines."""
+def end_at_line(count, process, workdir, seconds=200):
+    """Sends what a scheduler sends as soon as metrics.jsonl has so many lines."""
     path = workdir / "metrics.jsonl"
     deadline = time.monotonic() + seconds
     while not path.exists() or path.read_text().count("\n") < count:
         assert process.poll() is None, launching.finish(process).err
         assert time.monotonic() < deadline, "no epoch in time"
         time.sleep(0.01)
-    process.kill()
+    os.kill(process.pid, signal.SIGTERM)
     return launching.finish(process)
 
 
@@ -71,13 +73,15 @@ def assert_same_run(first, second):
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bits(finished, reproducible, tmp_path):
-    """So do two whole runs: what was not done again is compared, too."""
+    """So does one that a scheduler ended, and two whole runs: all of it is compared."""
     workdir = tmp_path / "run"
     command = (*reproducible, f"--workdir={workdir}")
 
     # The second line means that the first epoch is finished, checkpoint and all.
-    killed = kill_at_line(2, launching.start("train", *command), workdir)
-    assert killed.status == -9
+    ended = end_at_line(2, launching.start("train", *command), workdir)
+    assert ended.status == 128 + signal.SIGTERM
+    assert "ended by SIGTERM: run the same command again" in ended.err.splitlines()[-1]
+    assert "Traceback" not in ended.err
     assert 2 <= len(lines(workdir)) < 6
     assert not (workdir / "metrics.json").exists()
 

@@ -281,6 +281,7 @@ import sys
 from absl import flags
 from data_pipelines.errors import DataError
 from launchers import program
+import tensorflow as tf
 from tfcdr.errors import RunError
 
 flags.DEFINE_integer("size", 1, "a size", lower_bound=0)
@@ -289,6 +290,8 @@ errors = {
     3: DataError("log.csv, line 4: no item"),
     4: RunError("loss is not finite"),
     5: KeyboardInterrupt(),
+    6: tf.errors.ResourceExhaustedError(None, None, "/run/a; No space left on device"),
+    7: tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"),
 }
 
 def main(argv):
@@ -296,7 +299,7 @@ def main(argv):
         raise errors[flags.FLAGS.size]
     print("size", flags.FLAGS.size)
 
-for arguments in (["1"], ["2"], ["3"], ["4"], ["5"], ["-1"], ["x"], ["1", "stray"]):
+for arguments in (["1"], ["2"], ["3"], ["4"], ["5"], ["6"], ["7"], ["-1"], ["x"], ["1", "stray"]):
     sys.argv = ["cook", "--size=" + arguments[0], *arguments[1:]]
     flags.FLAGS.unparse_flags()
     try:
@@ -311,7 +314,7 @@ def test_launchers_fail_in_one_line_with_their_status():
     outcome = launching.forked("cook", code=PROGRAM)
     assert outcome.status == 0, outcome.err
     statuses = [line for line in outcome.out.splitlines() if line.startswith("status")]
-    assert statuses == [f"status {status}" for status in (0, 2, 1, 1, 130, 2, 2, 2)]
+    assert statuses == [f"status {status}" for status in (0, 2, 1, 1, 130, 1, 1, 2, 2, 2)]
     assert outcome.out.startswith("size 1\n")
     assert "Traceback" not in outcome.err
     said = [part.strip().splitlines() for part in outcome.err.split("---")]
@@ -322,6 +325,8 @@ def test_launchers_fail_in_one_line_with_their_status():
         "error: log.csv, line 4: no item",
         "error: loss is not finite",
         "interrupted: ",
+        "error: /run/a; No space left on device; make room",
+        "error: memory does not suffice (OOM when allocating)",
         "error: flag --size=-1: ",
         "error: flag --size=x: ",
         "error: unexpected argument 'stray'",

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from data_pipelines.errors import DataError
 from launchers import finished_run
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
@@ -74,7 +73,7 @@ def test_finds_data_that_has_moved(broken, trained):
     config = json.loads((broken / "config.json").read_text())
     config["data_dir"] = str(broken / "data")
     (broken / "config.json").write_text(json.dumps(config))
-    with pytest.raises(DataError, match=f"{broken / 'data'}: no such folder"):
+    with pytest.raises(RunError, match=f"was in {broken / 'data'}, .* new folder with --data_dir"):
         finished_run.load(broken)
     found = launching.forked("evaluate", f"--workdir={broken}", f"--data_dir={moved}")
     assert found.status == 0, found.err

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import Distribution
+from tfcdr.errors import RunError
 from tfcdr.label_prediction.evaluator import LabelEvaluationOptions, LabelEvaluator, monitors
 from tfcdr.label_prediction.logistic_regression import LogisticRegression
 from tfcdr.row_groups import RowGroups
@@ -44,7 +45,18 @@ class LabelPredictionSystem(System):
         if data not in self._bars:
             self._bars[data] = self.bar(data)
         groups, bar = self.row_groups(data), self._bars[data]
-        return LabelEvaluator(self.tasks, data, options, distribution, groups, bar)
+        tasks = self.tasks_of(data)
+        if options.monitor not in monitors(tasks):
+            raise RunError(
+                f"--{self.evaluation_group}.monitor={options.monitor}: the data set has no labels "
+                f"of it, only of {', '.join(tasks)}."
+            )
+        return LabelEvaluator(tasks, data, options, distribution, groups, bar)
+
+    def tasks_of(self, data: DataSource) -> tuple[str, ...]:
+        """Returns those of `tasks` that a data set has labels of; all here."""
+        del data
+        return self.tasks
 
     def bar(self, data: DataSource) -> LogisticRegression | None:
         """Returns what the models stand beside in tables besides the constant; nothing here."""

@@ -11,8 +11,15 @@ from tfcdr.errors import RunError
 def make_manager(
     directory: str, **state: tf.Variable | tf.Module | tf.train.Checkpoint
 ) -> tf.train.CheckpointManager:
-    """Returns what keeps the newest checkpoint of some state in a folder."""
-    return tf.train.CheckpointManager(tf.train.Checkpoint(**state), directory, max_to_keep=1)
+    """Returns what keeps the newest checkpoint of some state in a folder.
+
+    Raises:
+      RunError: the folder's listing is damaged, as a power cut leaves it.
+    """
+    try:
+        return tf.train.CheckpointManager(tf.train.Checkpoint(**state), directory, max_to_keep=1)
+    except (ValueError, tf.errors.OpError) as error:  # No listing, no text, or a folder.
+        raise _no_listing(pathlib.Path(directory, "checkpoint")) from error
 
 
 def restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> bool:
@@ -29,10 +36,7 @@ def restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> 
         path = None
     if not path:
         if listing.exists():  # TensorFlow takes an unreadable one for none
-            raise RunError(
-                f"{listing}: damaged, so that no checkpoint is found; remove the "
-                "folder that it lies in to train the stage again."
-            )
+            raise _no_listing(listing)
         return False
     try:
         status = manager.checkpoint.restore(path, options=distribution.checkpoint_options)
@@ -48,3 +52,10 @@ def restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> 
             "another configuration."
         ) from error
     return True
+
+
+def _no_listing(path: pathlib.Path) -> RunError:
+    return RunError(
+        f"{path}: damaged, so that no checkpoint is found; remove the folder that it lies in to "
+        "train the stage again."
+    )

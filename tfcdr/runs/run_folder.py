@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pathlib
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,8 @@ class RunFolder:
                     f"{self.path}: this folder holds a run of another configuration "
                     f"({'; '.join(differing)}); give another --workdir."
                 )
+            if self.metrics() is None:
+                self._check_writable()
             return
         self.check_free()
         if not self.writable:
@@ -121,9 +124,19 @@ class RunFolder:
             self.finish({**self.metrics(), **entries})
 
     def epochs(self, stage: str) -> list[dict[str, Any]]:
-        """Returns the finished epochs of a stage, oldest first."""
+        """Returns the finished epochs of a stage, oldest first.
+
+        Raises:
+          RunError: one of them lacks what every epoch's line has.
+        """
         # Each once, the later line counts: no epoch is told twice, whoever wrote it.
         lines = {line["epoch"]: line for line in self._lines() if line["stage"] == stage}
+        for epoch, line in lines.items():
+            if not isinstance(line.get("validation"), dict):
+                path = self.path / "metrics.jsonl"
+                raise RunError(
+                    f"{path}: damaged (the line of {stage}'s epoch {epoch}); {_NO_EPOCHS}."
+                )
         return [lines[epoch] for epoch in sorted(lines)]
 
     def add_epoch(self, line: Mapping[str, Any]) -> None:
@@ -169,6 +182,15 @@ class RunFolder:
             if isinstance(line, dict) and isinstance(line.get("epoch"), int) and "stage" in line:
                 lines.append(line)
         return lines
+
+    def _check_writable(self) -> None:
+        """Raises RunError where an epoch's end would find out: before its work."""
+        if not self.writable:
+            return
+        with naming_unwritable(self.path):
+            descriptor, name = tempfile.mkstemp(prefix=".writable", dir=self.path)
+            os.close(descriptor)
+            os.unlink(name)
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
         self._replace(name, json.dumps(_without_nan(value), indent=2) + "\n")

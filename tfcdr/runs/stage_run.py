@@ -105,7 +105,9 @@ class StageRun:
         self._folder.forget_epochs(self.stage.name, done)
         writer = tf.summary.create_noop_writer()
         if self._folder.writable:
-            writer = tf.summary.create_file_writer(self._folder.tensorboard(self.stage.name))
+            where = self._folder.tensorboard(self.stage.name)
+            with naming_unwritable(where):
+                writer = tf.summary.create_file_writer(where)
         batches = None
         with writer.as_default():
             while int(self._epoch) < self.stage.epochs and not self._is_stale():
@@ -113,7 +115,8 @@ class StageRun:
                     batches = self._read_from(int(self._epoch))
                 self._train_epoch(batches, validate)
                 watch()
-        writer.close()
+        with naming_unwritable(self._folder.tensorboard(self.stage.name)):
+            writer.close()
         self._distribution.barrier()  # The chief has written its best epoch.
         self.restore_best()
 
@@ -175,8 +178,9 @@ class StageRun:
         better = not self._epochs or self._score(line) > max(map(self._score, self._epochs))
         if better:
             self._save(self._best, epoch + 1)
-        for name, value in {**log.losses, **figures, **validation}.items():
-            tf.summary.scalar(name, value, step=epoch + 1)
+        with naming_unwritable(self._folder.tensorboard(self.stage.name)):
+            for name, value in {**log.losses, **figures, **validation}.items():
+                tf.summary.scalar(name, value, step=epoch + 1)
         self._epochs.append(line)
         self._folder.add_epoch(line)
         self._epoch.assign_add(1)

@@ -3,12 +3,16 @@
 import contextlib
 import json
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from tfcdr.errors import RunError
+
+# How TensorFlow names the operation that failed.
+_OPERATION = re.compile(r"\{\{function_node [^}]*\}\}|\[Op:\w+\](\s*name:\s*)?")
 
 
 def read_text(path: pathlib.Path, remedy: str) -> str:
@@ -42,13 +46,18 @@ def read_object(path: pathlib.Path, remedy: str) -> dict[str, Any]:
     return value
 
 
+def _plain(message: str) -> str:
+    """TensorFlow's message without what it says of itself; its lines, the reason among them."""
+    return " ".join(_OPERATION.sub("", message).split())
+
+
 @contextlib.contextmanager
 def naming_unwritable(path: object) -> Iterator[None]:
     """A body that writes; what hinders it, such as a full disk, becomes a RunError."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or _plain(str(error))
         raise RunError(
             f"{path}: cannot be written ({reason}); mend that and run the same command again, "
             "which goes on from the last checkpoint."

@@ -160,7 +160,7 @@ def test_source_and_target_need_the_same_columns(tmp_path):
         (["NL=log.csv"], {"click_column": "hit"}, "column 'hit' is missing, comes twice or is"),
         (["NL=log.csv"], {"conversion_column": "click"}, "column 'click' is missing, comes twice"),
         (["log.csv"], {"domain_column": "country"}, "column 'country' is missing, comes twice"),
-        (["NL=other.csv"], {}, "has no columns categorical_1 and numerical_1; name the columns"),
+        (["NL=other.csv"], {}, "has no column categorical_1; name the columns"),
         (["NL=log.csv"], {"separator": ";;"}, "--impression_read.separator=';;': it is one sign"),
         (["NL=log.csv@test"], {}, "has a column 'part', so its --input must not end in @PART"),
         (["NL=log.csv"], {"part_column": "fold"}, "has no column 'fold', which --impression_read"),

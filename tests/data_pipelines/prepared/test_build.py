@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data_pipelines.coding import user_histories
@@ -166,6 +167,16 @@ def test_a_failing_last_rename_keeps_the_old_data_set(tmp_path, monkeypatch):
         build.build(demo_log(seed=1), data, overwrite=True)
     assert folder_content(tmp_path) == before
     assert dataset.open_prepared(data).fingerprint == fingerprint
+
+
+def test_a_disk_that_is_full_below_tfds_is_named(tmp_path, monkeypatch):
+    def full(writer, record):
+        raise tf.errors.ResourceExhaustedError(None, None, "shard; No space left on device")
+
+    monkeypatch.setattr(tf.io.TFRecordWriter, "write", full)
+    with pytest.raises(DataError, match=r"data: could not be written .*No space left on device"):
+        build.build(demo_log(), tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_killed_conversions_left_is_cleared_and_a_data_set_put_aside_comes_back(tmp_path):

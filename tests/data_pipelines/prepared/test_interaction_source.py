@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
+from data_pipelines.logs import PARTS
 from data_pipelines.parts import TRAIN
 from data_pipelines.prepared import build, dataset
 from data_pipelines.prepared.interaction_source import InteractionSource
@@ -11,7 +12,15 @@ from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import roles_of
-from tests.data_pipelines.small_logs import built, drawn_rows, log_of, rows_of, source_of
+from tests.data_pipelines.small_logs import (
+    built,
+    drawn_rows,
+    joined,
+    log_of,
+    read,
+    rows_of,
+    source_of,
+)
 from tests.data_pipelines.views import plain_rules
 
 
@@ -171,14 +180,48 @@ def test_times_that_cannot_be_compared(tmp_path, log):
     assert source_of(tmp_path / "data", ["all"]).num_examples("leave_one_out", "train")
 
 
-def test_source_sequences_in_several_given_parts_are_refused(tmp_path):
+def test_given_parts_that_follow_time_divide_sources_as_a_split_by_time_does(tmp_path):
+    cuts = (60, 75)
+    rows = [
+        (f"u{user}", f"{domain}{(5 * user + k) % 11}", domain, 10 * k + user)
+        for user in range(8)
+        for domain in ("books", "toys")
+        for k in range(9)
+    ]
+    rows += [(f"v{user}", "books1", "books", cuts[0] + user) for user in range(3)]
+    parts = [PARTS[int(np.searchsorted(cuts, row[3], side="right"))] for row in rows]
+    with_parts = [(*row, part) for row, part in zip(rows, parts, strict=True)]
+    given = split(log_of(with_parts, "part"), SplitOptions(kind="given"))
+    timed = split(log_of(rows), SplitOptions(kind="time", cut_times=cuts))
+    read_by = {
+        name: built(tmp_path / name, log, ["toys"], source_validation_share=0.0)
+        for name, log in (("given", given), ("timed", timed))
+    }
+    windows = {
+        name: joined(read(source, "next_item", "train"))["items"]
+        for name, source in read_by.items()
+    }
+    tokens = {
+        name: {tuple(source.vocabulary("source").tokens[i - 1] for i in row if i) for row in found}
+        for (name, source), found in zip(read_by.items(), windows.values(), strict=True)
+    }
+    assert len(tokens["given"]) > 4
+    assert tokens["given"] == tokens["timed"]
+    for part in PARTS:
+        numbers = [source.num_examples("transfer", part) for source in read_by.values()]
+        assert numbers[0] == numbers[1] > 0
+
+
+def test_source_sequences_in_several_given_parts_are_refused_without_times(tmp_path):
     rows = [("u", "t", "toys", 0, "train"), ("v", "b", "books", 0, "train")]
     rows += [("u", "b", "books", 0, "train"), ("u", "f", "films", 0, "test")]
-    log = split(log_of(rows, "part"), SplitOptions(kind="given"))
+    log = split(log_of(rows, "part", comparable_times=False), SplitOptions(kind="given"))
     source = built(tmp_path / "data", log, ["toys"])
     with pytest.raises(DataError, match="user_id 'u' has source interactions in several parts"):
         source.num_examples("next_item", "train")
     with pytest.raises(DataError, match=r"cold_share has no meaning with --split\.kind=given"):
-        source_of(tmp_path / "data", ["toys"], cold_share=0.1).num_examples("transfer", "train")
+        source_of(tmp_path / "data", ["toys"], cold_share=0.1, source_history="all").num_examples(
+            "transfer", "train"
+        )
     # One of the domains alone has one part of his.
     assert not source_of(tmp_path / "data", ["toys"], ["films"]).num_examples("next_item", "test")

@@ -1,6 +1,7 @@
 """The files of a run: who may write, what survives a kill."""
 
 import json
+import tempfile
 
 import pytest
 
@@ -24,7 +25,7 @@ def folder(tmp_path):
 
 
 def line(stage, epoch):
-    return {"stage": stage, "epoch": epoch, "loss": 1.5}
+    return {"stage": stage, "epoch": epoch, "loss": 1.5, "validation": {"AUC": 0.5}}
 
 
 def test_claimed_folder_tells_its_configuration(folder):
@@ -77,6 +78,18 @@ def test_what_a_killed_start_leaves_does_not_block_the_next(tmp_path, leftover):
         (tmp_path / leftover).write_text('{"sys')
     RunFolder(tmp_path).claim(CONFIG)
     assert RunFolder(tmp_path).config()["system"] == "peterrec"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_a_run_goes_on(folder, monkeypatch):
+    def read_only(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "mkstemp", read_only)
+    with pytest.raises(RunError, match=r"run: cannot be written \(Read-only file system\); mend"):
+        folder.claim(CONFIG)
+    RunFolder(folder.path, writable=False).claim(CONFIG)
+    folder.finish({"test": {}})
+    folder.claim(CONFIG)  # Of a finished run nothing is left to write.
 
 
 def test_no_run_says_what_to_do(tmp_path):
@@ -151,6 +164,9 @@ def test_lines_of_epochs_that_are_none_are_passed_over_and_none_counts_twice(fol
     with (folder.path / "metrics.jsonl").open("a") as file:
         file.write('[]\n{"stage": "pretrain"}\n3\n{"stage": "pre')
     assert [each["epoch"] for each in folder.epochs("pretrain")] == [1, 2, 3]
+    (folder.path / "metrics.jsonl").write_text('{"stage": "pretrain", "epoch": 4}\n')
+    with pytest.raises(RunError, match=r"metrics\.jsonl: damaged \(the line of pretrain's epoch 4"):
+        folder.epochs("pretrain")
     (folder.path / "metrics.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(RunError, match=r"metrics\.jsonl: damaged"):
         folder.epochs("pretrain")

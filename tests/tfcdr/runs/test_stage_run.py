@@ -298,12 +298,18 @@ def test_damaged_checkpoint_is_one_line(folder, suffix, damage):
     assert "\n" not in str(raised.value)
 
 
-def test_a_damaged_list_of_checkpoints_does_not_start_the_run_anew(folder):
-    make(folder, dataclasses.replace(STAGE, epochs=1)).train(nearness)
-    path = pathlib.Path(folder.checkpoints("fit", "latest"), "checkpoint")
-    path.write_text(path.read_text()[:15])
-    with pytest.raises(RunError, match="damaged"):
-        make(folder).train(nearness)
+@pytest.mark.parametrize("kind", ["latest", "best"])
+def test_a_damaged_list_of_checkpoints_does_not_start_the_run_anew(folder, kind):
+    stage = dataclasses.replace(STAGE, epochs=1)
+    make(folder, stage).train(nearness)
+    path = pathlib.Path(folder.checkpoints("fit", kind), "checkpoint")
+    whole = path.read_bytes()
+    # The empty one is what a power cut leaves.
+    for content in (whole[:15], b"", bytes(len(whole)), b'{"a": [1]}', None):
+        path.unlink()
+        path.write_bytes(content) if content is not None else path.mkdir()
+        with pytest.raises(RunError, match="checkpoint: damaged, so that no checkpoint is found"):
+            make(folder, stage).train(nearness)
     assert len(lines(folder)) == 1
 
 
@@ -454,3 +460,12 @@ def test_tensorboard_gets_losses_figures_and_metrics_of_every_epoch(folder):
             seen.setdefault(value.tag, []).append(event.step)
     assert set(seen) == {"loss", "center", "last_center", "score"}
     assert all(steps == [1, 2, 3, 4] for steps in seen.values())
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "checkpoints"])
+def test_what_cannot_be_written_is_named_in_plain_words(folder, name):
+    (folder.path / name).write_text("")  # A file where a folder must be.
+    with pytest.raises(RunError, match=rf"{name}/fit.*: cannot be written \(") as failed:
+        make(folder).train(nearness)
+    assert "function_node" not in str(failed.value)
+    assert "[Op:" not in str(failed.value)

@@ -1,7 +1,7 @@
 """Domain adaptation: a target model is trained against two critics that know the source."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -9,11 +9,11 @@ from tfcdr import losses
 from tfcdr.label_prediction.model import Scorer
 from tfcdr.layers.stateless_uniform import uniform
 from tfcdr.stage_model import MODEL_OPTIMIZER, Batch, Gradients, StepReport, Totals
-from tfcdr.systems.daa.backbone import Backbone, Prediction
+from tfcdr.systems.daa.backbone import TASKS, Backbone, Prediction
 from tfcdr.systems.daa.backbones import make_backbone
 from tfcdr.systems.daa.config import DaaConfig
 from tfcdr.systems.daa.critic import Critic, CriticLosses, critic_losses
-from tfcdr.systems.daa.task_model import ImpressionModel, by_task, scorer_of, task_losses
+from tfcdr.systems.daa.task_model import ImpressionModel, by_task, task_losses
 
 # The optimizer that moves the critics.
 CRITIC_OPTIMIZER = "critics"
@@ -39,7 +39,12 @@ class AdaptationModel(ImpressionModel, abc.ABC):
     """
 
     def __init__(
-        self, config: DaaConfig, field_sizes: tuple[int, ...], num_numerical: int, seed: int = 0
+        self,
+        config: DaaConfig,
+        field_sizes: tuple[int, ...],
+        num_numerical: int,
+        seed: int = 0,
+        tasks: Sequence[str] = TASKS,
     ) -> None:
         """Creates all networks; `start_from` gives them the source model's weights.
 
@@ -48,8 +53,9 @@ class AdaptationModel(ImpressionModel, abc.ABC):
           field_sizes: number of values of each categorical column, the same in both domains.
           num_numerical: numerical columns M.
           seed: of dropout and interpolation.
+          tasks: see `ImpressionModel`.
         """
-        super().__init__("adaptation", config, field_sizes, num_numerical, seed)
+        super().__init__("adaptation", config, field_sizes, num_numerical, seed, tasks)
         self.source_network = make_backbone(config, field_sizes, num_numerical)
         self.source_network.trainable = False
         features = self.network.num_features
@@ -64,7 +70,7 @@ class AdaptationModel(ImpressionModel, abc.ABC):
         self.source_network.trainable = False
 
     def scorers(self) -> dict[str, Scorer]:
-        return {**super().scorers(), SOURCE_MODEL: scorer_of(self.source_network)}
+        return {**super().scorers(), SOURCE_MODEL: self.scorer_of(self.source_network)}
 
     @property
     def batch_spec(self) -> dict[str, tf.TensorSpec]:
@@ -125,9 +131,13 @@ class AdaptationModel(ImpressionModel, abc.ABC):
         )
 
     def weighted_task_loss(self, of_tasks: tf.Tensor) -> tf.Tensor:
-        """Returns (lr_c click + lr_ac conversion) / 2 of losses float [2]."""
-        weights = tf.constant((self.config.click_weight, self.config.conversion_weight))
-        return tf.reduce_mean(weights * of_tasks)
+        """Returns (lr_c click + lr_ac conversion) / 2 of losses float [tasks]; of one, its own."""
+        weights = (self.config.click_weight, self.config.conversion_weight)[: len(self.tasks)]
+        return tf.reduce_mean(tf.constant(weights) * of_tasks)
+
+    def losses_of_tasks(self, logits: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Returns each task's loss on the target rows, float [tasks]."""
+        return task_losses(logits, batch, "target_", self.tasks)
 
     def _batch_seed(self) -> tf.Tensor:
         return self._step_seed(self.critic_optimizer.iterations)
@@ -157,7 +167,7 @@ class AlternatingModel(AdaptationModel):
             losses.weighted_mean(critic(features), batch["target_example_weight"])
             for critic in self.critics
         ]
-        return self._report(task_losses(prediction.logits, batch, "target_"), scores)
+        return self._report(self.losses_of_tasks(prediction.logits, batch), scores)
 
     def critic_losses_and_gradients(self, batch: Batch) -> tuple[StepReport, Gradients]:
         """Returns the batch's report before any update and the critics' gradients."""
@@ -170,7 +180,7 @@ class AlternatingModel(AdaptationModel):
             terms = self.losses_of_critics(batch, real, fake)
             critic_loss = tf.add_n([of_critic.loss for of_critic in terms])
         gradients = tape.gradient(critic_loss, variables)
-        of_tasks = task_losses(prediction.logits, batch, "target_")
+        of_tasks = self.losses_of_tasks(prediction.logits, batch)
         report = self._report(of_tasks, [of_critic.fake for of_critic in terms])
         penalty = tf.add_n([of_critic.penalty for of_critic in terms])
         of_critics = {"critic_loss": critic_loss, "gradient_penalty": penalty}
@@ -217,7 +227,7 @@ class ReversalModel(AdaptationModel):
         prediction, fake = self._prediction_and_fake(batch, self._batch_seed())
         terms = self.losses_of_critics(batch, real, reverse_gradient(fake, self.reversal()))
         critic_loss = tf.add_n([of_critic.loss for of_critic in terms])
-        of_tasks = task_losses(prediction.logits, batch, "target_")
+        of_tasks = self.losses_of_tasks(prediction.logits, batch)
         named = {
             "loss": self.weighted_task_loss(of_tasks) + critic_loss,
             **by_task(of_tasks),

@@ -42,12 +42,15 @@ class FieldEmbedding(tf.keras.layers.Layer):
           numerical: float32 [batch, M].
 
         Returns:
-          Float [batch, F + 1, width], the numerical columns' vector last.
+          Float [batch, F + 1, width], the numerical columns' vector last; [batch, F, width] if
+          there are none.
         """
         sizes = tf.constant(self.field_sizes, categorical.dtype)
         known = (categorical >= 0) & (categorical < sizes)
         rows = tf.where(known, categorical + tf.cumsum(sizes, exclusive=True), 0)
         of_values = tf.gather(self.table, rows)
         of_values *= tf.cast(known, of_values.dtype)[:, :, tf.newaxis]
+        if not numerical.shape[-1]:
+            return of_values
         of_numbers = tf.cast(self.numerical_layer(numerical), of_values.dtype)
         return tf.concat([of_values, of_numbers], 1)

@@ -80,12 +80,15 @@ class Daa(LabelPredictionSystem):
     ) -> ImpressionModel:
         columns = data.field_sizes, len(data.numerical_columns)
         if stage == "adapt" and config.is_adversarial:
-            return _ADVERSARIAL[config.adaptation](config, *columns, seed)
+            return _ADVERSARIAL[config.adaptation](config, *columns, seed, data.labels)
         kind = MetaTaskModel if config.backbone == "metaheac" else TaskModel
         weights = (1.0, 1.0)
         if stage == "adapt":
             weights = (config.click_weight, config.conversion_weight)
-        return kind(config, *columns, seed, weights)
+        return kind(config, *columns, seed, weights, data.labels)
+
+    def tasks_of(self, data: ImpressionSource) -> tuple[str, ...]:
+        return data.labels
 
     def optimizers(self, stage: str, config: DaaConfig) -> dict[str, tf.keras.optimizers.Optimizer]:
         # A random start needs the source stage's settings, also on the target.
@@ -116,6 +119,7 @@ class Daa(LabelPredictionSystem):
             export_dir,
             categorical=data.categorical_columns,
             numerical=data.numerical_columns,
+            field_values=data.field_values,
         )
 
     def gains_from_xla(self) -> bool:

@@ -1,5 +1,7 @@
 """Plain training on impressions of one domain, and MetaHeac's training by support and query."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tfcdr import losses
@@ -15,6 +17,7 @@ class ImpressionModel(LabelModel):
 
     Attributes:
       network: the network that evaluation and serving read.
+      tasks: what it is trained and scored on.
     """
 
     def __init__(
@@ -24,6 +27,7 @@ class ImpressionModel(LabelModel):
         field_sizes: tuple[int, ...],
         num_numerical: int,
         seed: int = 0,
+        tasks: Sequence[str] = TASKS,
     ) -> None:
         """Creates the network.
 
@@ -33,8 +37,11 @@ class ImpressionModel(LabelModel):
           field_sizes: number of values of each categorical column.
           num_numerical: numerical columns M.
           seed: of dropout and draws.
+          tasks: the first of `TASKS`, those that the data have labels of. Towers of others stand
+            idle.
         """
         super().__init__(name=name)
+        self.tasks = tuple(tasks)
         self.config = config
         self.network = make_backbone(config, field_sizes, num_numerical)
         self._seed = seed
@@ -47,12 +54,19 @@ class ImpressionModel(LabelModel):
           numerical: float32 [batch, M].
 
         Returns:
-          Float32 [batch, tasks], the tasks in the order of `backbone.TASKS`.
+          Float32 [batch, tasks], in the order of `tasks`.
         """
-        return probabilities(self.network, categorical, numerical)
+        return probabilities(self.network, categorical, numerical)[:, : len(self.tasks)]
 
     def scorers(self) -> dict[str, Scorer]:
-        return {MODEL: scorer_of(self.network)}
+        return {MODEL: self.scorer_of(self.network)}
+
+    def scorer_of(self, network: Backbone) -> Scorer:
+        """Returns what scores the rows of evaluation batches by a network."""
+        tasks = len(self.tasks)
+        return lambda batch: probabilities(network, batch["categorical"], batch["numerical"])[
+            :, :tasks
+        ]
 
     def _columns_spec(self, prefix: str = "") -> dict[str, tf.TensorSpec]:
         fields, numerical = len(self.network.field_sizes), self.network.num_numerical
@@ -63,7 +77,7 @@ class ImpressionModel(LabelModel):
         }
 
     def _labels_spec(self, prefix: str = "") -> dict[str, tf.TensorSpec]:
-        return {f"{prefix}{task}": tf.TensorSpec([None], tf.float32) for task in TASKS}
+        return {f"{prefix}{task}": tf.TensorSpec([None], tf.float32) for task in self.tasks}
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
         """Returns the int [2] seed of what a step draws, another one on each replica."""
@@ -75,25 +89,28 @@ class ImpressionModel(LabelModel):
 
 
 def probabilities(network: Backbone, categorical: tf.Tensor, numerical: tf.Tensor) -> tf.Tensor:
-    """Scores impressions by a network; see `ImpressionModel.probabilities`."""
-    return tf.sigmoid(network(categorical, numerical).logits)
+    """Scores impressions by a network, of all `TASKS`; see `ImpressionModel.probabilities`.
+
+    No backbone makes sure by itself that a click and a purchase are not likelier than a click: the
+    smaller of the two probabilities is the answer.
+    """
+    click, conversion = tf.unstack(tf.sigmoid(network(categorical, numerical).logits), axis=1)
+    return tf.stack([click, tf.minimum(click, conversion)], 1)
 
 
-def scorer_of(network: Backbone) -> Scorer:
-    """Returns what scores the rows of evaluation batches by a network."""
-    return lambda batch: probabilities(network, batch["categorical"], batch["numerical"])
-
-
-def task_losses(logits: tf.Tensor, batch: Batch, prefix: str = "") -> tf.Tensor:
+def task_losses(
+    logits: tf.Tensor, batch: Batch, prefix: str = "", tasks: Sequence[str] = TASKS
+) -> tf.Tensor:
     """Returns each task's mean binary cross-entropy, float [tasks] (SPEC section 3).
 
     Args:
-      logits: float [batch, tasks].
+      logits: float [batch, `TASKS`].
       batch: holds the labels and `example_weight`.
       prefix: of these keys.
+      tasks: the first of `TASKS`, those that have labels.
     """
-    labels = tf.stack([batch[f"{prefix}{task}"] for task in TASKS], 1)
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    labels = tf.stack([batch[f"{prefix}{task}"] for task in tasks], 1)
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits[:, : len(tasks)])
     weights = batch[f"{prefix}example_weight"]
     return tf.stack(
         [losses.weighted_mean(of_task, weights) for of_task in tf.unstack(cross_entropy, axis=1)]
@@ -102,7 +119,7 @@ def task_losses(logits: tf.Tensor, batch: Batch, prefix: str = "") -> tf.Tensor:
 
 def by_task(of_tasks: tf.Tensor) -> dict[str, tf.Tensor]:
     """Names the losses float [tasks], such as "click_loss"."""
-    return {f"{task}_loss": loss for task, loss in zip(TASKS, tf.unstack(of_tasks), strict=True)}
+    return {f"{task}_loss": loss for task, loss in zip(TASKS, tf.unstack(of_tasks), strict=False)}
 
 
 class TaskModel(ImpressionModel):
@@ -119,6 +136,7 @@ class TaskModel(ImpressionModel):
         num_numerical: int,
         seed: int = 0,
         task_weights: tuple[float, float] = (1.0, 1.0),
+        tasks: Sequence[str] = TASKS,
     ) -> None:
         """Creates the model.
 
@@ -128,8 +146,9 @@ class TaskModel(ImpressionModel):
           num_numerical: numerical columns M.
           seed: of the dropout.
           task_weights: of the click and the conversion loss.
+          tasks: see `ImpressionModel`.
         """
-        super().__init__("task_model", config, field_sizes, num_numerical, seed)
+        super().__init__("task_model", config, field_sizes, num_numerical, seed, tasks)
         self._task_weights = task_weights
 
     @property
@@ -143,10 +162,10 @@ class TaskModel(ImpressionModel):
             training=True,
             seed=self._step_seed(self.optimizer.iterations),
         )
-        return self._report(task_losses(prediction.logits, batch))
+        return self._report(task_losses(prediction.logits, batch, tasks=self.tasks))
 
     def _report(self, of_tasks: tf.Tensor) -> StepReport:
-        weighted = of_tasks * tf.constant(self._task_weights)
+        weighted = of_tasks * tf.constant(self._task_weights[: len(self.tasks)])
         return StepReport({"loss": tf.reduce_mean(weighted), **by_task(of_tasks)})
 
 
@@ -194,4 +213,4 @@ class MetaTaskModel(TaskModel):
             seed=seed,
             task_embedding=task_embedding,
         )
-        return task_losses(prediction.logits, rows)
+        return task_losses(prediction.logits, rows, tasks=self.tasks)

@@ -17,6 +17,8 @@ class MemoryImpressions(EpochByEpoch):
     fingerprint = shared_fingerprint = "impressions in memory"
     max_length = 0
     field_sizes = FIELD_SIZES
+    field_values = ()
+    labels = ("click", "conversion")
     categorical_columns = tuple(f"c{n}" for n in range(len(FIELD_SIZES)))
     numerical_columns = tuple(f"n{n}" for n in range(NUMERICAL))
 

@@ -47,7 +47,9 @@ def test_the_first_layer_of_all_experts_is_the_measure_of_products():
 def test_the_phases_are_what_the_model_does(stage, adaptation, expected):
     config = small.config(adaptation=adaptation, critic_steps=3)
     data = types.SimpleNamespace(
-        field_sizes=small.FIELD_SIZES, numerical_columns=("a",) * small.NUMERICAL
+        field_sizes=small.FIELD_SIZES,
+        numerical_columns=("a",) * small.NUMERICAL,
+        labels=("click", "conversion"),
     )
     model = small.compiled(Daa().build(stage, config, data, seed=0))
     batch = small.pairs() if config.is_adversarial and stage == "adapt" else small.labelled()

@@ -65,6 +65,33 @@ def test_an_unseen_category_counts_as_none(model, answer):
     assert answers[0].item() == pytest.approx(float(by_hand), rel=1e-5)
 
 
+def test_a_purchase_is_never_likelier_than_the_click_before_it(model):
+    tower = [weight for weight in model.trainable_variables if weight.shape == (2,)][-1]
+    before = tower.numpy()
+    try:
+        tower.assign([-3.0, 3.0])  # The towers' last biases: of click and conversion.
+        answered = model.probabilities(*(columns(rows=4)[k] for k in ("categorical", "numerical")))
+    finally:
+        tower.assign(before)
+    np.testing.assert_array_equal(answered[:, 0], answered[:, 1])
+    assert (answered.numpy() < 0.3).all()
+
+
+def test_raw_values_are_looked_up_and_clicks_may_be_all_there_is(tmp_path):
+    model = TaskModel(config(), FIELD_SIZES, 0, tasks=("click",))
+    values = ("", "68fd1e64"), ("true", "-1", "x")
+    path = export_model(model, tmp_path, categorical=NAMES[0], numerical=(), field_values=values)
+    loaded = tf.saved_model.load(str(path))
+    answered = loaded.signatures["serving_default"](
+        country=tf.constant(["68fd1e64", "", "nobody's"]), page=tf.constant(["x", "new", "true"])
+    )
+    assert set(answered) == {"click"}
+    ids = tf.constant([[2, 3], [1, 0], [0, 1]])
+    expected = model.probabilities(ids, tf.zeros([3, 0]))
+    assert expected.shape == (3, 1)
+    np.testing.assert_allclose(answered["click"], expected[:, 0], rtol=1e-5)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_number_that_is_none_is_refused_by_name(answer, value):
     with pytest.raises(tf.errors.InvalidArgumentError, match="column stars must be finite"):
