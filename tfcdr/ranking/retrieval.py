@@ -58,14 +58,29 @@ class Retriever:
           [batch, top_k], `MISSING_SCORE` there.
         """
         ids, scores = self._search.best(user, self.top_k, tf.shape(seen)[1])
-        ids = tf.where(contains(seen, ids), 0, ids)
-        scores = tf.where(ids > 0, scores, MISSING_SCORE)
-        missing = [[0, 0], [0, self.top_k]]
-        ids = tf.pad(ids, missing)
-        scores, places = tf.math.top_k(
-            tf.pad(scores, missing, constant_values=MISSING_SCORE), self.top_k
-        )
-        return tf.gather(ids, places, batch_dims=1), scores
+        return best_of_unseen(ids, scores, seen, self.top_k)
+
+
+def best_of_unseen(
+    ids: tf.Tensor, scores: tf.Tensor, seen: tf.Tensor, top_k: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Drops the seen items among those that were found and keeps the best.
+
+    Args:
+      ids: int32 [batch, any], 0 for none.
+      scores: float32, of these.
+      seen: int32 [batch, any], item ids; 0 for none.
+      top_k: items to keep.
+
+    Returns:
+      As `Retriever.best_unseen`.
+    """
+    ids = tf.where(contains(seen, ids), 0, ids)
+    scores = tf.where(ids > 0, scores, MISSING_SCORE)
+    missing = [[0, 0], [0, top_k]]
+    ids = tf.pad(ids, missing)
+    scores, places = tf.math.top_k(tf.pad(scores, missing, constant_values=MISSING_SCORE), top_k)
+    return tf.gather(ids, places, batch_dims=1), scores
 
 
 class _Search(Protocol):
