@@ -116,6 +116,15 @@ class HistorySource(DataSource, Protocol):
           space.
         """
 
+    def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Gives all that every user did in the run's domains, some users at once.
+
+        Yields:
+          int64 [U], users' ids; int64 [U + 1], where the items of each begin and where they end;
+          and int64 [n], the items, oldest first: ids of space "joint", or "source" if the run has
+          no target.
+        """
+
 
 class ImpressionSource(DataSource, Protocol):
     """A prepared data set of impressions."""

@@ -29,6 +29,8 @@ class ServedTarget(NamedTuple):
       items: the raw id of each item that the model ranks; that of id i + 1 stands at i.
       counts: int [items], training interactions of each.
       max_length: items of a history that the model reads.
+      reads: of all items of the run, the ids of those that histories may hold.
+      ranks: the ids of those that are ranked.
     """
 
     domain: str
@@ -37,6 +39,8 @@ class ServedTarget(NamedTuple):
     items: Sequence[str]
     counts: np.ndarray
     max_length: int
+    reads: range
+    ranks: range
 
 
 def export_models(targets: Sequence[ServedTarget], export_dir: Path, serving: Serving) -> Path:
@@ -93,9 +97,17 @@ def signatures_of(target: ServedTarget, folder: Path, number: int, serving: Serv
             f"the data set has {items.size} items to rank, but the model ranks "
             f"{target.model.num_items}; give the data set that the model was trained on."
         )
+    return Signatures(target.domain, recommender_of(target, serving), histories, items)
+
+
+def recommender_of(target: ServedTarget, serving: Serving) -> Recommender:
+    """Makes what ranks the items of a target by ids.
+
+    Raises:
+      RunError: the retrieval cannot be had.
+    """
     retriever = Retriever(target.model, serving.retrieval, serving.top_k)
-    recommender = Recommender(target.model, retriever, target.counts, target.max_length)
-    return Signatures(target.domain, recommender, histories, items)
+    return Recommender(target.model, retriever, target.counts, target.max_length)
 
 
 def _example_requests(target: ServedTarget) -> dict[str, dict[str, np.ndarray]]:

@@ -26,37 +26,39 @@ class HistoryNames(NamedTuple):
     ids: np.ndarray
 
 
-def read_in(data: DataSource, space: str, has_target: bool) -> HistoryNames:
-    """Returns the names of the items of a space.
+def run_space(data: DataSource, catalogue: str) -> Vocabulary:
+    """Returns all items of a run: of its targets, then of its sources.
 
     Args:
-      data: of the run, whose domains decide what is unambiguous.
-      space: whose ids the model's histories have: "source", "target" or "joint".
-      has_target: whether the run has a target at all.
+      data: of the run.
+      catalogue: the item space that its last stage ranks; "source" if the run has no target.
     """
-    run = data.vocabulary("joint" if has_target else "source")
-    first = 0
-    if space == "source" and has_target:  # Behind the target's items.
-        first = data.vocabulary("target").size
-    return names_in(run, first, data.vocabulary(space).size)
+    return data.vocabulary("source" if catalogue == "source" else "joint")
 
 
-def names_in(run: Vocabulary, first: int, count: int) -> HistoryNames:
+def place_in_run(data: DataSource, space: str, catalogue: str) -> range:
+    """Returns the ids that the items of a space have in `run_space`."""
+    first = 1
+    if space == "source" != catalogue:  # Behind the target's items.
+        first += data.vocabulary("target").size
+    return range(first, first + data.vocabulary(space).size)
+
+
+def names_in(run: Vocabulary, read: range) -> HistoryNames:
     """Names some of a run's items.
 
     Args:
-      run: all items of the run.
-      first: how many of them stand before the items that are read.
-      count: how many are read; the ids of their names are from 1.
+      run: all items of the run, whose domains decide what is clear.
+      read: the ids of those that are named; in the result these are from 1.
     """
     whole = whole_names(run)
     bare = [name.partition(":")[2] for name in whole]
     times, taken = collections.Counter(bare), set(whole)
-    read = range(first, first + count)
-    short = [place for place in read if times[bare[place]] == 1 and bare[place] not in taken]
-    names = [*whole[first : first + count], *(bare[place] for place in short)]
-    ids = np.concatenate([np.arange(count), np.array(short, np.int64) - first]) + 1
-    return HistoryNames(names, ids.astype(np.int32))
+    places = range(read.start - 1, read.stop - 1)
+    short = [place for place in places if times[bare[place]] == 1 and bare[place] not in taken]
+    names = [*(whole[place] for place in places), *(bare[place] for place in short)]
+    ids = np.array([*places, *short], np.int32) - places.start + 1
+    return HistoryNames(names, ids)
 
 
 def whole_names(vocabulary: Vocabulary) -> list[str]:

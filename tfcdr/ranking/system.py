@@ -10,7 +10,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.ranking.evaluator import RankingEvaluator
 from tfcdr.ranking.export import ServedTarget, export_models
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
-from tfcdr.ranking.history_names import read_in
+from tfcdr.ranking.history_names import names_in, place_in_run, run_space
 from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.signatures import RECOMMEND
 from tfcdr.ranking.stage import RankingStage
@@ -77,13 +77,15 @@ class RankingSystem(System):
         space = self.stages(config)[-1].catalogue
         catalogue = data.vocabulary(space)
         domains = list(catalogue.domain_sizes)
-        names = read_in(data, self.history_space(config), has_target=space != "source")
+        reads = place_in_run(data, self.history_space(config), space)
         served = ServedTarget(
             domain=domains[0] if len(domains) == 1 else "",
             model=model,
-            histories=names,
+            histories=names_in(run_space(data, space), reads),
             items=catalogue.tokens,
             counts=catalogue.counts,
             max_length=self.history_length(config, data),
+            reads=reads,
+            ranks=range(1, catalogue.size + 1),
         )
         return [served]

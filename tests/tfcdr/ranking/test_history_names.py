@@ -15,7 +15,7 @@ class Items(NamedTuple):
 
 
 def found(run, first, count):
-    names, ids = names_in(run, first, count)
+    names, ids = names_in(run, range(first + 1, first + count + 1))
     assert len(set(names)) == len(names) == len(ids)
     return dict(zip(names, np.asarray(ids).tolist(), strict=True))
 

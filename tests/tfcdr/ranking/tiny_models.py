@@ -68,7 +68,10 @@ def served(model, domain=""):
     """Returns what is exported of a model."""
     items = TARGETS if model.num_items == len(TARGETS) else SOURCES
     names = HistoryNames(SOURCES, np.arange(len(SOURCES)) + 1)
-    return ServedTarget(domain, model, names, items, counts(items), LENGTH)
+    # In a run of both, the sources stand behind the targets.
+    reads = range(len(TARGETS) + 1, len(TARGETS) + len(SOURCES) + 1)
+    ranks = reads if items is SOURCES else range(1, len(TARGETS) + 1)
+    return ServedTarget(domain, model, names, items, counts(items), LENGTH, reads, ranks)
 
 
 def counts(items):

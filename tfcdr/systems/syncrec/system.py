@@ -10,7 +10,7 @@ from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
 from tfcdr.ranking import item_loss
 from tfcdr.ranking.export import ServedTarget
-from tfcdr.ranking.history_names import read_in, whole_names
+from tfcdr.ranking.history_names import names_in, whole_names
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
@@ -94,11 +94,13 @@ class SyncRec(RankingSystem):
         self, config: SyncRecConfig, model: DomainModel, data: DataSource
     ) -> Sequence[ServedTarget]:
         """Serves each target's items as a catalogue; requests name it as `domain`."""
-        joint, names = data.vocabulary("joint"), read_in(data, "joint", has_target=True)
-        whole = whole_names(joint)
+        joint = data.vocabulary("joint")
+        reads = range(1, joint.size + 1)
+        names, whole = names_in(joint, reads), whole_names(joint)
         served, before = [], 0
         for number, (domain, size) in enumerate(data.vocabulary("target").domain_sizes.items(), 1):
             own = slice(before, before + size)
+            ranks = range(before + 1, before + size + 1)
             before += size
             served.append(
                 ServedTarget(
@@ -108,6 +110,8 @@ class SyncRec(RankingSystem):
                     items=[name.removeprefix(f"{domain}:") for name in whole[own]],
                     counts=joint.counts[own],
                     max_length=data.max_length,
+                    reads=reads,
+                    ranks=ranks,
                 )
             )
         return served
