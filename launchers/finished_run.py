@@ -54,11 +54,21 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> dict[str, 
       RunError: no run, no checkpoint, or other data than the run was trained on.
       DataError: the data set is missing or damaged.
     """
-    workdir = pathlib.Path(workdir)
-    targets = RunFolder(workdir).config().get("targets")
+    found = folders(pathlib.Path(workdir))
+    return {target: _load(folder, data_dir) for target, folder in found.items()}
+
+
+def folders(workdir: pathlib.Path) -> dict[str, RunFolder]:
+    """Returns the folder of each target's run by its name; that of a single one by "".
+
+    Raises:
+      RunError: there is no run.
+    """
+    whole = RunFolder(workdir)
+    targets = whole.config().get("targets")
     if targets is None:
-        return {"": _load(workdir, data_dir)}
-    return {target: _load(target_folder(workdir, target), data_dir) for target in targets}
+        return {"": whole}
+    return {target: RunFolder(target_folder(workdir, target)) for target in targets}
 
 
 def export(
@@ -87,8 +97,7 @@ def export(
         return first.system.export_targets(first.config, models, export_dir, serving)
 
 
-def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
-    folder = RunFolder(workdir)
+def _load(folder: RunFolder, data_dir: str | None) -> FinishedRun:
     settings = folder.config()
     prepared = open_prepared(data_dir or settings["data_dir"])
     prepared.check_files()
