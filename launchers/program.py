@@ -15,6 +15,12 @@ from launchers import folder_lock
 from tfcdr.errors import RunError
 
 _LONGEST_MESSAGE = 600
+_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_TENSORFLOW_LOG = flags.DEFINE_bool(
+    "tensorflow_log",
+    False,
+    "Shows TensorFlow's own messages, too: what it finds of devices, what XLA compiles.",
+)
 
 
 class FlagError(ValueError):
@@ -29,7 +35,9 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     """
 
     def guarded(argv: Sequence[str]) -> None:
-        if not flags.FLAGS["verbosity"].present:
+        if _TENSORFLOW_LOG.value:
+            _show_tensorflow_log()
+        elif not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # TensorFlow's and TFDS' progress reports
         try:
             if len(argv) > 1:
@@ -59,6 +67,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         # Started by a console script: `--help` looks for the flags of the program that was called.
         for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["tensorflow_log"])
     # absl's handler would say again what TensorFlow's own has said.
     tf.get_logger().propagate = False
     # Into a file or a pipe, too, a line appears when it is printed.
@@ -66,6 +75,17 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     sys.stderr.reconfigure(errors="backslashreplace")
     _end_at_signals()
     app.run(guarded, flags_parser=_parse)
+
+
+def _show_tensorflow_log() -> None:
+    """Starts the program anew if TensorFlow, which reads its level once, has been told to be quiet.
+
+    Flags are read when TensorFlow has long been imported.
+    """
+    if os.environ.get(_LEVEL) != "0":
+        os.environ[_LEVEL] = "0"
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 class _Terminated(BaseException):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from data_pipelines.prepared import item_titles
 from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.prepared.reading import Source
-from launchers import finished_run, folder_lock, program, target_runs
+from launchers import finished_run, folder_lock, program, result_box, target_runs
 from launchers.target_runs import Wish
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.runs import report
@@ -67,6 +67,7 @@ def carry_out(
             target_runs.run(wish, sources, distribution)
         if distribution.is_chief:
             _present(wish, presentation, titles)
+            result_box.show(wish.workdir, wish.system, wish.options.monitor)
 
 
 def without_transfer(wish: Wish) -> Any:

@@ -28,6 +28,10 @@ if not tf.keras.layers.Layer.__module__.startswith("tf_keras"):
         "or set TF_USE_LEGACY_KERAS=1 in the environment, and check that tf-keras is installed."
     )
 
+from tfcdr.tensorflow_messages import heed_level
+
+heed_level()
+
 if TYPE_CHECKING:
     from launchers.api import Run, open_run, train
 
