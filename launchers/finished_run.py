@@ -40,12 +40,17 @@ class FinishedRun(NamedTuple):
     model: StageModel
 
 
-def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> dict[str, FinishedRun]:
+def load(
+    workdir: str | pathlib.Path,
+    data_dir: str | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+) -> dict[str, FinishedRun]:
     """Opens a run.
 
     Args:
       workdir: the run's folder.
       data_dir: the prepared data set, if it has moved since training.
+      evaluation: fields of the options of the evaluation that are to have other values.
 
     Returns:
       The run of each target by its name; that of a single one by "".
@@ -55,7 +60,7 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> dict[str, 
       DataError: the data set is missing or damaged.
     """
     found = folders(pathlib.Path(workdir))
-    return {target: _load(folder, data_dir) for target, folder in found.items()}
+    return {target: _load(folder, data_dir, evaluation or {}) for target, folder in found.items()}
 
 
 def folders(workdir: pathlib.Path) -> dict[str, RunFolder]:
@@ -97,14 +102,14 @@ def export(
         return first.system.export_targets(first.config, models, export_dir, serving)
 
 
-def _load(folder: RunFolder, data_dir: str | None) -> FinishedRun:
+def _load(folder: RunFolder, data_dir: str | None, evaluation: Mapping[str, Any]) -> FinishedRun:
     settings = folder.config()
     prepared = open_prepared(data_dir or settings["data_dir"])
     prepared.check_files()
     try:
         system = SYSTEMS[settings["system"]]
         config = restored(system.config_class, settings["config"])
-        options = restored(system.evaluation_options, settings["evaluation"])
+        options = restored(system.evaluation_options, {**settings["evaluation"], **evaluation})
         reading, fingerprint = settings["reading"], settings["data_fingerprint"]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(

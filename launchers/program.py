@@ -1,11 +1,13 @@
 """How every launcher starts and how it fails: one line for a person's mistake, never a trace."""
 
 import difflib
+import functools
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import tensorflow as tf
 from absl import app, flags, logging
@@ -15,6 +17,7 @@ from launchers import folder_lock
 from tfcdr.errors import RunError
 
 _LONGEST_MESSAGE = 600
+_HELP = ("--help", "-help", "-h", "-?", "--helpshort")
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _TENSORFLOW_LOG = flags.DEFINE_bool(
     "tensorflow_log",
@@ -27,11 +30,12 @@ class FlagError(ValueError):
     """A flag's value is wrong, alone or beside the other flags. Exit status 2."""
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
+def run(main: Callable[[Sequence[str]], None], help_text: Callable[[], str] | None = None) -> None:
     """Runs an absl program; exits 1 on bad data or a failed run, 2 on a bad flag.
 
     Args:
       main: the program; its argument is what the command line holds besides flags.
+      help_text: gives what --help prints, once the other flags are parsed; absl's by default.
     """
 
     def guarded(argv: Sequence[str]) -> None:
@@ -55,8 +59,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             print(f"ended by {name}: run the same command again to resume.", file=sys.stderr)
             sys.exit(128 + end.number)
         except BrokenPipeError:  # Whoever read the output, such as `head`, has gone.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
-            sys.exit(128 + signal.SIGPIPE)
+            _end_unheard()
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             _fail(f"memory does not suffice ({error}); lower sizes or batch sizes.", 1)
         except OSError as error:
@@ -74,7 +77,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.stderr.reconfigure(errors="backslashreplace")
     _end_at_signals()
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=functools.partial(_parse, help_text))
 
 
 def _show_tensorflow_log() -> None:
@@ -110,9 +113,18 @@ def _end_at_signals() -> None:
             signal.signal(number, end)
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(help_text: Callable[[], str] | None, argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one is a single line instead of absl's usage text."""
+    asks = [word for word in argv if word in _HELP]
     try:
+        if help_text and asks:
+            # It depends on flags that may come behind.
+            flags.FLAGS([word for word in argv if word not in _HELP])
+            try:
+                print(help_text(), flush=True)
+            except BrokenPipeError:
+                _end_unheard()
+            sys.exit(0)
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         _fail(_unknown_flag(error.flagname), 2)
@@ -120,6 +132,12 @@ def _parse(argv: Sequence[str]) -> list[str]:
         if isinstance(error, UnicodeDecodeError):
             error = FlagError(f"a flagfile is no text ({error}).")
         _fail(error, 2)
+
+
+def _end_unheard() -> NoReturn:
+    """Ends the program where nobody reads what it prints."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _unknown_flag(name: str) -> str:

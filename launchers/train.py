@@ -13,7 +13,15 @@ from absl import flags
 from data_pipelines.prepared import item_titles
 from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.prepared.reading import Source
-from launchers import config_flags, data_flags, program, reading_flags, run_flags, whole_run
+from launchers import (
+    config_flags,
+    data_flags,
+    program,
+    reading_flags,
+    run_flags,
+    run_help,
+    whole_run,
+)
 from launchers.target_runs import Wish
 from launchers.whole_run import Presentation
 from tfcdr.distribution import strategies
@@ -126,7 +134,7 @@ def _titles() -> dict[str, str]:
 
 def run() -> None:
     """Console entry point."""
-    program.run(main)
+    program.run(main, run_help.text)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,8 @@ def test_comparison_says_whether_the_transfer_helped(train):
     said = lines[lines.index(verdict) :]
     cold, warm, pretraining = lines[box - 4 : box - 1]
     for row in ("the model ", "item neighbours ", "without transfer ", "without pre-training "):
-        assert sum(row in line for line in lines[box:]) == 1
-    assert f"recommend.py --workdir={workdir} --output=" in "".join(lines[box:])
+        assert sum(line.startswith(f"│ {row}") for line in lines[box:]) == 1
+    assert "│ next     python launchers/recommend.py --workdir=" in outcome.out
     # The model's own tables are the only ones, and last.
     assert outcome.out.count("\ntest\n") == 1
     assert verdict.startswith("transfer ")

@@ -249,7 +249,7 @@ class HeldOutRanker:
         popularity = tf.gather(self._popularity, query.positive)
         if query.ranked is not None:
             # Of a part of the catalogue there is no order that could be searched.
-            scores = _Popularity(self._popularity, self._model.num_items)
+            scores = Popularity(self._popularity, self._model.num_items)
             return self._count_below(scores, query, known)
         less_popular = tf.searchsorted(self._ascending_popularity, popularity, side="left")
         of_known = tf.gather(self._popularity, known)
@@ -306,7 +306,7 @@ class HeldOutRanker:
         return {**ranks, "competitors": tf.fill(tf.shape(query.positive), negatives)}
 
 
-class _Popularity:
+class Popularity:
     """Scores items by their training counts, the same for every user."""
 
     items_at_once = None

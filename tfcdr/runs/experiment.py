@@ -204,6 +204,12 @@ class Experiment:
             }
         return found
 
+    def beyond_accuracy(
+        self, model: StageModel, split: str
+    ) -> dict[tuple[str, str], dict[str, float]]:
+        """Measures what is recommended in the last stage; see `Evaluator.beyond_accuracy`."""
+        return self._evaluator.beyond_accuracy(self._stages[-1], model, split)
+
     def scores(self, model: StageModel, split: str) -> Any:
         """Scores a split of the last stage; see `Evaluator.scores`."""
         return self._evaluator.scores(self._stages[-1], model, split)
