@@ -94,15 +94,9 @@ def _checked_output() -> Path | None:
 
 
 def _cutoffs() -> list[int]:
-    try:
-        ks = [int(text) for text in _KS.value]
-    except ValueError as error:
-        raise program.FlagError(
-            f"--ks={','.join(_KS.value)}: cut-offs are whole numbers."
-        ) from error
-    if any(k < 1 for k in ks):
-        raise program.FlagError(f"--ks={','.join(_KS.value)}: cut-offs are positive.")
-    return ks
+    if all(text.isdecimal() and int(text) for text in _KS.value):
+        return [int(text) for text in _KS.value]
+    raise program.FlagError(f"--ks={','.join(_KS.value)}: cut-offs are whole numbers from 1.")
 
 
 def _changes(ks: Sequence[int]) -> dict[str, Any]:
