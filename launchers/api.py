@@ -15,7 +15,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -41,9 +41,9 @@ from tfcdr.runs.step_log import READ_LOSSES_EVERY
 from tfcdr.system import Serving
 from tfcdr.systems.registry import SYSTEMS
 
-Log = pd.DataFrame | InteractionLog
+Log: TypeAlias = pd.DataFrame | InteractionLog
 # Raw ids of items by user, or rows of user_id, item_id and maybe domain.
-RawHistories = Mapping[str, Sequence[str]] | pd.DataFrame
+RawHistories: TypeAlias = Mapping[str, Sequence[str]] | pd.DataFrame
 _PYTHON = "python"  # stands for a reader in the metadata of a data set
 
 
@@ -279,9 +279,9 @@ class Run:
                 looked_up = scorer.histories(rows.values())
                 found.append(scorer.table(list(rows), looked_up, given)[0])
                 continue
-            source = scorer.run.source
+            source = scorer.source
             for users, splits, items in source.whole_histories():
-                names = source.user_names(users)
+                names = source.user_names(users.tolist())
                 found.append(scorer.table(names, Histories(splits, items), np.diff(splits))[0])
         return pd.concat([table.to_pandas() for table in found], ignore_index=True)
 

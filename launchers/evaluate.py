@@ -52,9 +52,10 @@ def main(argv: Sequence[str]) -> None:
         raise program.FlagError("--workdir is missing: name the folder of a run.")
     output = _checked_output()
     ks = _cutoffs()
-    changes = _changes(ks)
+    workdir = Path(_WORKDIR.value)
+    changes = _changes(workdir, ks)
     tables = []
-    for target, finished in finished_run.load(_WORKDIR.value, _DATA_DIR.value, changes).items():
+    for target, finished in finished_run.load(workdir, _DATA_DIR.value, changes).items():
         with finished.source.prepared.naming_corrupt_shards():
             metrics = finished.experiment.evaluate(finished.model)
             if set(_METRICS.value) & set(beyond_accuracy.NAMES):
@@ -99,7 +100,7 @@ def _cutoffs() -> list[int]:
     raise program.FlagError(f"--ks={','.join(_KS.value)}: cut-offs are whole numbers from 1.")
 
 
-def _changes(ks: Sequence[int]) -> dict[str, Any]:
+def _changes(workdir: Path, ks: Sequence[int]) -> dict[str, Any]:
     """Returns what differs from the evaluation in training: the cut-offs, the monitor's among them.
 
     Raises:
@@ -108,7 +109,7 @@ def _changes(ks: Sequence[int]) -> dict[str, Any]:
     """
     if not ks:
         return {}
-    (folder, *_) = finished_run.folders(Path(_WORKDIR.value)).values()
+    (folder, *_) = finished_run.folders(workdir).values()
     evaluation = folder.config().get("evaluation", {})
     if "ks" not in evaluation:
         raise program.FlagError(f"--ks has no meaning for a run of {folder.config()['system']}.")

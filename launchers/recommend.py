@@ -67,9 +67,9 @@ _RETRIEVAL = flags.DEFINE_enum(
 def main(argv: Sequence[str]) -> None:
     """Writes one table."""
     del argv
-    for name, flag in (("workdir", _WORKDIR), ("output", _OUTPUT)):
-        if not flag.value:
-            raise program.FlagError(f"--{name} is missing; see --help.")
+    if not (_WORKDIR.value and _OUTPUT.value):
+        name = "output" if _WORKDIR.value else "workdir"
+        raise program.FlagError(f"--{name} is missing; see --help.")
     workdir, path = Path(_WORKDIR.value), Path(_OUTPUT.value)
     histories = Path(_HISTORIES.value) if _HISTORIES.value else None
     output_parts.check_name(path)

@@ -35,7 +35,7 @@ class Group(NamedTuple):
 def text() -> str:
     """Returns the help for the flags that have been parsed."""
     values = flags.FLAGS
-    system = SYSTEMS[values["system"].value]
+    system = SYSTEMS[str(values["system"].value)]
     others = ", ".join(name for name in SYSTEMS if name != system.name)
     lines = [
         f"Trains a system on a data set and evaluates it. Flags of --system={system.name}",

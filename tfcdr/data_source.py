@@ -15,15 +15,15 @@ from tfcdr.errors import RunError
 
 
 class Vocabulary(Protocol):
-    """An item space with ids 1..size, then two reserved ids; a table of it has `rows` rows.
+    """An item space with ids 1..size, then two reserved ids; a table of it has `rows` rows."""
 
-    Attributes:
-      counts: int64 [size], training interactions of each item, in no order.
-      tokens: the raw id of each item; id i + 1 stands at i.
-    """
+    @property
+    def counts(self) -> np.ndarray:
+        """Int64 [size], training interactions of each item, in no order."""
 
-    counts: np.ndarray
-    tokens: Sequence[str]
+    @property
+    def tokens(self) -> Sequence[str]:
+        """The raw id of each item; id i + 1 stands at i."""
 
     @property
     def size(self) -> int:

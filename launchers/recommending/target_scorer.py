@@ -2,16 +2,17 @@
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.prepared.interaction_source import InteractionSource
 from launchers.finished_run import FinishedRun
 from tfcdr.errors import RunError
 from tfcdr.ranking.batch_scoring import BatchRecommender, Histories
 from tfcdr.ranking.history_names import names_in, run_space
 from tfcdr.ranking.signatures import RECOMMEND
+from tfcdr.ranking.system import RankingSystem
 from tfcdr.system import Serving
 from tfcdr.systems.registry import SYSTEMS
 
@@ -42,14 +43,23 @@ class TargetScorer:
     """Recommends items of one target.
 
     Attributes:
-      run: the finished run.
+      source: what the run reads.
       domain: the target's name; "" if the ranked items are of several domains.
     """
 
-    def __init__(self, run: FinishedRun, recommender: BatchRecommender) -> None:
-        """Takes what ranks the items of one of the run's targets."""
-        self.run = run
+    def __init__(
+        self, source: InteractionSource, catalogue: str, recommender: BatchRecommender
+    ) -> None:
+        """Takes what ranks the items of one of a run's targets.
+
+        Args:
+          source: what the run reads.
+          catalogue: the item space that its last stage ranks.
+          recommender: of the target.
+        """
+        self.source = source
         self.domain = recommender.target.domain
+        self._catalogue = catalogue
         self._recommender = recommender
         self._items = np.array(["", *recommender.target.items], dtype=object)
 
@@ -93,8 +103,7 @@ class TargetScorer:
 
     @functools.cached_property
     def _ids(self) -> Mapping[str, int]:
-        run = self.run
-        whole = run_space(run.source, run.system.stages(run.config)[-1].catalogue)
+        whole = run_space(self.source, self._catalogue)
         names, ids = names_in(whole, range(1, whole.size + 1))
         return dict(zip(names, ids.tolist(), strict=True))
 
@@ -118,22 +127,22 @@ def scorers_of(
       RunError: the system recommends nothing, there is no such target, or the retrieval cannot be
         had.
     """
-    check_recommends(next(iter(runs.values())).system.name)
-    scorers = []
-    domains = []
+    scorers, domains = [], []
     for run in runs.values():
-        once = run.source.prepared.metadata["repeats"] == "first"
+        check_recommends(run.system.name)
+        system, source = run.system, run.source
+        if not (isinstance(system, RankingSystem) and isinstance(source, InteractionSource)):
+            raise RunError(f"{system.name} is no system that ranks items for histories.")
+        once = source.prepared.metadata["repeats"] == "first"
         seen = once if leaves_out_seen is None else leaves_out_seen
-        for target in _served(run):
+        catalogue = system.stages(run.config)[-1].catalogue
+        for target in system.served(run.config, run.model, source):
             domains.append(target.domain)
             if not wanted or target.domain in wanted:
-                scorers.append(TargetScorer(run, BatchRecommender(target, serving, seen)))
+                recommender = BatchRecommender(target, serving, seen)
+                scorers.append(TargetScorer(source, catalogue, recommender))
     if missing := [name for name in wanted if name not in domains]:
         raise RunError(
             f"{missing[0]} is no target of the run, whose targets are {', '.join(domains)}."
         )
     return scorers
-
-
-def _served(run: FinishedRun) -> Sequence[Any]:
-    return run.system.served(run.config, run.model, run.source)

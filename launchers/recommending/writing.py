@@ -72,12 +72,12 @@ def write(
 def _pieces(scorer: TargetScorer, histories: Path | None) -> Iterator[Callable[[], Users]]:
     """Gives some users after the others, as functions that look them up."""
     if histories is None:
-        names = scorer.run.source.prepared.users
-        for users, splits, items in scorer.run.source.whole_histories():
+        names = scorer.source.prepared.users
+        for users, splits, items in scorer.source.whole_histories():
             yield functools.partial(_of_data_set, names, users, Histories(splits, items))
         return
-    users = history_files.read(histories)
-    while some := list(itertools.islice(users, _USERS_AT_ONCE)):
+    found = history_files.read(histories)
+    while some := list(itertools.islice(found, _USERS_AT_ONCE)):
         yield functools.partial(_of_file, scorer, some)
 
 

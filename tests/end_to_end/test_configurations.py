@@ -109,7 +109,7 @@ def test_comparison_says_whether_the_transfer_helped(train):
     cold, warm, pretraining = lines[box - 4 : box - 1]
     for row in ("the model ", "item neighbours ", "without transfer ", "without pre-training "):
         assert sum(line.startswith(f"│ {row}") for line in lines[box:]) == 1
-    assert "│ next     python launchers/recommend.py --workdir=" in outcome.out
+    assert "│ next     python launchers/recommend.py" in outcome.out
     # The model's own tables are the only ones, and last.
     assert outcome.out.count("\ntest\n") == 1
     assert verdict.startswith("transfer ")

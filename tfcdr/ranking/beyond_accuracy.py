@@ -11,7 +11,7 @@ from tfcdr.ranking.held_out_ranks import MODEL, MOST_POPULAR, Batches, Popularit
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.ranking.neighbours.bar import ITEM_NEIGHBOURS
 from tfcdr.ranking.neighbours.model import NeighbourModel
-from tfcdr.ranking.retrieval import MISSING_SCORE, Retriever
+from tfcdr.ranking.retrieval import MISSING_SCORE, best_by_every_score
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import Batch
 
@@ -93,7 +93,7 @@ def _best(scorer: ItemScorer, query: RankingQuery, k: int) -> tf.Tensor:
     own = query.excluded == tf.cast(query.positive, query.excluded.dtype)[:, tf.newaxis]
     seen = tf.cast(tf.where(own, 0, query.excluded), tf.int32)
     ranked = _Within(scorer, query.ranked)
-    ids, scores = Retriever(ranked, "brute_force", k).best_unseen(query.user, seen)
+    ids, scores = best_by_every_score(ranked, query.user, seen, k)
     return tf.where(scores > MISSING_SCORE, ids, 0)
 
 

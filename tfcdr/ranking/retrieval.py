@@ -7,7 +7,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from tfcdr.errors import RunError
-from tfcdr.ranking.catalogue_scan import Piece, fold_scores
+from tfcdr.ranking.catalogue_scan import ItemScorer, Piece, fold_scores
 from tfcdr.ranking.id_sets import contains, each_once
 from tfcdr.ranking.model import RankingModel
 
@@ -61,6 +61,14 @@ class Retriever:
         return best_of_unseen(ids, scores, seen, self.top_k)
 
 
+def best_by_every_score(
+    scorer: ItemScorer, user: tf.Tensor, seen: tf.Tensor, top_k: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ranks the items that are not seen, as "brute_force" does; see `Retriever.best_unseen`."""
+    ids, scores = _BruteForce(scorer).best(user, top_k, tf.shape(seen)[1])
+    return best_of_unseen(ids, scores, seen, top_k)
+
+
 def best_of_unseen(
     ids: tf.Tensor, scores: tf.Tensor, seen: tf.Tensor, top_k: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -106,7 +114,7 @@ class _BruteForce:
     request, the scores of every user and item.
     """
 
-    def __init__(self, model: RankingModel) -> None:
+    def __init__(self, model: ItemScorer) -> None:
         self._model = model
 
     def best(self, user: tf.Tensor, top_k: int, spare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
