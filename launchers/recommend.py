@@ -25,7 +25,6 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines.errors import DataError
 from launchers import finished_run, folder_lock, program
 from launchers.recommending import history_files, output_parts, writing
 from launchers.recommending.output_parts import OutputParts
@@ -72,9 +71,7 @@ def main(argv: Sequence[str]) -> None:
         raise program.FlagError(f"--{name} is missing; see --help.")
     workdir, path = Path(_WORKDIR.value), Path(_OUTPUT.value)
     histories = Path(_HISTORIES.value) if _HISTORIES.value else None
-    output_parts.check_name(path)
-    if path.is_dir() or (path.exists() and not _OVERWRITE.value):
-        raise DataError(f"{path}: exists; use --overwrite to replace it, or give another --output.")
+    output_parts.check_destination(path, _OVERWRITE.value)
     if histories is not None:
         history_files.check(histories)
     check_recommends(_system(workdir))

@@ -24,10 +24,12 @@ FORMATS = (".parquet", ".csv")
 _SETTINGS = "settings.json"
 
 
-def check_name(path: Path) -> None:
-    """Raises DataError if the end of a file's name tells none of `FORMATS`."""
+def check_destination(path: Path, overwrite: bool) -> None:
+    """Raises DataError if a table cannot be written there; touches nothing."""
     if path.suffix.lower() not in FORMATS:
         raise DataError(f"{path}: a table's name ends with {' or '.join(FORMATS)}.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise DataError(f"{path}: exists; use --overwrite to replace it, or give another --output.")
 
 
 class OutputParts:

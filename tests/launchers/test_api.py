@@ -1,5 +1,6 @@
 """Runs from Python: the notebook as it stands, and what the launcher makes of the same run."""
 
+import importlib.metadata
 import json
 
 import pandas as pd
@@ -59,6 +60,7 @@ def test_tables_of_users_are_histories_too(run, notebook):
     pd.testing.assert_frame_equal(run.evaluate(), run.metrics())
     assert run.epochs()["epoch"].tolist() == [*range(1, 19)]
     assert "neighbours" in repr(run)
+    assert tfcdr.__version__ == importlib.metadata.version("tfcdr")
 
 
 def test_the_launcher_takes_it_for_its_own_run(notebook):

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from data_pipelines.errors import DataError
 from launchers import finished_run
-from launchers.recommending import writing
+from launchers.recommending import output_parts, writing
 from launchers.recommending.output_parts import OutputParts
 from launchers.recommending.target_scorer import SCHEMA, check_recommends, scorers_of
 from tests.end_to_end import launching
@@ -123,9 +124,17 @@ def test_all_users_of_the_data_set_get_what_they_have_not_seen(finished_timirec,
             assert len(best) == 4
             assert not seen & set(best["item_id"])
             assert set(best["known"]) == {len(own)}
-    again = launching.forked("recommend", *flags)
-    assert again.status == 1
-    assert f"{path}: exists; use --overwrite" in again.error
+
+
+def test_a_table_is_not_replaced_unasked(tmp_path):
+    path = tmp_path / "best.csv"
+    output_parts.check_destination(path, overwrite=False)
+    path.write_text("mine")
+    output_parts.check_destination(path, overwrite=True)
+    with pytest.raises(DataError, match=r"best\.csv: exists; use --overwrite"):
+        output_parts.check_destination(path, overwrite=False)
+    with pytest.raises(DataError, match=r"a table's name ends with \.parquet or \.csv"):
+        output_parts.check_destination(tmp_path / "best.txt", overwrite=False)
 
 
 @pytest.mark.parametrize("system", ["daa", "biao"])
