@@ -140,7 +140,9 @@ class _Spool:
         """Yields (key, block) with a bar under a title, and removes the file."""
         rng = np.random.default_rng([seed, self.rows])
         key = 0
-        with tqdm.tqdm(total=self.rows, desc=str(title), unit=" rows", disable=None if title else True) as bar:
+        with tqdm.tqdm(
+            total=self.rows, desc=str(title), unit=" rows", disable=None if title else True
+        ) as bar:
             for start in range(0, self.rows, _SHUFFLED_ROWS):
                 offset = start * self._row_type.itemsize
                 rows = np.fromfile(self._path, self._row_type, _SHUFFLED_ROWS, offset=offset)
