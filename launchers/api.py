@@ -53,7 +53,7 @@ def train(
     *,
     system: str = "peterrec",
     target: str | Sequence[str] = (),
-    sources: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
     config: Any = None,
     examples: Mapping[str, Any] | ExampleOptions | None = None,
     evaluation: Any = None,
@@ -129,7 +129,9 @@ def train(
     RunFolder(folder).check_free()
     if compare_no_transfer:
         wish = wish._replace(baseline_config=whole_run.without_transfer(wish))
-    targets = [target] if isinstance(target, str) else list(target)
+    targets, besides = (
+        [names] if isinstance(names, str) else list(names) for names in (target, sources)
+    )
     cut = _made(ExampleOptions, examples)
     splitting = _made(SplitOptions, split)
     if deterministic:
@@ -144,7 +146,7 @@ def train(
         return data
 
     def read(data: PreparedData) -> dict[str, Source]:
-        return run_sources.sources(data, chosen, wish.config, targets, sources, cut)
+        return run_sources.sources(data, chosen, wish.config, targets, besides, cut)
 
     whole_run.carry_out(wish, prepare, read, Presentation(report, export))
     return Run(folder, data_dir)
