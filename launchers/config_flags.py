@@ -92,6 +92,13 @@ class ChosenFlags:
         """Returns the prefix of the flags for a value of the chooser."""
         return next(prefix for prefix, classes in self._groups.items() if choice in classes)
 
+    def names(self, choice: str) -> list[str]:
+        """Returns the names of the flags that a value of the chooser takes."""
+        prefix = self.prefix(choice)
+        return [
+            f"{prefix}.{each.name}" for each in dataclasses.fields(self._groups[prefix][choice])
+        ]
+
     def __call__(self, choice: str) -> Any:
         """Returns the dataclass of a value of the chooser with the values from the command line.
 

@@ -40,12 +40,17 @@ class FinishedRun(NamedTuple):
     model: StageModel
 
 
-def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> dict[str, FinishedRun]:
+def load(
+    workdir: str | pathlib.Path,
+    data_dir: str | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+) -> dict[str, FinishedRun]:
     """Opens a run.
 
     Args:
       workdir: the run's folder.
       data_dir: the prepared data set, if it has moved since training.
+      evaluation: fields of the options of the evaluation that are to have other values.
 
     Returns:
       The run of each target by its name; that of a single one by "".
@@ -54,11 +59,21 @@ def load(workdir: str | pathlib.Path, data_dir: str | None = None) -> dict[str, 
       RunError: no run, no checkpoint, or other data than the run was trained on.
       DataError: the data set is missing or damaged.
     """
-    workdir = pathlib.Path(workdir)
-    targets = RunFolder(workdir).config().get("targets")
+    found = folders(pathlib.Path(workdir))
+    return {target: _load(folder, data_dir, evaluation or {}) for target, folder in found.items()}
+
+
+def folders(workdir: pathlib.Path) -> dict[str, RunFolder]:
+    """Returns the folder of each target's run by its name; that of a single one by "".
+
+    Raises:
+      RunError: there is no run.
+    """
+    whole = RunFolder(workdir)
+    targets = whole.config().get("targets")
     if targets is None:
-        return {"": _load(workdir, data_dir)}
-    return {target: _load(target_folder(workdir, target), data_dir) for target in targets}
+        return {"": whole}
+    return {target: RunFolder(target_folder(workdir, target)) for target in targets}
 
 
 def export(
@@ -87,8 +102,7 @@ def export(
         return first.system.export_targets(first.config, models, export_dir, serving)
 
 
-def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
-    folder = RunFolder(workdir)
+def _load(folder: RunFolder, data_dir: str | None, evaluation: Mapping[str, Any]) -> FinishedRun:
     settings = folder.config()
     if data_dir is None and not pathlib.Path(str(settings.get("data_dir"))).is_dir():
         raise RunError(
@@ -100,7 +114,7 @@ def _load(workdir: pathlib.Path, data_dir: str | None) -> FinishedRun:
     try:
         system = SYSTEMS[settings["system"]]
         config = restored(system.config_class, settings["config"])
-        options = restored(system.evaluation_options, settings["evaluation"])
+        options = restored(system.evaluation_options, {**settings["evaluation"], **evaluation})
         reading, fingerprint = settings["reading"], settings["data_fingerprint"]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(

@@ -32,6 +32,10 @@ class InteractionLogs(LogKind):
         for flag in config_flags.given_flags(self.groups):
             raise program.FlagError(f"--{flag} has no meaning for a log of {log}.")
 
+    def reading_flags(self, reader: str) -> list[str]:
+        """Returns the names of the flags that one of the readers takes."""
+        return _READ.names(reader)
+
     def options(self, reader: str) -> dict[str, Any]:
         """Returns how to read and to split."""
         return {_READ.prefix(reader): _READ(reader), "split": _SPLIT()}

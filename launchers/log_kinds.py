@@ -54,6 +54,10 @@ class LogKind(abc.ABC):
         """Raises FlagError if a flag of this kind is given; `log` is the name of another kind."""
 
     @abc.abstractmethod
+    def reading_flags(self, reader: str) -> list[str]:
+        """Returns the names of the flags that one of its readers takes."""
+
+    @abc.abstractmethod
     def options(self, reader: str) -> dict[str, Any]:
         """Returns a dataclass for each prefix of flags that a conversion by this reader takes.
 

@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import functools
 import os
 import signal
 import sys
@@ -18,21 +19,31 @@ from tfcdr.errors import RunError
 
 _LONGEST_MESSAGE = 600
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_HELP = ("--help", "-help", "-h", "-?", "--helpshort")
+_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_TENSORFLOW_LOG = flags.DEFINE_bool(
+    "tensorflow_log",
+    False,
+    "Shows TensorFlow's own messages, too: what it finds of devices, what XLA compiles.",
+)
 
 
 class FlagError(ValueError):
     """A flag's value is wrong, alone or beside the other flags. Exit status 2."""
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
+def run(main: Callable[[Sequence[str]], None], help_text: Callable[[], str] | None = None) -> None:
     """Runs an absl program; exits 1 on bad data or a failed run, 2 on a bad flag.
 
     Args:
       main: the program; its argument is what the command line holds besides flags.
+      help_text: gives what --help prints, once the other flags are parsed; absl's by default.
     """
 
     def guarded(argv: Sequence[str]) -> None:
-        if not flags.FLAGS["verbosity"].present:
+        if _TENSORFLOW_LOG.value:
+            _show_tensorflow_log()
+        elif not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # TensorFlow's and TFDS' progress reports
         try:
             if len(argv) > 1:
@@ -47,8 +58,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except _Terminated as end:
             _end(end.number, f"ended by {signal.Signals(end.number).name}")
         except BrokenPipeError:  # Whoever read the output, such as `head`, has gone.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
-            sys.exit(128 + signal.SIGPIPE)
+            _end_unheard()
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow has one class for both.
                 _fail(f"{error}; make room and run the same command again.", 1)
@@ -61,13 +71,25 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         # Started by a console script: `--help` looks for the flags of the program that was called.
         for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["tensorflow_log"])
     # absl's handler would say again what TensorFlow's own has said.
     tf.get_logger().propagate = False
     # Into a file or a pipe, too, a line appears when it is printed.
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.stderr.reconfigure(errors="backslashreplace")
     _end_at_signals()
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=functools.partial(_parse, help_text))
+
+
+def _show_tensorflow_log() -> None:
+    """Starts the program anew if TensorFlow, which reads its level once, has been told to be quiet.
+
+    Flags are read when TensorFlow has long been imported.
+    """
+    if os.environ.get(_LEVEL) != "0":
+        os.environ[_LEVEL] = "0"
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 class _Terminated(BaseException):
@@ -102,9 +124,18 @@ def _end(number: int, how: str) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(help_text: Callable[[], str] | None, argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one is a single line instead of absl's usage text."""
+    asks = [word for word in argv if word in _HELP]
     try:
+        if help_text and asks:
+            # It depends on flags that may come behind.
+            flags.FLAGS([word for word in argv if word not in _HELP])
+            try:
+                print(help_text(), flush=True)
+            except BrokenPipeError:
+                _end_unheard()
+            sys.exit(0)
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         _fail(_unknown_flag(error.flagname), 2)
@@ -112,6 +143,12 @@ def _parse(argv: Sequence[str]) -> list[str]:
         if isinstance(error, UnicodeDecodeError):
             error = FlagError(f"a flagfile is no text ({error}).")
         _fail(error, 2)
+
+
+def _end_unheard() -> NoReturn:
+    """Ends the program where nobody reads what it prints."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _unknown_flag(name: str) -> str:

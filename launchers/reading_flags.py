@@ -6,13 +6,9 @@ Importing this module defines `--target`, `--sources` and the group `--examples.
 from absl import flags
 
 from data_pipelines.prepared.dataset import PreparedData
-from data_pipelines.prepared.impression_source import ImpressionSource
-from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source
 from data_pipelines.views.example_options import ExampleOptions
-from data_pipelines.views.roles import roles_of
-from launchers import config_flags, program
-from tfcdr.errors import RunError
+from launchers import config_flags, program, run_sources
 from tfcdr.system import System
 from tfcdr.systems.registry import SYSTEMS
 
@@ -54,7 +50,7 @@ def sources(
     config: object,
     options: ExampleOptions | None = None,
 ) -> dict[str, Source]:
-    """Returns what the run reads for each of its targets, by their names; "" stands for none.
+    """Returns what the run reads for each of its targets; see `run_sources.sources`.
 
     Args:
       prepared: the data set.
@@ -64,27 +60,7 @@ def sources(
 
     Raises:
       FlagError: a flag has a bad value.
-      DataError: a domain is unknown, or has two roles.
-      RunError: the system needs a source, but there is none.
     """
-    if prepared.log == "impressions":
-        return {prepared.metadata["target"]: ImpressionSource(prepared)}
-    shared = system.stages(config)[0].shared
-    joint = system.joint_targets
-    roles = roles_of(prepared.domains, _TARGET.value, _SOURCES.value, shared, joint)
-    if shared and roles[0].target and not roles[0].sources:
-        others = [name for name in SYSTEMS if name != system.name and _trains_each(SYSTEMS[name])]
-        raise RunError(
-            f"--target={','.join(_TARGET.value)}: {system.name} pre-trains on the domains that are "
-            f"no targets, and none is left; name fewer, or use {' or '.join(others)}, which trains "
-            "one target after the other."
-        )
     options = options or examples()
-    return {each.target: InteractionSource(prepared, each, options) for each in roles}
-
-
-def _trains_each(system: System) -> bool:
-    """Whether a system reads interactions and shares nothing between targets by default."""
-    if system.log != "interactions" or system.joint_targets:
-        return False
-    return not system.stages(system.config_class())[0].shared
+    named = _TARGET.value, _SOURCES.value
+    return run_sources.sources(prepared, system, config, *named, options)

@@ -133,17 +133,41 @@ def _run_target(
     if pretrained is not None:
         _say_what_was_read(pretrained, source)
     metrics = _finish(main_run, folder)
-    if wish.baseline_config is None:
-        return metrics
-    print("\nThe same model, which knows of the target alone:")
-    alone = workdir / "no_transfer"
-    baselines = {TRANSFER: _baseline(wish, wish.baseline_config, source, alone, distribution)}
-    for part, config in wish.system.ablations(wish.config).items():
-        print(f"\nThe same model without {part}:")
-        lacking = workdir / f"no_{part.replace('-', '').replace(' ', '_')}"
-        baselines[part] = _baseline(wish, config, source, lacking, distribution)
-    bars = RunFolder(alone).metrics().get("bars", {})
-    return {**metrics, **_compare(metrics, main_run, baselines, bars, folder)}
+    if wish.baseline_config is not None:
+        # The model's own tables come last: what it is compared with says a line each.
+        monitor = wish.options.monitor
+        _print_figure("the model", metrics, monitor)
+        alone = workdir / "no_transfer"
+        print("\nThe same model, which knows of the target alone:")
+        baselines = {TRANSFER: _baseline(wish, wish.baseline_config, source, alone, distribution)}
+        for part, config in wish.system.ablations(wish.config).items():
+            print(f"\nThe same model without {part}:")
+            lacking = workdir / f"no_{part.replace('-', '').replace(' ', '_')}"
+            baselines[part] = _baseline(wish, config, source, lacking, distribution)
+        bars = RunFolder(alone).metrics().get("bars", {})
+        metrics = {**metrics, **_compare(metrics, main_run, baselines, bars, folder)}
+    main_run.print_tables(metrics)
+    for line in transfer_lines(metrics):
+        print(line)
+    return metrics
+
+
+def transfer_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Says what metrics.json has of the transfer and its parts, by group; nothing if it has none.
+
+    Where the run without transfer is below a bar itself, that is said, too.
+    """
+    if "transfer" not in metrics:
+        return []
+    verdict = TransferGain.from_json(metrics["transfer"]).verdict()
+    lines = ["", f"{verdict}, over users of one training"]
+    warning = bar_gain.baseline_line(metrics.get("baseline_bars", {}))
+    lines += [warning] if warning else []
+    for group, entry in metrics.get("transfer_groups", {}).items():
+        lines.append(TransferGain.from_json(entry).group_line(group))
+    for part, entry in metrics.get("transfer_parts", {}).items():
+        lines.append(TransferGain.from_json(entry).verdict(part))
+    return lines
 
 
 def _baseline(
@@ -152,7 +176,7 @@ def _baseline(
     """Trains and evaluates what the run is compared with."""
     folder = RunFolder(path, distribution.is_chief)
     baseline = claimed(wish, config, source, folder, distribution)
-    _finish(baseline, folder)
+    _print_figure("without it", _finish(baseline, folder), wish.options.monitor)
     return baseline
 
 
@@ -205,14 +229,18 @@ def claimed(
 
 
 def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
-    """Runs what is left to run, prints the tables and returns what metrics.json holds."""
+    """Runs what is left to run and returns what metrics.json holds."""
     metrics = folder.metrics()
-    if metrics is not None:
-        print(f"{folder.path}: this run is finished; nothing to do.")
-    else:
-        metrics = experiment.run()
-    experiment.print_tables(metrics)
+    if metrics is None:
+        return experiment.run()
+    print(f"{folder.path}: this run is finished; nothing to do.")
     return metrics
+
+
+def _print_figure(what: str, metrics: Mapping[str, Any], monitor: str) -> None:
+    figure = metrics.get("test", {}).get(monitor)
+    if figure is not None:
+        print(f"{what}: test {monitor} {figure:.4f}")
 
 
 def _compare(
@@ -222,14 +250,13 @@ def _compare(
     baseline_bars: dict[str, Any],
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """Says whether the transfer helped, of all test rows and of each group of them, and its parts.
+    """Measures whether the transfer helped: all test rows, each group of them, each of its parts.
 
     Args:
       metrics: of the main run.
       main_run: with the whole transfer.
       baselines: without it, and without each of its parts, by part.
-      baseline_bars: how the run without transfer does beside the bars; where it is below one, that
-        is said, too.
+      baseline_bars: how the run without transfer does beside the bars.
       folder: of the main run.
 
     Returns:
@@ -246,15 +273,6 @@ def _compare(
         metrics["transfer_parts"] = {part: of[row_groups.ALL] for part, of in entries.items()}
         metrics["baseline_bars"] = baseline_bars
         folder.add_to_metrics(metrics)
-    verdict = TransferGain.from_json(metrics["transfer"]).verdict()
-    print(f"\n{verdict}, over users of one training")
-    warning = bar_gain.baseline_line(metrics.get("baseline_bars", {}))
-    if warning:
-        print(warning)
-    for group, entry in metrics["transfer_groups"].items():
-        print(TransferGain.from_json(entry).group_line(group))
-    for part, entry in metrics.get("transfer_parts", {}).items():
-        print(TransferGain.from_json(entry).verdict(part))
     names = ("transfer", "transfer_groups", "transfer_parts", "baseline_bars")
     return {name: metrics[name] for name in names if name in metrics}
 

@@ -6,10 +6,7 @@ Run again with the same flags, it resumes where it stopped; a finished run says 
 and its flags, a data set that --data_dir lacks is prepared first.
 """
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -22,20 +19,17 @@ from data_pipelines.prepared.reading import Source
 from launchers import (
     config_flags,
     data_flags,
-    finished_run,
-    folder_lock,
     program,
     reading_flags,
     run_flags,
-    target_runs,
+    run_help,
+    whole_run,
 )
 from launchers.target_runs import Wish
+from launchers.whole_run import Presentation
 from tfcdr.distribution import strategies
-from tfcdr.distribution.one_device import Distribution
-from tfcdr.runs import report
 from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
-from tfcdr.serving import saved_model
 
 _COMPARE = flags.DEFINE_bool(
     "compare_no_transfer",
@@ -80,7 +74,6 @@ _CPU_DEVICES = flags.DEFINE_integer(
     "try it out.",
     lower_bound=1,
 )
-_NOTHING_HELD = contextlib.nullcontext()
 _TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(run_flags)
 
@@ -94,17 +87,18 @@ def main(argv: Sequence[str]) -> None:
     distribution = strategies.start(_STRATEGY.value, _CLUSTER_TIMEOUT.value, _CPU_DEVICES.value)
     if distribution is None:
         return
-    with (
-        distribution.naming_lost_tasks(),
-        _only_chief_prints(distribution),
-        folder_lock.held(wish.workdir, "trains") if distribution.is_chief else _NOTHING_HELD,
-    ):
-        titles = _titles() if distribution.is_chief else {}
-        data = _prepare(wish, distribution)
-        with data.naming_corrupt_shards():
-            target_runs.run(wish, _sources(wish, data), distribution)
-        if distribution.is_chief:
-            _present(wish, titles)
+
+    def prepare() -> PreparedData:
+        data = data_flags.open_or_build(wish.data_dir, wish.system.log)
+        for line in data_flags.few_files(data, distribution.num_workers):
+            print(line)
+        return data
+
+    def read(data: PreparedData) -> dict[str, Source]:
+        return reading_flags.sources(data, wish.system, wish.config)
+
+    presentation = Presentation(_REPORT.value, _EXPORT.value, _titles)
+    whole_run.carry_out(wish, prepare, read, presentation, distribution)
 
 
 def _wish() -> Wish:
@@ -120,7 +114,7 @@ def _wish() -> Wish:
             "--mixed_precision: TensorFlow cannot scale losses with --strategy=parameter_server; "
             "leave one of the two out."
         )
-    baseline_config = _without_transfer(wish) if _COMPARE.value else None
+    baseline_config = whole_run.without_transfer(wish) if _COMPARE.value else None
     return wish._replace(baseline_config=baseline_config, pretrained=_PRETRAINED.value)
 
 
@@ -133,44 +127,6 @@ def _refuse_unused_flags() -> None:
     data_flags.refuse_unused(titles=bool(_TITLES().path))
 
 
-def _prepare(wish: Wish, distribution: Distribution) -> PreparedData:
-    """Opens the data set, which it prepares first if it is not there."""
-    with distribution.chief_first():
-        data = data_flags.open_or_build(wish.data_dir, wish.system.log)
-    for line in data_flags.few_files(data, distribution.num_workers):
-        print(line)
-    return data
-
-
-def _sources(wish: Wish, data: PreparedData) -> dict[str, Source]:
-    """Returns what is read for each target, and says what it holds."""
-    sources = reading_flags.sources(data, wish.system, wish.config)
-    for target, source in sources.items():
-        if wish.baseline_config is not None and not source.transfers:
-            raise program.FlagError(
-                f"--compare_no_transfer: nothing is read besides the target {target}, so that "
-                "nothing is transferred; leave it out."
-            )
-        print("\n".join(source.summary()))
-    return sources
-
-
-def _present(wish: Wish, titles: dict[str, str]) -> None:
-    """Draws and exports the finished run, as the flags ask for."""
-    export = _EXPORT.value and not saved_model.versions(wish.workdir / "export")
-    if not (_REPORT.value or export):
-        return
-    # Not the models that were trained: those may be spread over processes.
-    finished = finished_run.load(wish.workdir, str(wish.data_dir))
-    for run_of_target in finished.values() if _REPORT.value else ():
-        names = item_titles.ShownNames(run_of_target.source, titles)
-        sections = run_of_target.experiment.report_sections(run_of_target.model, names)
-        page = report.write(run_of_target.folder, wish.options.monitor, sections)
-        print(f"\nreport {page}")
-    if export:
-        print(f"\nexported {finished_run.export(wish.workdir, finished)}")
-
-
 def _titles() -> dict[str, str]:
     """Returns what `--titles.*` call the items; nothing without a report."""
     options = _TITLES()
@@ -179,36 +135,9 @@ def _titles() -> dict[str, str]:
     return item_titles.read_titles(data_flags.under_raw_dir(options.path), options)
 
 
-def _without_transfer(wish: Wish) -> Any:
-    """Returns the baseline's configuration; refuses, before any work, what cannot be compared."""
-    system = wish.system
-    try:
-        wish.options.check_comparable()
-    except ValueError as error:
-        flag = f"--{system.evaluation_group}.monitor"
-        raise program.FlagError(f"--compare_no_transfer: {flag}: {error}") from error
-    baseline = system.without_transfer(wish.config)
-    if baseline == wish.config:
-        raise program.FlagError(
-            f"--compare_no_transfer: --{system.name}.* transfers nothing already; leave it out."
-        )
-    return baseline
-
-
-@contextlib.contextmanager
-def _only_chief_prints(distribution: Distribution) -> Iterator[None]:
-    """Silences the other processes, which would print the same; errors come out everywhere."""
-    if distribution.is_chief:
-        yield
-        return
-    print(f"worker {distribution.worker} of {distribution.num_workers}: the chief prints the run.")
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
-
-
 def run() -> None:
     """Console entry point."""
-    program.run(main)
+    program.run(main, run_help.text)
 
 
 if __name__ == "__main__":

@@ -49,15 +49,16 @@ class BarGain(NamedTuple):
         """Says in one line what the interval allows to say; in capitals what should alarm."""
         if not math.isfinite(self.gain):
             return f"{self.bar}: {self.metric} has no value over n = {self.rows:,} test rows"
-        return f"{self._word()} {self.bar}: test {self.metric} {self._figures()})"
+        return f"{self.word()} {self.bar}: test {self.metric} {self._figures()})"
 
     def group_line(self, group: str) -> str:
         """Says the same of a group of rows, more briefly."""
         if not math.isfinite(self.gain):
             return f"  {group}: n = {self.rows:,}"
-        return f"  {group}: {self._word()}, {self._figures()}, n = {self.rows:,})"
+        return f"  {group}: {self.word()}, {self._figures()}, n = {self.rows:,})"
 
-    def _word(self) -> str:
+    def word(self) -> str:
+        """Says what the interval allows to say; in capitals what should alarm."""
         if self.is_above:
             return "above"
         if self.low == self.high == 0:

@@ -15,15 +15,15 @@ from tfcdr.errors import RunError
 
 
 class Vocabulary(Protocol):
-    """An item space with ids 1..size, then two reserved ids; a table of it has `rows` rows.
+    """An item space with ids 1..size, then two reserved ids; a table of it has `rows` rows."""
 
-    Attributes:
-      counts: int64 [size], training interactions of each item, in no order.
-      tokens: the raw id of each item; id i + 1 stands at i.
-    """
+    @property
+    def counts(self) -> np.ndarray:
+        """Int64 [size], training interactions of each item, in no order."""
 
-    counts: np.ndarray
-    tokens: Sequence[str]
+    @property
+    def tokens(self) -> Sequence[str]:
+        """The raw id of each item; id i + 1 stands at i."""
 
     @property
     def size(self) -> int:
@@ -114,6 +114,15 @@ class HistorySource(DataSource, Protocol):
           Of one interaction after the other, a user's in order of time: int64 [n], the user's
           number among those given at once, from 0, rising; and int64 [n], the item's id in the
           space.
+        """
+
+    def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Gives all that every user did in the run's domains, some users at once.
+
+        Yields:
+          int64 [U], users' ids; int64 [U + 1], where the items of each begin and where they end;
+          and int64 [n], the items, oldest first: ids of space "joint", or "source" if the run has
+          no target.
         """
 
 

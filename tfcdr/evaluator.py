@@ -59,6 +59,16 @@ class Evaluator(abc.ABC):
         del scores, seed
         return {}
 
+    def beyond_accuracy(
+        self, stage: Stage, model: StageModel, split: str
+    ) -> dict[tuple[str, str], dict[str, float]]:
+        """Returns figures of what is recommended, whether right or not, by group and scorer.
+
+        They belong to the rows of `table` with protocol "full"; nothing by default.
+        """
+        del stage, model, split
+        return {}
+
     @abc.abstractmethod
     def transfer_gains(self, transfer: Any, no_transfer: Any, seed: int) -> dict[str, TransferGain]:
         """Compares two models' scores of the same split by `monitor`.

@@ -48,7 +48,7 @@ class TransferGain(NamedTuple):
         if not math.isfinite(self.gain):
             return f"{part}: {self.metric} has no value over n = {self.rows:,} test rows"
         return (
-            f"{part} {self._word()}: test {self.metric} {self.transfer:.4f} with it, "
+            f"{part} {self.word()}: test {self.metric} {self.transfer:.4f} with it, "
             f"{self.no_transfer:.4f} without ({interval_text(self.gain, self.low, self.high)})"
             + (f", without {self.left_out} that only one can rank" if self.left_out else "")
         )
@@ -58,11 +58,12 @@ class TransferGain(NamedTuple):
         if not math.isfinite(self.gain):
             return f"  {group}: n = {self.rows:,}"
         return (
-            f"  {group}: {self._word()}, {self.transfer:.4f} with, {self.no_transfer:.4f} without "
+            f"  {group}: {self.word()}, {self.transfer:.4f} with, {self.no_transfer:.4f} without "
             f"({interval_text(self.gain, self.low, self.high)}, n = {self.rows:,})"
         )
 
-    def _word(self) -> str:
+    def word(self) -> str:
+        """Says what the interval allows to say; in capitals what should alarm."""
         if self.low > 0:
             return "helped"
         return "HURT" if self.high < 0 else "made no measurable difference"

@@ -71,7 +71,7 @@ def build(
         draws = RowDraws(split)
         spools: dict[str, _Spool] = {}
         domains = dict.fromkeys(log.domains)
-        with tqdm.tqdm(desc="read", unit=" rows", disable=not progress) as bar:
+        with tqdm.tqdm(desc="read", unit=" rows", disable=None if progress else True) as bar:
             for chunk in log.chunks(scratch):
                 domains[chunk.domain] = None
                 role = "target" if chunk.domain == split.target else "source"
@@ -159,7 +159,9 @@ class _Spool:
         """
         rng = np.random.default_rng([seed, self.rows])
         key = 0
-        with tqdm.tqdm(total=self.rows, desc=str(title), unit=" rows", disable=not title) as bar:
+        with tqdm.tqdm(
+            total=self.rows, desc=str(title), unit=" rows", disable=None if title else True
+        ) as bar:
             for start in range(0, self.rows, _SHUFFLED_ROWS):
                 offset = start * self._row_type.itemsize
                 rows = np.fromfile(self._path, self._row_type, _SHUFFLED_ROWS, offset=offset)

@@ -120,7 +120,7 @@ def build(
             desc=kind.name,
             unit=" users",
             total=len(histories),
-            disable=not progress,
+            disable=None if progress else True,  # None: where stderr is no terminal
         )
         RecordBuilder(kind, {SPLIT: records}, folder).write(num_shards)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from data_pipelines.coding.vocabulary import ItemSpace
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
-from data_pipelines.parts import TRAIN
+from data_pipelines.parts import REPEATED, TRAIN
 from data_pipelines.prepared import role_census
 from data_pipelines.prepared.dataset import (
     PreparedData,
@@ -231,6 +231,34 @@ class InteractionSource:
             latest = ends - np.arange(len(row)) <= most
             row, places = row[latest], places[latest]
             yield row, records.items[places] + shifts[records.domains[places]]
+
+    def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Gives all that users did in the run's domains, some thousand users at once.
+
+        Whatever part an interaction is of, it is history to what comes next; so are those of users
+        with too few in a target to hold some out. Repeated ones in a target are left out, as from
+        all that a run reads. With `source_history=all`, a user's sources come before the targets.
+
+        Yields:
+          int64 [U], users' ids, each user of the data set once; int64 [U + 1], where the items of
+          each begin and where they end; and int64 [n], the items, oldest first: ids of space
+          "joint", or "source" if there is no target.
+        """
+        space = self.vocabulary("joint" if self.roles.predicted else "source")
+        shifts = space.shifts()
+        in_space, in_target = np.zeros((2, len(shifts)), bool)
+        in_space[list(space.chosen)] = True
+        in_target[list(self.roles.numbers(self.roles.predicted))] = True
+        for window in self._windows():
+            records = UserRecords(*(tensor.numpy() for tensor in window))
+            domains = records.domains
+            row = np.repeat(np.arange(len(records.user)), np.diff(records.splits))
+            repeated = in_target[domains] & (records.parts == REPEATED)
+            (places,) = np.nonzero(in_space[domains] & ~repeated)
+            if self.options.source_history == "all":
+                places = places[np.lexsort((in_target[domains[places]], row[places]))]
+            splits = np.searchsorted(row[places], np.arange(len(records.user) + 1))
+            yield records.user, splits, records.items[places] + shifts[domains[places]]
 
     def summary(self) -> list[str]:
         """Returns the roles and splits as a table for people, and what is left out."""

@@ -116,7 +116,7 @@ def test_a_killed_run_ends_as_one_that_was_not(finished, data_dir, tmp_path):
     (resumed / "config.json").write_text(json.dumps(config))
     outcome = train(data_dir, resumed)
     assert outcome.status == 0, outcome.err
-    assert "Epoch 1/" not in outcome.out
+    assert " epoch 1/" not in outcome.out
     lines = [
         [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         for folder in (workdir, resumed)

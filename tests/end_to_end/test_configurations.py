@@ -104,7 +104,14 @@ def test_comparison_says_whether_the_transfer_helped(train):
     lines = outcome.out.splitlines()
     # The verdict may be followed by a warning that the baseline itself is below a bar.
     verdict = next(line for line in lines if line.startswith("transfer "))
-    cold, warm, pretraining = lines[-3:]
+    (box,) = [place for place, line in enumerate(lines) if line.startswith("╭")]
+    said = lines[lines.index(verdict) :]
+    cold, warm, pretraining = lines[box - 4 : box - 1]
+    for row in ("the model ", "item neighbours ", "without transfer ", "without pre-training "):
+        assert sum(line.startswith(f"│ {row}") for line in lines[box:]) == 1
+    assert "│ next     python launchers/recommend.py" in outcome.out
+    # The model's own tables are the only ones, and last.
+    assert outcome.out.count("\ntest\n") == 1
     assert verdict.startswith("transfer ")
     assert verdict.endswith(", over users of one training")
     assert (cold.split(":")[0], warm.split(":")[0]) == ("  cold", "  warm")
@@ -128,6 +135,5 @@ def test_comparison_says_whether_the_transfer_helped(train):
     before = launching.files(workdir)
     _, again = train("--compare_no_transfer", "--nojit_compile")
     assert again.out.count("this run is finished; nothing to do.") == 3
-    said = lines[lines.index(verdict) :]
     assert again.out.splitlines()[-len(said) :] == said
     assert launching.files(workdir) == before

@@ -132,7 +132,7 @@ def test_a_toy_system_runs_through_every_launcher(small_data, tmp_path):
     flags = ("--system=toy", "--toy.size=6", "--evaluation.negatives=20", "--report")
     flags += launching.SMALL_READING
     trained = run("train", *flags, f"--data_dir={small_data}")
-    assert "fit epoch 2: NDCG@10" in trained
+    assert "fit epoch 2/2: NDCG@10" in trained
     metrics = json.loads((workdir / "metrics.json").read_text())
     assert 0 < metrics["test"]["NDCG@10"] <= 1
     assert json.loads((workdir / "config.json").read_text())["config"] == {"size": 6, "epochs": 2}

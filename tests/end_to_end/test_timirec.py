@@ -82,12 +82,30 @@ def test_recommends_the_best_of_all_scores(signatures, histories, targets):
         )
 
 
-def test_ids_named_as_in_another_kind_of_history_count_for_nothing(signatures, histories, targets):
-    scores = signatures["serving_default"](
-        history=tf.constant(histories), candidates=tf.constant([targets] * len(histories))
-    )["scores"].numpy()
-    assert np.isfinite(scores).all()
-    np.testing.assert_array_equal(scores[2], scores[3])
+def test_bare_ids_and_whole_names_are_the_same_items(signatures, histories, targets):
+    answers = signatures["recommend"](
+        history=tf.constant(histories), seen_items=tf.constant([[""]] * len(histories))
+    )
+
+    def spelt_otherwise(name):
+        return name.removeprefix("target:") if ":" in name else f"target:{name}" if name else ""
+
+    other = [spelt_otherwise(name) for name in histories[2]]
+    again = signatures["recommend"](history=tf.constant([other]), seen_items=tf.constant([[""]]))
+    np.testing.assert_array_equal(answers["items"][2], again["items"][0])
+    assert answers["known"].numpy().tolist() == [len(set(row) - {""}) for row in histories]
+
+
+def test_who_is_unknown_gets_the_most_popular(signatures, source, histories):
+    answers = signatures["recommend"](
+        history=tf.constant(histories), seen_items=tf.constant([[""]] * len(histories))
+    )
+    target = source.vocabulary("target")
+    order = np.argsort(-target.counts, kind="stable")[:TOP_K]
+    assert answers["known"].numpy()[3] == 0
+    found = [item.decode() for item in answers["items"][3].numpy()]
+    assert found == [target.tokens[place] for place in order]
+    np.testing.assert_array_equal(answers["scores"][3], target.counts[order])
 
 
 def test_the_stages_are_those_that_were_asked_for(setting, workdir):

@@ -14,6 +14,7 @@ from tests.end_to_end import launching
         ("tune", "--search"),
         ("evaluate", "--workdir"),
         ("export", "--top_k"),
+        ("recommend", "--histories"),
         ("benchmark", "--against"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
 from launchers import finished_run
@@ -37,7 +38,8 @@ def damage(path, kind):
 
 
 def tables(out):
-    return out[out.index("\nvalidation\n") :]
+    """Tables and verdicts, without what training ends with."""
+    return out[out.index("\nvalidation\n") :].partition("╭")[0].rstrip()
 
 
 def test_prints_the_same_tables_as_training(trained):
@@ -54,6 +56,36 @@ def test_prints_the_same_tables_as_training(trained):
         names = [f"{name}@10" for name in ("HR", "NDCG", "MRR", "Recall")] + ["AUC"]
         assert row[4:] == [f"{metrics[split][name]:.4f}" for name in names]
     assert launching.files(workdir) == before
+
+
+def test_metrics_cutoffs_and_groups_are_chosen_and_written(trained, tmp_path):
+    workdir, _ = trained
+    path = tmp_path / "tables.csv"
+    chosen = ("--metrics=NDCG,coverage,popularity", "--ks=10,40", "--groups=cold,all")
+    outcome = launching.forked("evaluate", f"--workdir={workdir}", *chosen, f"--output={path}")
+    assert outcome.status == 0, outcome.err
+    table = pd.read_csv(path)
+    names = [f"{name}@{k}" for name in ("NDCG", "coverage", "popularity") for k in (10, 40)]
+    assert set(table.columns[5:]) == set(names)
+    assert set(table["group"]) == {"all", "cold"}
+    assert set(table["split"]) == {"validation", "test"}
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    model = table.query("split == 'test' and protocol == 'full' and group == 'all'")
+    by_scorer = model.set_index("scorer")
+    assert by_scorer["NDCG@10"]["model"] == pytest.approx(metrics["test"]["NDCG@10"])
+    # Of 50 items; most popular leaves out what each has taken, and nothing else.
+    assert by_scorer["coverage@10"]["most popular"] < by_scorer["coverage@10"]["item neighbours"]
+    assert by_scorer["coverage@40"]["model"] <= 1
+    assert by_scorer["popularity@10"].idxmax() == "most popular"
+    assert table[table["protocol"] == "sampled"]["coverage@10"].isna().all()
+    assert f"wrote {path}" in outcome.out
+    assert " item neighbours: test NDCG@10 " in outcome.out  # the verdict
+
+
+def test_a_cutoff_that_is_none_is_one_line(trained):
+    outcome = launching.forked("evaluate", f"--workdir={trained[0]}", "--ks=0")
+    assert outcome.status == 2
+    assert "--ks=0: cut-offs are whole numbers from 1" in outcome.error
 
 
 def test_a_killed_export_is_exported_by_the_same_command(broken, trained):

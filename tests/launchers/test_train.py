@@ -10,7 +10,7 @@ from data_pipelines.readers import READERS
 from data_pipelines.readers.synthetic import SyntheticOptions
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.views.example_options import ExampleOptions
-from launchers import config_flags
+from launchers import config_flags, data_flags, run_help
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_DATA, SMALL_RUN
 from tfcdr.errors import RunError
@@ -279,6 +279,34 @@ def test_every_field_of_a_reader_is_documented_in_the_help(reader):
         readers, _, _ = flags.FLAGS[name].help.partition(f": {text}")
         assert reader in readers.rpartition(". ")[2].split(", "), name
         assert len(text) > 10, name
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_help_has_every_flag_of_a_system_once_and_no_other(name):
+    system = SYSTEMS[name]
+    named = [flag for group in run_help.groups(system) for flag in group.names]
+    assert len(set(named)) == len(named)
+    log = {kind.name: kind for kind in data_flags.KINDS}[system.log]
+    reads = system.log == "interactions"
+    prefixes = {name, system.evaluation_group, log.groups[-1], "titles"}
+    prefixes |= {"examples"} if reads else set()
+    key = {flag.name for flag in flags.FLAGS.get_key_flags_for_module("launchers.train")}
+    of_groups = {flag for flag in flags.FLAGS if flag.partition(".")[0] in prefixes and "." in flag}
+    groups = {flag.partition(".")[0] for flag in flags.FLAGS if "." in flag}
+    plain = {flag for flag in key if "." not in flag} - groups
+    plain -= set() if reads else {"target", "sources", "beam_options"}
+    program = {"flagfile", "tensorflow_log", "help", "helpfull"}
+    assert set(named) == of_groups | plain | program
+    assert next(run_help.groups(system)).names[:2] == ("system", "workdir")
+
+
+def test_help_of_a_reader_has_its_flags(monkeypatch):
+    monkeypatch.setattr(flags.FLAGS["reader"], "value", "movielens")
+    text = run_help.text()
+    assert "--reader=movielens, how it reads:" in text
+    assert f"--read.{dataclasses.fields(FILE_READERS['movielens'])[-1].name}" in text
+    assert "--read.user_column" not in text
+    assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize("launcher", ["train", "convert", "evaluate", "export"])

@@ -11,7 +11,7 @@ from tfcdr.data_source import HistorySource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
-from tfcdr.ranking import held_out_ranks, paired_bootstrap
+from tfcdr.ranking import beyond_accuracy, held_out_ranks, paired_bootstrap
 from tfcdr.ranking.held_out_ranks import Batches, EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.neighbours.bar import AskedLike, ItemNeighbours
@@ -126,6 +126,17 @@ class RankingEvaluator(Evaluator):
             gains = paired_bootstrap.measure_groups(*ranks, self._groups, metric, seed)
             found[bar] = {group: BarGain.of(bar, gain) for group, gain in gains.items()}
         return found
+
+    def beyond_accuracy(
+        self, stage: RankingStage, model: StageModel, split: str
+    ) -> dict[tuple[str, str], dict[str, float]]:
+        """Returns coverage@k and popularity@k; see `beyond_accuracy.measure`. For one process."""
+        self._fit_neighbours(stage, model)
+        batches = self._batches(stage, split, sampled=False, recent=True)
+        neighbours = self._neighbours_of(stage).model
+        return beyond_accuracy.measure(
+            model, neighbours, self._counts(stage), batches, self._groups, self._options.ks
+        )
 
     def _chosen(self, scores: RanksByScorer, scorer: str = held_out_ranks.MODEL) -> Ranks:
         # A stage without candidates has one protocol alone.

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ PROTOCOLS = ("full", "sampled")
 MODEL, MOST_POPULAR = "model", "most popular"
 BARS = (MOST_POPULAR, ITEM_NEIGHBOURS)
 SCORERS = (MODEL, *BARS)
-Batches = tf.data.Dataset | RepeatedReading
+Batches: TypeAlias = tf.data.Dataset | RepeatedReading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,7 +249,7 @@ class HeldOutRanker:
         popularity = tf.gather(self._popularity, query.positive)
         if query.ranked is not None:
             # Of a part of the catalogue there is no order that could be searched.
-            scores = _Popularity(self._popularity, self._model.num_items)
+            scores = Popularity(self._popularity, self._model.num_items)
             return self._count_below(scores, query, known)
         less_popular = tf.searchsorted(self._ascending_popularity, popularity, side="left")
         of_known = tf.gather(self._popularity, known)
@@ -306,10 +306,10 @@ class HeldOutRanker:
         return {**ranks, "competitors": tf.fill(tf.shape(query.positive), negatives)}
 
 
-class _Popularity:
+class Popularity:
     """Scores items by their training counts, the same for every user."""
 
-    items_at_once = None
+    items_at_once: int | None = None
 
     def __init__(self, popularity: tf.Tensor, num_items: int) -> None:
         """Takes float32 [1 + num_items], the count of each id."""

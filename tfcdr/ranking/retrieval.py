@@ -7,7 +7,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from tfcdr.errors import RunError
-from tfcdr.ranking.catalogue_scan import Piece, fold_scores
+from tfcdr.ranking.catalogue_scan import ItemScorer, Piece, fold_scores
 from tfcdr.ranking.id_sets import contains, each_once
 from tfcdr.ranking.model import RankingModel
 
@@ -58,14 +58,37 @@ class Retriever:
           [batch, top_k], `MISSING_SCORE` there.
         """
         ids, scores = self._search.best(user, self.top_k, tf.shape(seen)[1])
-        ids = tf.where(contains(seen, ids), 0, ids)
-        scores = tf.where(ids > 0, scores, MISSING_SCORE)
-        missing = [[0, 0], [0, self.top_k]]
-        ids = tf.pad(ids, missing)
-        scores, places = tf.math.top_k(
-            tf.pad(scores, missing, constant_values=MISSING_SCORE), self.top_k
-        )
-        return tf.gather(ids, places, batch_dims=1), scores
+        return best_of_unseen(ids, scores, seen, self.top_k)
+
+
+def best_by_every_score(
+    scorer: ItemScorer, user: tf.Tensor, seen: tf.Tensor, top_k: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ranks the items that are not seen, as "brute_force" does; see `Retriever.best_unseen`."""
+    ids, scores = _BruteForce(scorer).best(user, top_k, tf.shape(seen)[1])
+    return best_of_unseen(ids, scores, seen, top_k)
+
+
+def best_of_unseen(
+    ids: tf.Tensor, scores: tf.Tensor, seen: tf.Tensor, top_k: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Drops the seen items among those that were found and keeps the best.
+
+    Args:
+      ids: int32 [batch, any], 0 for none.
+      scores: float32, of these.
+      seen: int32 [batch, any], item ids; 0 for none.
+      top_k: items to keep.
+
+    Returns:
+      As `Retriever.best_unseen`.
+    """
+    ids = tf.where(contains(seen, ids), 0, ids)
+    scores = tf.where(ids > 0, scores, MISSING_SCORE)
+    missing = [[0, 0], [0, top_k]]
+    ids = tf.pad(ids, missing)
+    scores, places = tf.math.top_k(tf.pad(scores, missing, constant_values=MISSING_SCORE), top_k)
+    return tf.gather(ids, places, batch_dims=1), scores
 
 
 class _Search(Protocol):
@@ -91,7 +114,7 @@ class _BruteForce:
     request, the scores of every user and item.
     """
 
-    def __init__(self, model: RankingModel) -> None:
+    def __init__(self, model: ItemScorer) -> None:
         self._model = model
 
     def best(self, user: tf.Tensor, top_k: int, spare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,23 +5,26 @@
 | `serving_default` | `history` string [batch, any], `candidates` string [batch, any] | `scores` \
 float32 [batch, any], one for each candidate |
 | `recommend` | `history`, `seen_items` string [batch, any] | `items` string [batch, k] and \
-`scores` float32 [batch, k], best first |
+`scores` float32 [batch, k], best first; `known` int32 [batch], ids of the history that are known |
 
-`history` holds ids of the domains that the model reads, oldest first; `candidates` and `seen_items`
-hold target ids. Rows are filled up with "", anywhere. An unknown id in `history` or `seen_items`
+`history` holds ids of any domains, oldest first, as `history_names.py` has it: `domain:item`, or a
+bare id that one domain alone has. `candidates` and `seen_items` hold target ids, bare or as
+`target:item`. Rows are filled up with "", anywhere. An unknown id in `history` or `seen_items`
 counts as "", an unknown candidate scores the lowest float32. Only the latest `max_length` known ids
-of a history are read. Where a user has seen so much that fewer than k items are left, `items` ends
-with "" and `scores` with the lowest float32.
+of a history are read. Who has no known id in the history gets the most popular items, and scores
+that are their training interactions. Where a user has seen so much that fewer than k items are
+left, `items` ends with "" and `scores` with the lowest float32.
 """
 
 import dataclasses
+import re
 
 import tensorflow as tf
 
-from tfcdr.ranking.model import RankingModel
-from tfcdr.ranking.retrieval import MISSING_SCORE, Retriever
+from tfcdr.ranking.recommender import Recommender
+from tfcdr.ranking.retrieval import MISSING_SCORE
 from tfcdr.serving.saved_model import SERVING_DEFAULT
-from tfcdr.serving.token_lookup import TokenLookup
+from tfcdr.serving.token_lookup import NameLookup, TokenLookup
 
 RECOMMEND = "recommend"
 
@@ -31,30 +34,28 @@ class Signatures:
     """What answers requests.
 
     Attributes:
-      model: encodes histories and scores items.
-      retriever: finds the items to recommend.
-      histories: the ids that histories hold.
+      domain: the target's name; "" if the ranked items are of several domains.
+      recommender: ranks items by ids.
+      histories: the names that histories hold.
       targets: the ids that are scored and recommended.
-      max_length: items of a history that the model reads.
     """
 
-    model: RankingModel
-    retriever: Retriever
-    histories: TokenLookup
+    domain: str
+    recommender: Recommender
+    histories: NameLookup
     targets: TokenLookup
-    max_length: int
 
     def score(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `serving_default`; see the module's docstring."""
-        ids = self.targets.ids(candidates)
-        scores = self.model.score_candidates(self._user(history), ids)
+        ids = self._target_ids(candidates)
+        scores = self.recommender.score(self.histories.ids(history), ids)
         return {"scores": tf.where(ids > 0, scores, MISSING_SCORE)}
 
     def recommend(self, history: tf.Tensor, seen_items: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `recommend`; see the module's docstring."""
-        seen = self.targets.ids(seen_items)
-        ids, scores = self.retriever.best_unseen(self._user(history), seen)
-        return {"items": self.targets.tokens(ids), "scores": scores}
+        seen = self._target_ids(seen_items)
+        best = self.recommender.recommend(self.histories.ids(history), seen)
+        return {"items": self.targets.tokens(best.ids), "scores": best.scores, "known": best.known}
 
     def concrete(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Traces both signatures for batches of any size."""
@@ -70,32 +71,9 @@ class Signatures:
         )
         return {SERVING_DEFAULT: score, RECOMMEND: recommend}
 
-    def _user(self, history: tf.Tensor) -> tf.Tensor:
-        ids, model = self.histories.ids(history), self.model
-        read = latest_known(ids, self.max_length, model.own_places, model.num_items)
-        return model.encode_history(read)
-
-
-def latest_known(ids: tf.Tensor, length: int, own_places: int = 0, last_own: int = 0) -> tf.Tensor:
-    """Drops the zeros of each row and keeps its last ids, right-aligned behind zeros.
-
-    Args:
-      ids: int32 [batch, any].
-      length: ids to keep.
-      own_places: so many of the last ids up to `last_own` are kept, whatever came after them.
-      last_own: see `own_places`.
-
-    Returns:
-      Int32 [batch, length].
-    """
-    padded = tf.pad(ids, [[0, 0], [length, 0]])
-    if own_places:
-        is_own = tf.logical_and(padded > 0, padded <= last_own)
-        rank = tf.cumsum(tf.cast(is_own, tf.int32), axis=1, reverse=True)
-        is_kept = tf.logical_and(is_own, rank <= own_places)
-        worth = tf.sign(padded) + tf.cast(is_kept, tf.int32)
-        chosen = tf.sort(tf.argsort(worth, axis=1, stable=True)[:, -length:], axis=1)
-        padded = tf.gather(padded, chosen, batch_dims=1)
-    known_last = tf.argsort(tf.sign(padded), axis=1, stable=True)
-    compact = tf.gather(padded, known_last, batch_dims=1)
-    return tf.ensure_shape(compact[:, -length:], [None, length])
+    def _target_ids(self, names: tf.Tensor) -> tf.Tensor:
+        ids = self.targets.ids(names)
+        if not self.domain:
+            return ids
+        bare = tf.strings.regex_replace(names, f"^{re.escape(self.domain)}:", "")
+        return tf.where(ids > 0, ids, self.targets.ids(bare))

@@ -10,6 +10,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.ranking.evaluator import RankingEvaluator
 from tfcdr.ranking.export import ServedTarget, export_models
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
+from tfcdr.ranking.history_names import names_in, place_in_run, run_space
 from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.signatures import RECOMMEND
 from tfcdr.ranking.stage import RankingStage
@@ -57,8 +58,8 @@ class RankingSystem(System):
         export_dir: Path,
         serving: Serving,
     ) -> Path:
-        """Exports the signatures of `serving.signatures`."""
-        return export_models([self._served(config, model, data, "")], export_dir, serving)
+        """Exports the signatures of `signatures.py`."""
+        return export_models(self.served(config, model, data), export_dir, serving)
 
     def export_targets(
         self,
@@ -68,17 +69,23 @@ class RankingSystem(System):
         serving: Serving,
     ) -> Path:
         """Exports the models of several targets as one; requests name the target as `domain`."""
-        served = [self._served(config, *pair, name) for name, pair in models.items()]
+        served = [target for pair in models.values() for target in self.served(config, *pair)]
         return export_models(served, export_dir, serving)
 
-    def _served(
-        self, config: Any, model: RankingModel, data: DataSource, domain: str
-    ) -> ServedTarget:
-        item_space = self.stages(config)[-1].catalogue
-        return ServedTarget(
-            domain=domain,
+    def served(self, config: Any, model: RankingModel, data: DataSource) -> Sequence[ServedTarget]:
+        """Returns what answers requests: a catalogue of items for each target."""
+        space = self.stages(config)[-1].catalogue
+        catalogue = data.vocabulary(space)
+        domains = list(catalogue.domain_sizes)
+        reads = place_in_run(data, self.history_space(config), space)
+        served = ServedTarget(
+            domain=domains[0] if len(domains) == 1 else "",
             model=model,
-            histories=data.vocabulary(self.history_space(config)).tokens,
-            items=data.vocabulary(item_space).tokens,
+            histories=names_in(run_space(data, space), reads),
+            items=catalogue.tokens,
+            counts=catalogue.counts,
             max_length=self.history_length(config, data),
+            reads=reads,
+            ranks=range(1, catalogue.size + 1),
         )
+        return [served]

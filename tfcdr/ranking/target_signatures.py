@@ -14,6 +14,7 @@ from tfcdr.ranking.signatures import RECOMMEND, Signatures
 from tfcdr.serving.saved_model import SERVING_DEFAULT
 
 _Outputs = dict[str, tf.Tensor]
+_MISSING = {tf.string: "", tf.float32: MISSING_SCORE, tf.int32: 0}
 
 
 class TargetSignatures:
@@ -39,7 +40,7 @@ class TargetSignatures:
         def recommend(
             history: tf.Tensor, seen_items: tf.Tensor, domain: tf.Tensor = first
         ) -> _Outputs:
-            width = first_target.retriever.top_k
+            width = first_target.recommender.top_k
             return self._by_domain(Signatures.recommend, history, seen_items, domain, width)
 
         return {SERVING_DEFAULT: score, RECOMMEND: recommend}
@@ -71,8 +72,8 @@ class TargetSignatures:
             answers = answer(target, tf.gather(history, own), tf.gather(items, own))
             for key, values in answers.items():
                 if key not in outputs:
-                    missing = "" if values.dtype == tf.string else MISSING_SCORE
-                    outputs[key] = tf.fill([rows, width], missing)
+                    shape = [rows, width] if values.shape.rank == 2 else [rows]
+                    outputs[key] = tf.fill(shape, _MISSING[values.dtype])
                 outputs[key] = tf.tensor_scatter_nd_update(outputs[key], places, values)
         return outputs
 

@@ -17,6 +17,7 @@ from tfcdr.errors import RunError
 from tfcdr.report_section import Names, Section
 from tfcdr.runs.run_folder import RunFolder, differences
 from tfcdr.runs.stage_run import StageRun, Watch, unwatched
+from tfcdr.runs.stage_screen import clock
 from tfcdr.runs.step_log import READ_LOSSES_EVERY
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
@@ -146,11 +147,30 @@ class Experiment:
             stage_run = self._stage_run(stage, self._folder)
             if previous is not None:
                 self._system.warm_start(stage_run.model, previous)
-            print(f"{stage.name}: {_describe_parameters(stage_run.model)}")
+            place = self._place(stage)
+            print(
+                f"{place}{', ' if place else ''}{stage.name}: "
+                f"{_describe_parameters(stage_run.model)}"
+            )
             stage_run.train(functools.partial(self._evaluator.validation, stage), watch)
             trained[stage.name] = stage_run.summary()
+            print(self._describe_training(stage, trained[stage.name]))
             previous = stage_run.model
         return previous, trained
+
+    def _place(self, stage: Stage) -> str:
+        """Says which of several stages one is."""
+        count = len(self._stages)
+        return f"stage {self._stages.index(stage) + 1} of {count}" if count > 1 else ""
+
+    def _describe_training(self, stage: Stage, summary: dict[str, Any]) -> str:
+        monitor = self._evaluator.monitor
+        score = summary["validation"].get(monitor)
+        shown = "" if score is None else f" with validation {monitor} {score:.4f}"
+        return (
+            f"{stage.name}: best epoch {summary['best_epoch']} of {summary['epochs']}{shown}, "
+            f"{clock(summary['seconds'])}"
+        )
 
     def best_model(self) -> StageModel:
         """Rebuilds the run's model with the weights of its best epoch.
@@ -183,6 +203,12 @@ class Experiment:
                 for bar, of_groups in bars.items()
             }
         return found
+
+    def beyond_accuracy(
+        self, model: StageModel, split: str
+    ) -> dict[tuple[str, str], dict[str, float]]:
+        """Measures what is recommended in the last stage; see `Evaluator.beyond_accuracy`."""
+        return self._evaluator.beyond_accuracy(self._stages[-1], model, split)
 
     def scores(self, model: StageModel, split: str) -> Any:
         """Scores a split of the last stage; see `Evaluator.scores`."""
@@ -293,6 +319,7 @@ class Experiment:
             self._evaluator.monitor,
             self._distribution,
             self._read_losses_every,
+            self._place(stage),
         )
 
 

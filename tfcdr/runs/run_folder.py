@@ -123,6 +123,11 @@ class RunFolder:
         if self.writable:
             self.finish({**self.metrics(), **entries})
 
+    def all_epochs(self) -> list[dict[str, Any]]:
+        """Returns the finished epochs of all stages, in the order in which these began."""
+        stages = dict.fromkeys(line["stage"] for line in self._lines())
+        return [line for stage in stages for line in self.epochs(stage)]
+
     def epochs(self, stage: str) -> list[dict[str, Any]]:
         """Returns the finished epochs of a stage, oldest first.
 

@@ -1,7 +1,6 @@
 """Trains one stage: epochs, validation, best and latest checkpoints, early stopping, resume."""
 
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from tfcdr.fitted_model import FittedModel
 from tfcdr.runs import checkpoints
 from tfcdr.runs.periodic_steps import PeriodicSteps
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.runs.stage_screen import StageScreen
 from tfcdr.runs.state_files import naming_unwritable
 from tfcdr.runs.step_log import READ_LOSSES_EVERY, NonFiniteLossError, StepLog
 from tfcdr.stage import Stage
@@ -50,6 +50,7 @@ class StageRun:
         monitor: str,
         distribution: Distribution = ONE_DEVICE,
         read_losses_every: int = READ_LOSSES_EVERY,
+        place: str = "",
     ) -> None:
         """Creates the run of a stage.
 
@@ -62,8 +63,10 @@ class StageRun:
           monitor: the validation metric that selects the best epoch.
           distribution: the devices and processes that share each batch.
           read_losses_every: steps between two readings of the losses; see `StepLog`.
+          place: of the stage among others, as in "stage 1 of 2".
         """
         self.stage = stage
+        self._place = place
         self.model = model
         self._data = data
         self._folder = folder
@@ -109,11 +112,14 @@ class StageRun:
             with naming_unwritable(where):
                 writer = tf.summary.create_file_writer(where)
         batches = None
-        with writer.as_default():
+        screen = StageScreen(
+            self.stage.name, self._place, self.stage.epochs, int(self._epoch), self._steps()
+        )
+        with writer.as_default(), screen:
             while int(self._epoch) < self.stage.epochs and not self._is_stale():
                 if batches is None and not isinstance(self.model, FittedModel):
                     batches = self._read_from(int(self._epoch))
-                self._train_epoch(batches, validate)
+                self._train_epoch(batches, validate, screen)
                 watch()
         with naming_unwritable(self._folder.tensorboard(self.stage.name)):
             writer.close()
@@ -154,15 +160,21 @@ class StageRun:
         scores = [self._score(epoch) for epoch in self._epochs]
         return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= self.stage.patience
 
-    def _train_epoch(self, batches: Iterator[Any], validate: Validate) -> None:
+    def _steps(self) -> int:
+        """Returns the train steps of an epoch; 1 for a model that is fitted as a whole."""
+        if isinstance(self.model, FittedModel):
+            return 1
+        examples = self.stage.training.num_examples(self._data, "train")
+        return -(-examples // self.stage.batch_size)
+
+    def _train_epoch(self, batches: Iterator[Any], validate: Validate, screen: StageScreen) -> None:
         epoch = int(self._epoch)
         started = time.monotonic()
         if isinstance(self.model, FittedModel):
-            print(f"Epoch {epoch + 1}/{self.stage.epochs}")
             log = StepLog(self.stage.batch_size, self._read_losses_every)
             figures = self.model.fit_epoch(self._data, epoch)
         else:
-            log = self._train_steps(epoch, batches)
+            log = self._train_steps(epoch, batches, screen)
             figures = {**log.figures, **self.model.epoch_figures()}
         self._refuse_non_finite_weights(epoch)
         validation = validate(self.model)
@@ -185,30 +197,22 @@ class StageRun:
         self._folder.add_epoch(line)
         self._epoch.assign_add(1)
         self._save(self._latest, epoch + 1)
-        shown = f"{self._monitor} {validation[self._monitor]:.4f}"
-        print(f"{self.stage.name} epoch {epoch + 1}: {shown}{' (best)' if better else ''}")
+        screen.epoch_done(line, self._monitor, better)
 
-    def _train_steps(self, epoch: int, batches: Iterator[Any]) -> StepLog:
+    def _train_steps(self, epoch: int, batches: Iterator[Any], screen: StageScreen) -> StepLog:
         """Makes every step of an epoch.
 
         Raises:
           RunError: see `train`.
         """
-        size = self.stage.batch_size
-        steps = -(-self.stage.training.num_examples(self._data, "train") // size)
-        print(f"Epoch {epoch + 1}/{self.stage.epochs}")
-        # A moving bar with ETA for a person, one line an epoch for a log file.
-        bar = tf.keras.utils.Progbar(
-            steps, verbose=1 if sys.stdout.isatty() else 2, unit_name="step"
-        )
-        log = StepLog(size, self._read_losses_every)
+        steps = self._steps()
+        log = StepLog(self.stage.batch_size, self._read_losses_every)
         try:
             for step, batch in enumerate(itertools.islice(batches, steps), start=1):
-                if log.add(self._step(batch)) and step < steps:
-                    bar.update(step, log.latest.items())
+                if log.add(self._step(batch)):
+                    screen.step(step, log.latest)
                 self._periodic_steps.behind(epoch * steps + step, steps, log)
             log.read()
-            bar.update(steps, log.latest.items())
         except NonFiniteLossError as error:
             raise self._non_finite_loss(epoch, error) from error
         return log

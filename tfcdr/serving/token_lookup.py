@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tfcdr.errors import RunError
@@ -45,6 +46,36 @@ class TokenLookup(tf.Module):
     def tokens(self, ids: tf.Tensor) -> tf.Tensor:
         """Looks up int ids of any shape: string tokens, "" for id 0."""
         return self._tokens.lookup(tf.cast(ids, tf.int64) - 1)
+
+
+class NameLookup(tf.Module):
+    """Ids by names, of which an id may have several, or none.
+
+    Line j (from 0) of the file is the name of id `ids`[j]. Id 0 stands for a name that is not
+    there, such as the padding "".
+    """
+
+    def __init__(self, names: Path, ids: np.ndarray) -> None:
+        """Reads the names.
+
+        Raises:
+          RunError: the file cannot be read as one distinct name per line.
+        """
+        super().__init__()
+        text, number = (
+            (tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
+            (tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
+        )
+        try:
+            self._lines = _table(names, key=text, value=number, default=-1)
+        except tf.errors.OpError as error:
+            raise RunError(f"{names}: not a vocabulary file ({error.message}).") from error
+        # Line -1, of no name, is the first entry.
+        self._ids = tf.Variable(np.append(0, ids).astype(np.int32), trainable=False, name="ids")
+
+    def ids(self, names: tf.Tensor) -> tf.Tensor:
+        """Looks up string names of any shape: int32 ids, 0 for unknown ones."""
+        return tf.gather(self._ids, self._lines.lookup(names) + 1)
 
 
 def write_vocabulary(path: Path, tokens: Sequence[str]) -> Path:

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
-from data_pipelines.parts import TRAIN
+from data_pipelines.parts import REPEATED, TRAIN
 from data_pipelines.prepared import build, dataset
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting.split_log import SplitOptions
@@ -54,6 +54,26 @@ def test_spaces_hold_the_items_of_their_domains_and_what_of_them_trains(log, dat
     assert both.vocabulary("source").tokens[0].startswith("books:")
     assert both.sources == ("books", "films")
     assert source.user_names([2, 1]) == [source.prepared.users[1], source.prepared.users[0]]
+
+
+@pytest.mark.parametrize("source_history", ["before_target", "all"])
+def test_whole_histories_hold_all_that_is_no_repeat_in_a_target(log, data_dir, source_history):
+    source = source_of(data_dir, ["films"], ["books"], source_history=source_history)
+    tokens = source.vocabulary("joint").tokens
+    found = {}
+    for users, splits, items in source.whole_histories():
+        names = source.user_names(users)
+        for place, user in enumerate(names):
+            own = items[splits[place] : splits[place + 1]]
+            found[user] = [tokens[item - 1] for item in own]
+    expected = {user: [] for user, *_ in rows_of(log)}
+    for user, item, domain, _, part, _ in rows_of(log):
+        if domain == "books" or (domain == "films" and part != REPEATED):
+            expected[user].append(f"{domain}:{item}")
+    if source_history == "all":
+        for user, items in expected.items():
+            expected[user] = sorted(items, key=lambda name: name.startswith("films:"))
+    assert found == expected
 
 
 def test_fingerprints_follow_the_roles_and_the_options(data_dir):

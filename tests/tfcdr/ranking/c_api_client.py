@@ -13,7 +13,7 @@ import json
 import os
 import sys
 
-TF_FLOAT, TF_STRING = 1, 7
+TF_FLOAT, TF_INT32, TF_STRING = 1, 3, 7
 SIZEOF_TSTRING = 24
 
 
@@ -118,6 +118,10 @@ class SavedModel:
         return tensor
 
     def rows(self, tensor):
+        if self.api.TF_TensorType(tensor) == TF_INT32:
+            assert self.api.TF_NumDims(tensor) == 1
+            data = self.api.TF_TensorData(tensor)
+            return list((ctypes.c_int32 * self.api.TF_Dim(tensor, 0)).from_address(data))
         assert self.api.TF_NumDims(tensor) == 2
         height, width = (self.api.TF_Dim(tensor, axis) for axis in (0, 1))
         data = self.api.TF_TensorData(tensor)

@@ -20,6 +20,8 @@ class Absence:
 
 def rows(tensor):
     array = tensor.numpy()
+    if array.ndim == 1:
+        return array.tolist()
     return [[x.decode() if isinstance(x, bytes) else float(x) for x in row] for row in array]
 
 

@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -10,6 +11,7 @@ from tests.tfcdr.ranking import tiny_models
 from tests.tfcdr.ranking.conftest import TOP_K
 from tfcdr.errors import RunError
 from tfcdr.ranking.export import export_models
+from tfcdr.ranking.history_names import HistoryNames
 from tfcdr.serving import saved_model, warmup
 from tfcdr.system import Serving
 
@@ -84,7 +86,7 @@ def test_what_does_not_fit_is_refused_before_writing(tmp_path, export_next):
     with pytest.raises(RunError, match="has 7 items to rank, but the model ranks 20"):
         export_next(items=tiny_models.SOURCES)
     with pytest.raises(RunError, match=r"histories-0\.txt: not a vocabulary file"):
-        export_next(histories=["a", "a"])
+        export_next(histories=HistoryNames(["a", "a"], np.array([1, 2])))
     assert not (tmp_path / "export").exists()
 
 
@@ -126,5 +128,8 @@ def test_only_what_is_read_travels(saved_model, tiny_model):
     stored = reader.get_variable_to_shape_map().values()
     floats = sum(tf.TensorShape(shape).num_elements() for shape in stored)
     model_floats = sum(int(tf.size(variable)) for variable in tiny_model.variables)
-    # Two tables of the vocabularies are stored besides, each by one name.
-    assert floats <= model_floats + 1
+    # Besides: popularity and order of the items, and an id for each name of a history.
+    served = tiny_models.served(tiny_model)
+    names = 2 * len(served.items) + len(served.histories.names)
+    # What begins each of these, and two tables of the vocabularies, each by one name.
+    assert floats <= model_floats + names + 3

@@ -8,7 +8,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tests.tfcdr.ranking import tiny_models
 from tests.tfcdr.ranking.tiny_models import CANDIDATES, HISTORIES, SEEN, SOURCES, TARGETS, Answer
 from tfcdr.ranking.export import export_models
-from tfcdr.ranking.signatures import latest_known
+from tfcdr.ranking.recommender import latest_known
 from tfcdr.system import Serving
 
 
@@ -20,6 +20,8 @@ def call(signatures, histories=HISTORIES, candidates=CANDIDATES, seen=SEEN):
     history = tf.constant(histories)
     scored = signatures["serving_default"](history=history, candidates=tf.constant(candidates))
     best = signatures["recommend"](history=history, seen_items=tf.constant(seen))
+    tokens = [[token in SOURCES for token in row] for row in histories]
+    assert best["known"].numpy().tolist() == [sum(row) for row in tokens]
     return Answer(scored["scores"].numpy(), decode(best["items"]), best["scores"].numpy())
 
 

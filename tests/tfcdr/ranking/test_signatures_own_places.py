@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from tfcdr.ranking.signatures import latest_known
+from tfcdr.ranking.recommender import latest_known
 
 
 @pytest.mark.parametrize(

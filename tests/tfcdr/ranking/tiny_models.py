@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tfcdr.ranking.export import ServedTarget
+from tfcdr.ranking.history_names import HistoryNames
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.model import FinetuningModel, PretrainingModel
 
@@ -66,7 +67,16 @@ def _randomized(model, seed):
 def served(model, domain=""):
     """Returns what is exported of a model."""
     items = TARGETS if model.num_items == len(TARGETS) else SOURCES
-    return ServedTarget(domain, model, SOURCES, items, LENGTH)
+    names = HistoryNames(SOURCES, np.arange(len(SOURCES)) + 1)
+    # In a run of both, the sources stand behind the targets.
+    reads = range(len(TARGETS) + 1, len(TARGETS) + len(SOURCES) + 1)
+    ranks = reads if items is SOURCES else range(1, len(TARGETS) + 1)
+    return ServedTarget(domain, model, names, items, counts(items), LENGTH, reads, ranks)
+
+
+def counts(items):
+    """Returns training interactions, distinct ones; the most popular item is in the middle."""
+    return np.roll(np.arange(len(items)), len(items) // 2)
 
 
 def expected(model, top_k, histories=HISTORIES, candidates=CANDIDATES, seen=SEEN):
@@ -77,6 +87,8 @@ def expected(model, top_k, histories=HISTORIES, candidates=CANDIDATES, seen=SEEN
         known = [SOURCES.index(token) + 1 for token in history if token in SOURCES]
         user = model.query(_evaluation_batch(model, known)).user
         catalogue = model.score_catalogue(user).numpy()[0, 1 : len(targets) + 1]
+        if not known:
+            catalogue = counts(targets)
         by_token = dict(zip(targets, catalogue.tolist(), strict=True))
         answer.scores.append([by_token.get(token, LOWEST) for token in asked])
         left = {token: score for token, score in by_token.items() if token not in excluded}

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import tensorflow as tf
 
@@ -10,13 +9,13 @@ from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
 from tfcdr.ranking import item_loss
-from tfcdr.ranking.export import ServedTarget, export_models
+from tfcdr.ranking.export import ServedTarget
+from tfcdr.ranking.history_names import names_in, whole_names
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
 from tfcdr.row_groups import ALL, COLD_AND_WARM, RowGroups
 from tfcdr.stage_model import MODEL_OPTIMIZER
-from tfcdr.system import Serving
 from tfcdr.systems.syncrec import report
 from tfcdr.systems.syncrec.benchmark import SyncRecBenchmark
 from tfcdr.systems.syncrec.config import SyncRecConfig
@@ -91,30 +90,31 @@ class SyncRec(RankingSystem):
         }
         return (COLD_AND_WARM, RowGroups("target_domain", names))
 
-    def export(
-        self,
-        config: SyncRecConfig,
-        model: DomainModel,
-        data: DataSource,
-        export_dir: Path,
-        serving: Serving,
-    ) -> Path:
-        """Exports each target's items as a catalogue; requests name it as `domain`."""
-        histories = data.vocabulary(self.history_space(config)).tokens
+    def served(
+        self, config: SyncRecConfig, model: DomainModel, data: DataSource
+    ) -> Sequence[ServedTarget]:
+        """Serves each target's items as a catalogue; requests name it as `domain`."""
+        joint = data.vocabulary("joint")
+        reads = range(1, joint.size + 1)
+        names, whole = names_in(joint, reads), whole_names(joint)
         served, before = [], 0
-        for number, (name, size) in enumerate(data.vocabulary("target").domain_sizes.items(), 1):
-            tokens = histories[before : before + size]
+        for number, (domain, size) in enumerate(data.vocabulary("target").domain_sizes.items(), 1):
+            own = slice(before, before + size)
+            ranks = range(before + 1, before + size + 1)
             before += size
             served.append(
                 ServedTarget(
-                    domain=name,
+                    domain=domain,
                     model=DomainCatalogue(model, number),
-                    histories=histories,
-                    items=[token.removeprefix(f"{name}:") for token in tokens],
+                    histories=names,
+                    items=[name.removeprefix(f"{domain}:") for name in whole[own]],
+                    counts=joint.counts[own],
                     max_length=data.max_length,
+                    reads=reads,
+                    ranks=ranks,
                 )
             )
-        return export_models(served, export_dir, serving)
+        return served
 
     def report_sections(
         self, config: SyncRecConfig, model: DomainModel, data: DataSource, names: Names

@@ -1,0 +1,1 @@
+"""Recommendations for many users: whose histories, and where the answers go."""
