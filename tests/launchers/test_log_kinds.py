@@ -119,6 +119,9 @@ class ShelfLogs(LogKind):
     def options(self, reader):
         return {"split": SplitOptions(seed=len(reader))}
 
+    def reading_flags(self, reader):
+        return []
+
     def build(self, conversion):
         self.conversions.append(conversion)
         return {"shelves": 7}
