@@ -17,13 +17,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import pandas as pd
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import InteractionLog
 from data_pipelines.prepared import build
-from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from data_pipelines.prepared.dataset import PreparedData, open_prepared, open_whole
 from data_pipelines.prepared.reading import Source
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split as split_log
@@ -34,7 +33,6 @@ from launchers.recommending.target_scorer import TargetScorer, scorers_of
 from launchers.target_runs import Wish
 from launchers.whole_run import Presentation
 from tfcdr.errors import RunError
-from tfcdr.ranking.batch_scoring import Histories
 from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.step_log import READ_LOSSES_EVERY
@@ -138,12 +136,9 @@ def train(
         enable_determinism()
 
     def prepare() -> PreparedData:
-        data = _prepared(log, splitting, wish.data_dir)
-        if data.log != chosen.log:
-            raise DataError(
-                f"{wish.data_dir}: a data set of {data.log}, but the system reads {chosen.log}."
-            )
-        return data
+        if log is not None:
+            _convert(log, splitting, wish.data_dir)
+        return open_whole(wish.data_dir, chosen.log)
 
     def read(data: PreparedData) -> dict[str, Source]:
         return run_sources.sources(data, chosen, wish.config, targets, besides, cut)
@@ -276,15 +271,11 @@ class Run:
         rows = None if histories is None else _by_user(histories)
         found = []
         for scorer in self._scorers[key]:
-            if rows is not None:
-                given = np.array([len(row) for row in rows.values()], np.int64)
-                looked_up = scorer.histories(rows.values())
-                found.append(scorer.table(list(rows), looked_up, given)[0])
-                continue
-            source = scorer.source
-            for users, splits, items in source.whole_histories():
-                names = source.user_names(users.tolist())
-                found.append(scorer.table(names, Histories(splits, items), np.diff(splits))[0])
+            if rows is None:
+                some = (scorer.of_data_set(*each) for each in scorer.source.whole_histories())
+            else:
+                some = [scorer.of_raw(list(rows), list(rows.values()))]
+            found += [scorer.table(users)[0] for users in some]
         return pd.concat([table.to_pandas() for table in found], ignore_index=True)
 
     def export(
@@ -320,32 +311,28 @@ def _made(kind: type, given: Any) -> Any:
     )
 
 
-def _prepared(log: Log | None, split: SplitOptions, data_dir: pathlib.Path) -> PreparedData:
-    """Opens a data set; makes it of the log first if it is not there.
+def _convert(log: Log, split: SplitOptions, data_dir: pathlib.Path) -> None:
+    """Makes a data set of a log, unless it is there.
 
     Raises:
-      DataError: there is none, or it was made of another log or split otherwise.
+      DataError: the log is bad, or what is there was made of another log or split otherwise.
     """
-    if log is not None:
-        table = log.interactions if isinstance(log, InteractionLog) else log
-        made_of = {"reader": _PYTHON, "log": _digest(table), "split": dataclasses.asdict(split)}
-        made_of = json.loads(json.dumps(made_of))  # as in the file: tuples become lists
-        if not data_dir.exists():
-            if not isinstance(log, InteractionLog):
-                log = _canonical(table)
-            with folder_lock.held(data_dir, "converts"):
-                build.clear_leftovers(data_dir)
-                build.build(split_log(log, split), data_dir, provenance=made_of)
-        else:
-            found = open_prepared(data_dir).metadata["options"]
-            if {name: found.get(name) for name in made_of} != made_of:
-                raise DataError(
-                    f"{data_dir}: was prepared of another log, or split otherwise; give another "
-                    "workdir or data_dir, or leave log out to train on what is there."
-                )
-    prepared = open_prepared(data_dir)
-    prepared.check_files()
-    return prepared
+    table = log.interactions if isinstance(log, InteractionLog) else log
+    made_of = {"reader": _PYTHON, "log": _digest(table), "split": dataclasses.asdict(split)}
+    made_of = json.loads(json.dumps(made_of))  # as in the file: tuples become lists
+    if data_dir.exists():
+        found = open_prepared(data_dir).metadata["options"]
+        if {name: found.get(name) for name in made_of} != made_of:
+            raise DataError(
+                f"{data_dir}: was prepared of another log, or split otherwise; give another "
+                "workdir or data_dir, or leave log out to train on what is there."
+            )
+        return
+    if not isinstance(log, InteractionLog):
+        log = _canonical(table)
+    with folder_lock.held(data_dir, "converts"):
+        build.clear_leftovers(data_dir)
+        build.build(split_log(log, split), data_dir, provenance=made_of)
 
 
 def _canonical(table: pd.DataFrame) -> InteractionLog:

@@ -16,7 +16,7 @@ from absl import flags
 
 from data_pipelines.errors import DataError
 from data_pipelines.prepared.build import clear_leftovers
-from data_pipelines.prepared.dataset import PreparedData, open_prepared
+from data_pipelines.prepared.dataset import PreparedData, open_whole
 from launchers import config_flags, folder_lock, impression_flags, interaction_flags, program
 from launchers.log_kinds import Conversion, LogKind
 
@@ -161,10 +161,7 @@ def open_or_build(folder: Path, log: str, *, progress: bool = True) -> PreparedD
     """
     if reader_given() and not folder.exists():
         build_data(folder, log, progress=progress)
-    prepared = open_prepared(folder)
-    prepared.check_files()
-    if prepared.log != log:
-        raise DataError(f"{folder}: a data set of {prepared.log}, but the system reads {log}.")
+    prepared = open_whole(folder, log)
     if reader_given():
         _check_same(prepared)
     return prepared

@@ -70,6 +70,19 @@ def open_prepared(data_dir: str | Path) -> "PreparedData":
     return PreparedData(data_dir, metadata)
 
 
+def open_whole(data_dir: str | Path, log: str) -> "PreparedData":
+    """Opens a data set to train on and checks its files.
+
+    Raises:
+      DataError: see `open_prepared`; a file is damaged; or it is not of this kind of log.
+    """
+    prepared = open_prepared(data_dir)
+    prepared.check_files()
+    if prepared.log != log:
+        raise DataError(f"{data_dir}: a data set of {prepared.log}, but the system reads {log}.")
+    return prepared
+
+
 @dataclasses.dataclass(frozen=True)
 class PreparedData:
     """One prepared data set; made by `open_prepared`.

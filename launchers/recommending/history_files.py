@@ -18,7 +18,7 @@ Parquet may also have a user a row: columns `user_id` and `history`, a list of t
 import csv
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,23 +130,22 @@ def _read_parquet(path: Path) -> Iterator[RawHistory]:
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if "history" in names and "user_id" in names:
-            number = 0
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["user_id", "history"]):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield _of_user(f"{path}, row {number}", row["user_id"], row["history"])
+            for where, row in _parquet_rows(path, file, ["user_id", "history"]):
+                yield _of_user(where, *row)
             return
         columns = [names[place] for place in _places(path, names)]
+        yield from _users_of_rows(_parquet_rows(path, file, columns))
 
-        def cells() -> Iterator[tuple[str, list[Any]]]:
-            number = 0
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
-                lists = [batch.column(name).to_pylist() for name in columns]
-                for row in zip(*lists, strict=True):
-                    number += 1
-                    yield f"{path}, row {number}", list(row)
 
-        yield from _users_of_rows(cells())
+def _parquet_rows(
+    path: Path, file: pq.ParquetFile, columns: Sequence[str]
+) -> Iterator[tuple[str, list[Any]]]:
+    """Gives where each row stands and its cells."""
+    number = 0
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+        for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True):
+            number += 1
+            yield f"{path}, row {number}", list(row)
 
 
 _READERS = {"json": _read_json, "csv": _read_csv, "parquet": _read_parquet}

@@ -1,7 +1,8 @@
 """A finished run recommends items of one of its targets."""
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,20 @@ def check_recommends(system: str) -> None:
         )
 
 
+class Users(NamedTuple):
+    """Some users.
+
+    Attributes:
+      names: raw ids.
+      histories: theirs.
+      given: int [users], how many ids each history holds, known or not.
+    """
+
+    names: Sequence[str]
+    histories: Histories
+    given: np.ndarray
+
+
 class TargetScorer:
     """Recommends items of one target.
 
@@ -63,43 +78,40 @@ class TargetScorer:
         self._recommender = recommender
         self._items = np.array(["", *recommender.target.items], dtype=object)
 
-    def table(
-        self, users: Sequence[str], histories: Histories, given: np.ndarray
-    ) -> tuple[pa.Table, dict[str, int]]:
-        """Recommends to users.
+    def of_data_set(self, users: np.ndarray, splits: np.ndarray, items: np.ndarray) -> Users:
+        """Takes users as `source.whole_histories` gives them."""
+        return Users(self.source.user_names(users), Histories(splits, items), np.diff(splits))
 
-        Args:
-          users: raw ids.
-          histories: theirs.
-          given: int [users], how many ids each history holds, known or not.
+    def of_raw(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Users:
+        """Looks the raw histories of users up, as `history_names.py` has it."""
+        ids = self._ids
+        given = np.array([len(row) for row in rows], np.int64)
+        items = np.array([ids.get(name, 0) for row in rows for name in row], int)
+        return Users(names, Histories(np.append(0, np.cumsum(given)), items), given)
+
+    def table(self, users: Users) -> tuple[pa.Table, dict[str, int]]:
+        """Recommends to users.
 
         Returns:
           A row for each recommended item: user, the target's domain, rank from 1, item, score, how
           many ids of the history are known, and how many there are; and the number of users, of
           rows, and of those of whom nothing is known.
         """
-        found = self._recommender(histories)
+        found = self._recommender(users.histories)
         user, place = np.nonzero(found.ids > 0)
         columns = [
-            np.array(users, dtype=object)[user],
+            np.array(users.names, dtype=object)[user],
             np.full(len(user), self.domain, dtype=object),
             place + 1,
             self._items[found.ids[user, place]],
             found.scores[user, place],
             found.known[user],
-            given[user],
+            users.given[user],
         ]
         arrays = [pa.array(of, field.type) for of, field in zip(columns, SCHEMA, strict=True)]
         unknown = int((found.known == 0).sum())
-        counts = {"users": len(users), "rows": len(user), "unknown": unknown}
+        counts = {"users": len(users.names), "rows": len(user), "unknown": unknown}
         return pa.Table.from_arrays(arrays, schema=SCHEMA), counts
-
-    def histories(self, rows: Iterable[Sequence[str]]) -> Histories:
-        """Looks raw histories up, as `history_names.py` has it."""
-        ids = self._ids
-        rows = list(rows)
-        splits = np.cumsum([0, *map(len, rows)])
-        return Histories(splits, np.array([ids.get(name, 0) for row in rows for name in row], int))
 
     @functools.cached_property
     def _ids(self) -> Mapping[str, int]:

@@ -5,33 +5,14 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from launchers.recommending import history_files
-from launchers.recommending.history_files import RawHistory
 from launchers.recommending.output_parts import OutputParts
-from launchers.recommending.target_scorer import TargetScorer
-from tfcdr.ranking.batch_scoring import Histories
+from launchers.recommending.target_scorer import TargetScorer, Users
 
 # Users of a file that are looked up, scored and written together.
 _USERS_AT_ONCE = 4096
 _SECONDS_BETWEEN_LINES = 10
-
-
-class Users(NamedTuple):
-    """Some users.
-
-    Attributes:
-      names: raw ids.
-      histories: theirs.
-      given: int [users], how many ids each history holds.
-    """
-
-    names: Sequence[str]
-    histories: Histories
-    given: np.ndarray
 
 
 def write(
@@ -57,7 +38,7 @@ def write(
         for piece in _pieces(scorer, histories):
             if number not in parts:
                 users = piece()
-                parts.add(number, *scorer.table(*users))
+                parts.add(number, *scorer.table(users))
                 scored += len(users.names)
             number += 1
             now = time.monotonic()
@@ -72,21 +53,10 @@ def write(
 def _pieces(scorer: TargetScorer, histories: Path | None) -> Iterator[Callable[[], Users]]:
     """Gives some users after the others, as functions that look them up."""
     if histories is None:
-        names = scorer.source.prepared.users
-        for users, splits, items in scorer.source.whole_histories():
-            yield functools.partial(_of_data_set, names, users, Histories(splits, items))
+        for some in scorer.source.whole_histories():
+            yield functools.partial(scorer.of_data_set, *some)
         return
     found = history_files.read(histories)
     while some := list(itertools.islice(found, _USERS_AT_ONCE)):
-        yield functools.partial(_of_file, scorer, some)
-
-
-def _of_data_set(names: Sequence[str], users: np.ndarray, histories: Histories) -> Users:
-    return Users([names[user - 1] for user in users], histories, np.diff(histories.splits))
-
-
-def _of_file(scorer: TargetScorer, users: Sequence[RawHistory]) -> Users:
-    given = np.array([len(user.items) for user in users])
-    return Users(
-        [user.user for user in users], scorer.histories(user.items for user in users), given
-    )
+        names, rows = zip(*some, strict=True)
+        yield functools.partial(scorer.of_raw, names, rows)

@@ -101,7 +101,7 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_table(
     assert path.read_bytes() == whole.read_bytes()
     # What another command has left is not used.
     parts = OutputParts(path, {"top_k": 10}, SCHEMA)
-    parts.add(0, *scorer.table(["u"], scorer.histories([[]]), np.array([0])))
+    parts.add(0, *scorer.table(scorer.of_raw(["u"], [[]])))
     assert 0 not in OutputParts(path, {"top_k": 5}, SCHEMA)
 
 
