@@ -62,9 +62,11 @@ def main(argv: Sequence[str]) -> None:
                 _add_beyond_accuracy(finished, metrics["tables"])
         if target:
             print(f"\ntarget {target}")
+        chosen = {
+            split: _chosen(pd.DataFrame(rows), ks) for split, rows in metrics["tables"].items()
+        }
         if _METRICS.value or ks or _GROUPS.value:
-            for split, rows in metrics["tables"].items():
-                table = _chosen(pd.DataFrame(rows), ks)
+            for split, table in chosen.items():
                 print(f"\n{split}\n{_text(table)}")
             print("", *bar_gain.lines(metrics.get("bars", {})), sep="\n")
         else:
@@ -72,8 +74,7 @@ def main(argv: Sequence[str]) -> None:
         # As it was found in training, beside the runs that were trained for it.
         for line in transfer_lines(finished.folder.metrics() or {}):
             print(line)
-        for split, rows in metrics["tables"].items():
-            table = _chosen(pd.DataFrame(rows), ks)
+        for split, table in chosen.items():
             table.insert(0, "split", split)
             if target:
                 table.insert(0, "target", target)

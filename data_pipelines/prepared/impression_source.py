@@ -1,5 +1,6 @@
 """A data set of impressions as a run reads it."""
 
+import functools
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -46,8 +47,10 @@ class ImpressionSource:
         """Hex sha256 of the columns: a source model fits any target that has the same."""
         shared = [self.categorical_columns, self.numerical_columns, self.field_sizes]
         # Data sets without vocabularies and with all labels keep the fingerprints that they had.
-        shared += [of for of in (self.field_values,) if of]
-        shared += [of for of in (self.labels,) if of != TASKS]
+        if self.field_values:
+            shared.append(self.field_values)
+        if self.labels != TASKS:
+            shared.append(self.labels)
         return fingerprint(*shared)
 
     @property
@@ -70,7 +73,7 @@ class ImpressionSource:
         """Of each categorical column, the number n of its values 0 .. n-1."""
         return tuple(self.prepared.metadata["field_sizes"])
 
-    @property
+    @functools.cached_property
     def field_values(self) -> tuple[tuple[str, ...], ...]:
         """Of each categorical column, the value of id i + 1 at i; empty if ids are the values."""
         if not self.prepared.metadata.get("least_count"):

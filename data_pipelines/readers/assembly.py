@@ -144,8 +144,7 @@ class LogAssembly:
             return rows, locate
         first = int(np.argmax(bad))
         self.bad_lines.add(int(bad.sum()), lambda: f"{locate(first)}: {problem(first)}", len(bad))
-        kept = np.flatnonzero(~bad)
-        return rows.iloc[kept], lambda row: locate(int(kept[row]))
+        return kept_rows(rows, locate, ~bad)
 
     def with_usable_domains(
         self, rows: pd.DataFrame, locate: Callable[[int], str], remedy: str

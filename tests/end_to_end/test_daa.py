@@ -47,8 +47,10 @@ def test_tables_stand_beside_the_source_model_and_the_best_constant(finished):
     assert set(metrics["measurements"]) == {
         f"domain_auc_{name}" for name in ("before", "after", "between_models")
     }
-    verdict = r"^transfer (helped|HURT|made no).*test AUC 0\.\d{4}"
-    assert re.search(verdict, outcome.out, re.MULTILINE)
+    lines = outcome.out.splitlines()
+    (box,) = [place for place, line in enumerate(lines) if line.startswith("╭")]
+    verdict = lines[box - 7 : box]  # with the report and the export behind it
+    assert any(re.match(r"transfer (helped|HURT|made no).*test AUC 0\.\d{4}", v) for v in verdict)
     assert metrics["transfer"]["metric"] == "AUC"
     losses = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
     assert losses["critic_loss"] != 0
