@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from data_pipelines.prepared.dataset import open_prepared
 from data_pipelines.prepared.reading import Source, reopen
 from launchers import folder_lock
+from launchers.run_folders import seed_folder, target_folder
 from launchers.stored_config import restored
-from launchers.target_folders import target_folder
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
@@ -67,10 +67,14 @@ def folders(workdir: pathlib.Path) -> dict[str, RunFolder]:
     """Returns the folder of each target's run by its name; that of a single one by "".
 
     Raises:
-      RunError: there is no run.
+      RunError: there is no run, or there are those of several seeds.
     """
     whole = RunFolder(workdir)
-    targets = whole.config().get("targets")
+    config = whole.config()
+    if config.get("several_seeds"):
+        first = seed_folder(workdir, config["seed"])
+        raise RunError(f"{workdir}: runs of several seeds are here; name one of them, as {first}.")
+    targets = config.get("targets")
     if targets is None:
         return {"": whole}
     return {target: RunFolder(target_folder(workdir, target)) for target in targets}

@@ -3,7 +3,7 @@
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +34,53 @@ def show(workdir: Path, system: System, monitor: str) -> None:
       system: what was trained.
       monitor: the figure that is compared.
     """
-    figures, files = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
     folders = finished_run.folders(workdir)
-    for target, folder in folders.items():
+    by_target = {target: folder.metrics() or {} for target, folder in folders.items()}
+    files = [*_files(workdir, list(folders.values())), ("next", _next(workdir, system))]
+    _print(f"{system.name} in {workdir}", by_target, monitor, files)
+
+
+def show_seeds(
+    workdir: Path, system: System, monitor: str, by_target: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Prints the box of finished runs of several seeds.
+
+    Args:
+      workdir: the folder of them all.
+      system: what was trained.
+      monitor: the figure that is compared.
+      by_target: what metrics.json of the folder holds, by target; of a single one by "".
+    """
+    runs = shlex.quote(f"{workdir}/") + "seed-*"
+    following = f"python launchers/compare.py --runs={runs} --output=comparison"
+    if RECOMMEND not in system.signatures:
+        following = f"python launchers/evaluate.py --workdir={runs.removesuffix('*')}0"
+    files = [("figures", str(workdir / "metrics.json")), ("next", following)]
+    seeds = len(next(iter(by_target.values()))["seeds"])
+    _print(f"{system.name}, mean of {seeds} seeds in {workdir}", by_target, monitor, files)
+
+
+def _print(
+    title: str,
+    by_target: Mapping[str, Mapping[str, Any]],
+    monitor: str,
+    said_of_files: Sequence[tuple[str, str]],
+) -> None:
+    figures, files = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
+    for target, metrics in by_target.items():
         if target:
             figures.add_row(f"target {target}")
-        for row in _rows(folder.metrics() or {}, monitor):
+        for row in _rows(metrics, monitor):
             figures.add_row(*row)
     files.add_column(no_wrap=True)
     files.add_column(overflow="fold")
-    for name, said in _files(workdir, list(folders.values())):
-        files.add_row(name, said)
-    files.add_row("next", _next(workdir, system))
+    for row in said_of_files:
+        files.add_row(*row)
     width = None if sys.stdout.isatty() else _WIDTH
     console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
     content = Group(figures, "", files)
     console.print()
-    console.print(
-        Panel(content, title=Text(f"{system.name} in {workdir}"), box=box.ROUNDED, expand=False)
-    )
+    console.print(Panel(content, title=Text(title), box=box.ROUNDED, expand=False))
 
 
 def _rows(metrics: Mapping[str, Any], monitor: str) -> Iterator[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from data_pipelines.errors import DataError
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source, reopen
-from launchers.target_folders import target_folder
+from launchers.run_folders import target_folder
 from tfcdr import bar_gain, row_groups
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
@@ -80,9 +80,9 @@ def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> N
         _run_target(wish, source, wish.workdir, distribution, pretrained)
         return
     folder = RunFolder(wish.workdir, distribution.is_chief)
-    settings = _run_config(wish, wish.config, distribution)
+    settings = run_config(wish, wish.config, distribution)
     settings |= {"targets": list(sources), "pretrained": _path(pretrained)}
-    _check_all(wish, sources, distribution, pretrained)
+    check_all(wish, sources, distribution)
     with distribution.chief_first():
         folder.claim(settings)
     stages = wish.system.stages(wish.config)
@@ -96,17 +96,18 @@ def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> N
     folder.finish(_summary(metrics))
 
 
-def _check_all(
-    wish: Wish,
-    sources: dict[str, Source],
-    distribution: Distribution,
-    pretrained: RunFolder | None,
-) -> None:
+def check_all(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> None:
     """Checks every target before anything is written; says which could be trained without others.
+
+    Args:
+      wish: what is asked for.
+      sources: what is read for each target, by their names.
+      distribution: the devices and processes that train.
 
     Raises:
       RunError: one does not fit.
     """
+    pretrained = _pretrained(wish.pretrained)
     errors = {}
     for target, source in sources.items():
         folder = RunFolder(target_folder(wish.workdir, target), distribution.is_chief)
@@ -152,15 +153,19 @@ def _run_target(
     return metrics
 
 
-def transfer_lines(metrics: Mapping[str, Any]) -> list[str]:
+def transfer_lines(metrics: Mapping[str, Any], over: str = "users of one training") -> list[str]:
     """Says what metrics.json has of the transfer and its parts, by group; nothing if it has none.
 
     Where the run without transfer is below a bar itself, that is said, too.
+
+    Args:
+      metrics: of a run.
+      over: what the interval is over.
     """
     if "transfer" not in metrics:
         return []
     verdict = TransferGain.from_json(metrics["transfer"]).verdict()
-    lines = ["", f"{verdict}, over users of one training"]
+    lines = ["", f"{verdict}, over {over}"]
     warning = bar_gain.baseline_line(metrics.get("baseline_bars", {}))
     lines += [warning] if warning else []
     for group, entry in metrics.get("transfer_groups", {}).items():
@@ -216,7 +221,7 @@ def claimed(
 ) -> Experiment:
     """Checks the data and claims the folder of a run with one configuration."""
     experiment = _checked(wish, config, source, folder, distribution, pretrained)
-    settings = _run_config(wish, config, distribution)
+    settings = run_config(wish, config, distribution)
     settings |= {
         "data_fingerprint": source.fingerprint,
         "shared_fingerprint": source.shared_fingerprint,
@@ -277,7 +282,8 @@ def _compare(
     return {name: metrics[name] for name in names if name in metrics}
 
 
-def _run_config(wish: Wish, config: Any, distribution: Distribution) -> dict[str, Any]:
+def run_config(wish: Wish, config: Any, distribution: Distribution) -> dict[str, Any]:
+    """Returns the settings that config.json of any run holds, whatever it reads."""
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "tfcdr")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {

@@ -23,6 +23,7 @@ from launchers import (
     reading_flags,
     run_flags,
     run_help,
+    several_seeds,
     whole_run,
 )
 from launchers.target_runs import Wish
@@ -36,6 +37,13 @@ _COMPARE = flags.DEFINE_bool(
     False,
     "Also trains the same model on the target alone, in WORKDIR/no_transfer, and says whether the "
     "transfer helped.",
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds",
+    1,
+    "Trains so many times, with --seed and the seeds that follow, each in WORKDIR/seed-K, and says "
+    "means, spreads, and intervals over rows and trainings.",
+    lower_bound=1,
 )
 _PRETRAINED = flags.DEFINE_string(
     "pretrained",
@@ -98,7 +106,10 @@ def main(argv: Sequence[str]) -> None:
         return reading_flags.sources(data, wish.system, wish.config)
 
     presentation = Presentation(_REPORT.value, _EXPORT.value, _titles)
-    whole_run.carry_out(wish, prepare, read, presentation, distribution)
+    if _SEEDS.value == 1:
+        whole_run.carry_out(wish, prepare, read, presentation, distribution)
+    else:
+        several_seeds.carry_out(wish, _SEEDS.value, prepare, read, presentation, distribution)
 
 
 def _wish() -> Wish:

@@ -1,7 +1,7 @@
 """Whether a model is better than what stands beside it in every table."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tfcdr.transfer_gain import TransferGain, interval_text
@@ -39,6 +39,12 @@ class BarGain(NamedTuple):
     def from_json(cls, entry: Mapping[str, Any]) -> "BarGain":
         """Reads what metrics.json holds of a comparison, where null stands for NaN."""
         return cls(**{name: math.nan if v is None else v for name, v in entry.items()})
+
+    @classmethod
+    def over_trainings(cls, gains: Sequence["BarGain"]) -> "BarGain":
+        """Returns the mean over several trainings; see `TransferGain.over_trainings`."""
+        compared = [TransferGain(*each[1:]) for each in gains]
+        return cls.of(gains[0].bar, TransferGain.over_trainings(compared))
 
     @property
     def is_above(self) -> bool:

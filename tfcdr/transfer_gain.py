@@ -1,8 +1,12 @@
 """Whether the transfer helped: the same test rows scored with and without it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfcdr import several_trainings
 
 
 class TransferGain(NamedTuple):
@@ -38,6 +42,16 @@ class TransferGain(NamedTuple):
     def from_json(cls, entry: Mapping[str, Any]) -> "TransferGain":
         """Reads what metrics.json holds of a comparison, where null stands for NaN."""
         return cls(**{name: math.nan if v is None else v for name, v in entry.items()})
+
+    @classmethod
+    def over_trainings(cls, gains: Sequence["TransferGain"]) -> "TransferGain":
+        """Returns the mean of what several trainings gained; see `several_trainings.interval`."""
+        first = gains[0]
+        if not all(math.isfinite(each.gain) for each in gains):
+            return cls.unknown(first.metric, first.rows, first.left_out)
+        ends = several_trainings.interval(*np.transpose([(g.gain, g.low, g.high) for g in gains]))
+        means = np.mean([(g.transfer, g.no_transfer, g.gain) for g in gains], axis=0).tolist()
+        return cls(first.metric, *means, *ends, first.rows, first.left_out)
 
     def verdict(self, part: str = "transfer") -> str:
         """Says in one line what the interval allows to say.
