@@ -10,6 +10,7 @@ import tensorflow as tf
 from launchers import finished_run
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_BIAO_RUN, SMALL_DATA
+from tfcdr.system import Serving
 
 RATED_DATA = (*SMALL_DATA, "--synthetic.ratings", "--synthetic.noise_source")
 
@@ -102,6 +103,35 @@ def test_the_export_scores_pairs_of_raw_ids(finished):
     assert answer["user_known"].numpy().tolist() == [1] * 16 + [0, 1]
     assert answer["item_known"].numpy().tolist() == [1] * 16 + [0, 0]
     assert np.all((answer["liked"] > 0) & (answer["liked"] < 1))
+
+
+def test_an_export_of_several_targets_answers_each_row_by_its_own(finished, tmp_path):
+    workdir, _ = finished
+    runs = [finished_run.load(folder)[""] for folder in (workdir, workdir / "no_transfer")]
+    models = dict(zip(("with", "without"), ((run.model, run.source) for run in runs), strict=True))
+    system, config = runs[0].system, runs[0].config
+    alone = [
+        system.export(config, *pair, tmp_path / name, Serving()) for name, pair in models.items()
+    ]
+    both = system.export_targets(config, models, tmp_path / "both", Serving())
+    user = tf.constant(runs[0].source.user_names([3, 1, 2]))
+    item = tf.constant(runs[0].source.vocabulary("target").tokens[:3])
+    first, second, served = (
+        tf.saved_model.load(str(path)).signatures["serving_default"] for path in (*alone, both)
+    )
+    expected = [of(user=user, item=item)["liked"].numpy() for of in (first, second)]
+    assert not np.allclose(*expected)
+
+    def liked(*domain):
+        return served(user=user, item=item, domain=tf.constant(domain))["liked"]
+
+    for name, values in zip(models, expected, strict=True):
+        np.testing.assert_allclose(liked(name), values, rtol=1e-5)
+    mixed = liked("without", "with", "without")
+    by_row = [expected[1][0], expected[0][1], expected[1][2]]
+    np.testing.assert_allclose(mixed, by_row, rtol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="this export has with, without"):
+        liked("elsewhere")
 
 
 def test_a_killed_run_ends_as_one_that_was_not(finished, data_dir, tmp_path):

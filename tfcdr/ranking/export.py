@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from tfcdr.errors import RunError
+from tfcdr.ranking import target_signatures
 from tfcdr.ranking.history_names import HistoryNames
 from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.recommender import Recommender
 from tfcdr.ranking.retrieval import Retriever
 from tfcdr.ranking.signatures import RECOMMEND, Signatures
-from tfcdr.ranking.target_signatures import TargetSignatures
 from tfcdr.serving.saved_model import SERVING_DEFAULT, write_version
 from tfcdr.serving.token_lookup import NameLookup, TokenLookup, write_vocabulary
 from tfcdr.system import Serving
@@ -70,7 +70,7 @@ def export_models(targets: Sequence[ServedTarget], export_dir: Path, serving: Se
             (signatures,) = served.values()
             functions = signatures.concrete()
         else:
-            functions = TargetSignatures(served).functions()
+            functions = target_signatures.of_targets(served)
             domain = np.array([targets[0].domain], object)
             requests = {name: {**entry, "domain": domain} for name, entry in requests.items()}
         lookups = [lookup for s in served.values() for lookup in (s.histories, s.targets)]

@@ -12,6 +12,8 @@ Signature `serving_default`:
 | `liked` | float32 [batch] | probability that the user likes the item |
 | `user_known`, `item_known` | int32 [batch] | 1 if training knew the id, else 0 |
 
+An export of several targets takes one input more, `domain`; see `serving/by_domain.py`.
+
 What a user did and liked travels with the model, as it was at the end of the log: the latest source
 behaviour, and the histories that the backbone reads, 16 bytes an item and user. Who or what is
 unknown is scored as the mean of all that is known: by the mean embedding, and without any
@@ -19,12 +21,14 @@ behaviour.
 """
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.serving import by_domain
 from tfcdr.serving.saved_model import SERVING_DEFAULT, write_version
 from tfcdr.serving.token_lookup import TokenLookup, write_vocabulary
 from tfcdr.systems.biao.model import BiaoModel
@@ -79,12 +83,12 @@ class PairScorer(tf.Module):
         }
 
 
-def export_model(model: BiaoModel, data: DataSource, export_dir: Path) -> Path:
-    """Exports a model as the next version; see `serving.saved_model.write_version`.
+def export_models(models: Mapping[str, tuple[BiaoModel, DataSource]], export_dir: Path) -> Path:
+    """Exports models as the next version; see `serving.saved_model.write_version`.
 
     Args:
-      model: the model to serve.
-      data: what it was trained on.
+      models: by the name of the target, a model and what it was trained on. Requests to several
+        name the target.
       export_dir: the folder that the server watches.
 
     Returns:
@@ -93,21 +97,45 @@ def export_model(model: BiaoModel, data: DataSource, export_dir: Path) -> Path:
     Raises:
       RunError: the folder cannot be written.
     """
-    names = data.user_names(range(1, data.num_users + 1))
-    tokens = data.vocabulary("target").tokens
     with tempfile.TemporaryDirectory() as folder:
-        users = TokenLookup(write_vocabulary(Path(folder) / "users.txt", names))
-        items = TokenLookup(write_vocabulary(Path(folder) / "items.txt", tokens))
-        scorer = PairScorer(model, data, users, items)
-        spec = {name: tf.TensorSpec([None], tf.string, name=name) for name in ("user", "item")}
-        signature = tf.function(scorer.__call__).get_concrete_function(**spec)
-        request = {"user": np.array([names[0], ""]), "item": np.array([tokens[0], ""])}
+        scorers: dict[str, PairScorer] = {}
+        lookups = []
+        for number, (target, (model, data)) in enumerate(models.items()):
+            users, items = (
+                TokenLookup(write_vocabulary(Path(folder) / f"{name}-{number}.txt", tokens))
+                for name, tokens in (("users", _users(data)), ("items", _items(data)))
+            )
+            scorers[target] = PairScorer(model, data, users, items)
+            lookups += [users, items]
+        _, data = next(iter(models.values()))
+        request = {"user": np.array([_users(data)[0], ""]), "item": np.array([_items(data)[0], ""])}
+        if len(models) > 1:
+            request["domain"] = np.array([next(iter(models))])
         return write_version(
-            export_dir,
-            {SERVING_DEFAULT: signature},
-            {SERVING_DEFAULT: request},
-            [users, items],
+            export_dir, {SERVING_DEFAULT: _signature(scorers)}, {SERVING_DEFAULT: request}, lookups
         )
+
+
+def _signature(scorers: Mapping[str, PairScorer]) -> tf.types.experimental.GenericFunction:
+    ids = tf.TensorSpec([None], tf.string)
+    if len(scorers) == 1:
+        (scorer,) = scorers.values()
+        return tf.function(scorer.__call__, input_signature=[ids, ids], autograph=False)
+    first = tf.constant([next(iter(scorers))])
+
+    @tf.function(input_signature=[ids, ids, ids], autograph=False)
+    def score(user: tf.Tensor, item: tf.Tensor, domain: tf.Tensor = first) -> dict[str, tf.Tensor]:
+        return by_domain.answers(scorers, (user, item), domain)
+
+    return score
+
+
+def _users(data: DataSource) -> list[str]:
+    return data.user_names(range(1, data.num_users + 1))
+
+
+def _items(data: DataSource) -> Sequence[str]:
+    return data.vocabulary("target").tokens
 
 
 def _with_means(model: BiaoModel) -> Tables:

@@ -1,7 +1,7 @@
 """BIAO's one stage, its outer step's feeds, and what it asks of the data."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +31,7 @@ from tfcdr.systems.biao.model import (
     TRAINING,
     BiaoModel,
 )
-from tfcdr.systems.biao.signatures import export_model
+from tfcdr.systems.biao.signatures import export_models
 from tfcdr.systems.biao.tables import TARGET_CATEGORY, TARGET_ITEM, USER, TableSizes
 
 VIEW, DEVELOPING_VIEW = "paired_behaviour", "developing_behaviour"
@@ -159,8 +159,17 @@ class Biao(LabelPredictionSystem):
         serving: Serving,
     ) -> Path:
         """Exports the signature of `signatures.py`; there is nothing to recommend."""
+        return self.export_targets(config, {"": (model, data)}, export_dir, serving)
+
+    def export_targets(
+        self,
+        config: BiaoConfig,
+        models: Mapping[str, tuple[BiaoModel, BehaviourSource]],
+        export_dir: Path,
+        serving: Serving,
+    ) -> Path:
         del config, serving
-        return export_model(model, data, export_dir)
+        return export_models(models, export_dir)
 
     def report_sections(
         self, config: BiaoConfig, model: BiaoModel, data: BehaviourSource, names: Names
