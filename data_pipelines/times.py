@@ -115,7 +115,7 @@ def _digits_of(value: decimal.Decimal) -> int:
     """0, 3, 6 or 9: as many digits behind the point as a value needs, and nine at most."""
     if value == value.to_integral_value():
         return 0
-    needed = -value.normalize(_CONTEXT).as_tuple().exponent
+    needed = -int(value.normalize(_CONTEXT).as_tuple().exponent)  # Of finite values a number.
     return min(9, -(-needed // 3) * 3)
 
 

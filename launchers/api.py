@@ -14,7 +14,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -29,7 +29,7 @@ from data_pipelines.splitting.splits import split as split_log
 from data_pipelines.views.example_options import ExampleOptions
 from launchers import finished_run, folder_lock, run_sources, whole_run
 from launchers.finished_run import FinishedRun
-from launchers.recommending.target_scorer import TargetScorer, scorers_of
+from launchers.recommending.target_scorer import TargetScorer, Users, scorers_of
 from launchers.target_runs import Wish
 from launchers.whole_run import Presentation
 from tfcdr.errors import RunError
@@ -271,6 +271,7 @@ class Run:
         rows = None if histories is None else _by_user(histories)
         found = []
         for scorer in self._scorers[key]:
+            some: Iterable[Users]
             if rows is None:
                 some = (scorer.of_data_set(*each) for each in scorer.source.whole_histories())
             else:

@@ -112,7 +112,7 @@ def _figures(
     timings: Mapping[tuple[str, str], Timing],
     peaks: Mapping[str, int],
 ) -> dict[str, Any]:
-    figures = {
+    figures: dict[str, Any] = {
         "system": ours.system,
         "stage": ours.stage,
         "config": dataclasses.asdict(ours.config),

@@ -83,7 +83,6 @@ def _verdict(runs: Runs) -> str:
     reached = (
         f"{name} validates best ({metric} {best.validation:.4f}; test {standings[0].mean:.4f})"
     )
-    cheaper = min(rivals, key=lambda pair: pair[0].seconds, default=None)
     if not rivals:
         runner_up = max(standings[1:], key=lambda each: each.mean, default=None)
         behind = (
@@ -93,7 +92,7 @@ def _verdict(runs: Runs) -> str:
             else ""
         )
         return f"Serve {name}: it{reached.removeprefix(name)}{behind}."
-    other, standing = cheaper
+    other, standing = min(rivals, key=lambda pair: pair[0].seconds)
     apart = (
         f"the test cannot tell it from {other.contender.name} ({standing.mean:.4f}, difference "
         f"{standing.gain:+.4f}, interval {standing.low:+.4f} to {standing.high:+.4f})"

@@ -176,21 +176,23 @@ class _SharedField(NamedTuple):
         having = {
             choice: config_class
             for choice, config_class in classes.items()
-            if name in config_class.__dataclass_fields__
+            if name in _defaults(config_class)
         }
         kinds = [typing.get_type_hints(config_class)[name] for config_class in having.values()]
         if any(kind != kinds[0] for kind in kinds):
             raise TypeError(f"field {name} has another type for each of {', '.join(having)}.")
         texts = _choices_by(lambda config_class: field_documentation(config_class)[name], having)
-        defaults = _choices_by(
-            lambda config_class: config_class.__dataclass_fields__[name].default, having
-        )
+        defaults = _choices_by(lambda config_class: _defaults(config_class)[name], having)
         # A prefix of one choice alone names it already.
         parts = [f"{who}: {text}" for text, who in texts.items()] if len(classes) > 1 else [*texts]
         if len(defaults) == 1:
-            return cls(kinds[0], *defaults, " ".join(parts))
+            return cls(kinds[0], next(iter(defaults)), " ".join(parts))
         values = "; ".join(f"{_as_typed(value)} for {who}" for value, who in defaults.items())
         return cls(kinds[0], None, f"{' '.join(parts)} Default: {values}.")
+
+
+def _defaults(config_class: Any) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(config_class)}
 
 
 def _choices_by(key: Callable[[type], Hashable], classes: Mapping[str, type]) -> dict[Any, str]:

@@ -120,18 +120,17 @@ def build_data(
       DataError: bad input or an unwilling folder; nothing has been written.
       HeldError: another process converts to the folder.
     """
-    if not reader_given():
-        raise program.FlagError(f"--reader is missing: it takes {', '.join(_READER_NAMES)}.")
-    reading = [kind for kind in KINDS if _READER.value in kind.readers]
+    reader = _reader()
+    reading = [kind for kind in KINDS if reader in kind.readers]
     kind = reading[0] if log is None else _kind(log)
     if kind not in reading:
         raise program.FlagError(
-            f"--reader={_READER.value} reads no {kind.name}, which take "
+            f"--reader={reader} reads no {kind.name}, which take "
             f"{', '.join(kind.readers)}; it reads {reading[0].name}."
         )
     _refuse_flags_of_others(kind)
     conversion = Conversion(
-        reader=_READER.value,
+        reader=reader,
         inputs=_rooted_inputs(),
         data_dir=folder,
         engine=_ENGINE.value,
@@ -235,9 +234,15 @@ def _source() -> dict[str, Any]:
     return {"reader": _READER.value, "input": list(_INPUT.value)}
 
 
+def _reader() -> str:
+    if _READER.value is None:
+        raise program.FlagError(f"--reader is missing: it takes {', '.join(_READER_NAMES)}.")
+    return _READER.value
+
+
 def _settings(kind: LogKind) -> dict[str, Any]:
     """How a data set is made, for its metadata: the values of the kind's flags by prefix."""
-    options = kind.options(_READER.value)
+    options = kind.options(_reader())
     return {prefix: dataclasses.asdict(values) for prefix, values in options.items()}
 
 

@@ -46,7 +46,7 @@ class InteractionLogs(LogKind):
         # Before a long log is read.
         build.check_destination(conversion.data_dir, conversion.overwrite)
         source = (conversion.reader, conversion.inputs, read)
-        common = {
+        common: dict[str, Any] = {
             "overwrite": conversion.overwrite,
             "num_shards": conversion.num_shards,
             "provenance": conversion.provenance,

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import functools
+import io
 import os
 import signal
 import sys
@@ -75,8 +76,10 @@ def run(main: Callable[[Sequence[str]], None], help_text: Callable[[], str] | No
     # absl's handler would say again what TensorFlow's own has said.
     tf.get_logger().propagate = False
     # Into a file or a pipe, too, a line appears when it is printed.
-    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    sys.stderr.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
     _end_at_signals()
     app.run(guarded, flags_parser=functools.partial(_parse, help_text))
 
@@ -139,9 +142,9 @@ def _parse(help_text: Callable[[], str] | None, argv: Sequence[str]) -> list[str
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         _fail(_unknown_flag(error.flagname), 2)
-    except (flags.Error, UnicodeDecodeError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            error = FlagError(f"a flagfile is no text ({error}).")
+    except UnicodeDecodeError as error:
+        _fail(FlagError(f"a flagfile is no text ({error})."), 2)
+    except flags.Error as error:
         _fail(error, 2)
 
 
@@ -162,7 +165,7 @@ def _unknown_flag(name: str) -> str:
     return f"Unknown command line flag {shown(name)}.{meant}"
 
 
-def _fail(error: object, status: int) -> None:
+def _fail(error: object, status: int) -> NoReturn:
     print(f"error: {_one_line(str(error))}", file=sys.stderr)
     sys.exit(status)
 

@@ -145,7 +145,7 @@ def _run_target(
             print(f"\nThe same model without {part}:")
             lacking = workdir / f"no_{part.replace('-', '').replace(' ', '_')}"
             baselines[part] = _baseline(wish, config, source, lacking, distribution)
-        bars = RunFolder(alone).metrics().get("bars", {})
+        bars = RunFolder(alone).finished_metrics().get("bars", {})
         metrics = {**metrics, **_compare(metrics, main_run, baselines, bars, folder)}
     main_run.print_tables(metrics)
     for line in transfer_lines(metrics):
@@ -323,8 +323,8 @@ def _means(figures: list[Mapping[str, float | None]]) -> dict[str, float]:
     means = {}
     for name in dict.fromkeys(name for of in figures for name in of):
         # A target may lack a figure, or have one that is not finite, which JSON keeps as null.
-        values = [of[name] for of in figures if of.get(name) is not None]
-        values = [value for value in values if math.isfinite(value)]
+        known = [value for of in figures if (value := of.get(name)) is not None]
+        values = [value for value in known if math.isfinite(value)]
         means[name] = sum(values) / len(values) if values else math.nan
     return means
 
@@ -349,7 +349,10 @@ def _say_what_was_read(pretrained_run: RunFolder, source: Source) -> None:
     reading = pretrained_run.config()["reading"]
     if reading["targets"] == list(source.roles.targets):
         return
-    interactions, users = source.trained_too_late(reopen(source.prepared, reading))
+    theirs_read = reopen(source.prepared, reading)
+    if not isinstance(theirs_read, InteractionSource):
+        return
+    interactions, users = source.trained_too_late(theirs_read)
     theirs = ", ".join(reading["targets"]) or "no target"
     print(
         f"{pretrained_run.path}: pre-trained for {theirs}. It has read {interactions:,} source "

@@ -33,12 +33,24 @@ class BarGain(NamedTuple):
     @classmethod
     def of(cls, bar: str, gain: TransferGain) -> "BarGain":
         """Takes over a comparison in which the bar was the model without transfer."""
-        return cls(bar, *gain[: len(cls._fields) - 1])
+        return cls(
+            bar,
+            gain.metric,
+            model=gain.transfer,
+            of_bar=gain.no_transfer,
+            gain=gain.gain,
+            low=gain.low,
+            high=gain.high,
+            rows=gain.rows,
+        )
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "BarGain":
         """Reads what metrics.json holds of a comparison, where null stands for NaN."""
-        return cls(**{name: math.nan if v is None else v for name, v in entry.items()})
+        values: dict[str, Any] = {
+            name: math.nan if value is None else value for name, value in entry.items()
+        }
+        return cls(**values)
 
     @classmethod
     def over_trainings(cls, gains: Sequence["BarGain"]) -> "BarGain":

@@ -6,11 +6,11 @@ A system declares it in its own folder, in `benchmark.py`; `launchers/benchmark.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import tensorflow as tf
 
-from tfcdr.data_source import DataSource
+from tfcdr.data_source import SourceT
 from tfcdr.stage import Stage
 
 # The kernel that measures what the machine multiplies in a second.
@@ -145,7 +145,7 @@ class Phase(NamedTuple):
     includes: str | None = None
 
 
-class Benchmark:
+class Benchmark(Generic[SourceT]):
     """What a system brings to its benchmark; this class: nothing but the phases of a plain step.
 
     Attributes:
@@ -156,7 +156,7 @@ class Benchmark:
     peers: ClassVar[tuple[Peer, ...]] = ()
     rivals: ClassVar[tuple[str, ...]] = ()
 
-    def kernels(self, config: Any, data: DataSource, stage: Stage) -> Mapping[str, Kernel]:
+    def kernels(self, config: Any, data: SourceT, stage: Stage) -> Mapping[str, Kernel]:
         """Returns the operations that carry a step's arithmetic, measured by themselves.
 
         Where `MATRIX_PRODUCTS` are all of them, the step itself is measured by their rate.

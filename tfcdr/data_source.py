@@ -6,7 +6,7 @@ entries the view's and the model's docstrings state.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -151,6 +151,10 @@ class ImpressionSource(DataSource, Protocol):
     @property
     def numerical_columns(self) -> tuple[str, ...]:
         """Names of the numerical columns."""
+
+
+# What kind of data set a system reads.
+SourceT = TypeVar("SourceT", bound=DataSource)
 
 
 class ViewRequest(NamedTuple):

@@ -2,15 +2,17 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tfcdr.bar_gain import BarGain
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
 from tfcdr.transfer_gain import TransferGain
 
+StageT = TypeVar("StageT", bound=Stage)
 
-class Evaluator(abc.ABC):
+
+class Evaluator(abc.ABC, Generic[StageT]):
     """Scores held-out examples; what its scores are, is its own business.
 
     Attributes:
@@ -20,15 +22,15 @@ class Evaluator(abc.ABC):
     monitor: str
 
     @abc.abstractmethod
-    def check_data(self, stage: Stage, split: str) -> None:
+    def check_data(self, stage: StageT, split: str) -> None:
         """Opens a split, so that what the data lacks is known before any work."""
 
     @abc.abstractmethod
-    def validation(self, stage: Stage, model: StageModel) -> dict[str, float]:
+    def validation(self, stage: StageT, model: StageModel) -> dict[str, float]:
         """Returns the figures of an epoch, `monitor` among them."""
 
     @abc.abstractmethod
-    def scores(self, stage: Stage, model: StageModel, split: str) -> Any:
+    def scores(self, stage: StageT, model: StageModel, split: str) -> Any:
         """Scores every example of a split by the model and by what it is compared with."""
 
     @abc.abstractmethod
@@ -60,7 +62,7 @@ class Evaluator(abc.ABC):
         return {}
 
     def beyond_accuracy(
-        self, stage: Stage, model: StageModel, split: str
+        self, stage: StageT, model: StageModel, split: str
     ) -> dict[tuple[str, str], dict[str, float]]:
         """Returns figures of what is recommended, whether right or not, by group and scorer.
 

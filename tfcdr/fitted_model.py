@@ -2,10 +2,10 @@
 
 import abc
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
-from tfcdr.data_source import DataSource
 from tfcdr.stage_model import Batch, StageModel, StepReport
 
 
@@ -17,13 +17,13 @@ class FittedModel(StageModel):
     """
 
     @abc.abstractmethod
-    def fit_epoch(self, data: DataSource, epoch: int) -> dict[str, float]:
+    def fit_epoch(self, data: Any, epoch: int) -> dict[str, float]:
         """Sets the weights to what fits with an epoch's choice of settings.
 
         Nothing but (data, epoch) decides them: a resumed run begins at any epoch.
 
         Args:
-          data: what the run reads.
+          data: what the run reads, a data source of the model's own kind.
           epoch: from 0.
 
         Returns:

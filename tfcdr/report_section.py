@@ -91,7 +91,8 @@ def sample_rows(
     """
     random = np.random.default_rng(seed)
     # Every row draws a number; the rows with the smallest are kept.
-    drawn, kept = np.zeros(0), None
+    drawn = np.zeros(0)
+    kept: dict[str, np.ndarray] = {}
     for batch in batches.as_numpy_iterator():
         chosen = batch["example_weight"] > 0
         rows = {key: batch[key][chosen] for key in keys}
@@ -99,7 +100,7 @@ def sample_rows(
         best = np.sort(np.argsort(numbers)[:size])
         drawn = numbers[best]
         kept = {
-            key: (rows[key] if kept is None else np.concatenate([kept[key], rows[key]]))[best]
+            key: np.concatenate([kept[key], rows[key]] if kept else [rows[key]])[best]
             for key in keys
         }
     return kept

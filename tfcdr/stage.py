@@ -79,6 +79,17 @@ class Stage:
     shared: bool = False
 
     @property
+    def steps_read(self) -> ViewRequest | DomainPairs:
+        """The view of the training batches of a stage that trains in steps.
+
+        Raises:
+          ValueError: its model is fitted as a whole.
+        """
+        if self.training is None:
+            raise ValueError(f"Stage {self.name} has no training batches: its model is fitted.")
+        return self.training
+
+    @property
     def feeds(self) -> list[Feed]:
         """What all of its periodic steps read."""
         return [feed for step in self.periodic_steps for feed in step.feeds.values()]

@@ -3,12 +3,12 @@
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import tensorflow as tf
 
 from tfcdr.benchmark import Benchmark
-from tfcdr.data_source import DataSource
+from tfcdr.data_source import SourceT
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
@@ -29,8 +29,10 @@ class Serving(NamedTuple):
     retrieval: str = "brute_force"
 
 
-class System(abc.ABC):
+class System(abc.ABC, Generic[SourceT]):
     """A published recommender system. One subclass a system, listed in the registry.
+
+    It says as `System[InteractionSource]` what kind of data set it reads.
 
     Attributes:
       name: the system's name on the command line.
@@ -58,7 +60,7 @@ class System(abc.ABC):
         """Returns the stages in the order in which they run; the last one is the product."""
 
     @abc.abstractmethod
-    def build(self, stage: str, config: Any, data: DataSource, seed: int) -> StageModel:
+    def build(self, stage: str, config: Any, data: SourceT, seed: int) -> StageModel:
         """Builds the model of a stage, with every variable created.
 
         Raises:
@@ -76,7 +78,7 @@ class System(abc.ABC):
     def export_targets(
         self,
         config: Any,
-        models: Mapping[str, tuple[StageModel, DataSource]],
+        models: Mapping[str, tuple[StageModel, SourceT]],
         export_dir: Path,
         serving: Serving,
     ) -> Path:
@@ -95,7 +97,7 @@ class System(abc.ABC):
         raise RunError(f"{self.name} has one target only.")
 
     @abc.abstractmethod
-    def evaluator(self, data: DataSource, options: Any, distribution: Distribution) -> Evaluator:
+    def evaluator(self, data: SourceT, options: Any, distribution: Distribution) -> Evaluator[Any]:
         """Returns what scores held-out examples.
 
         Args:
@@ -106,7 +108,7 @@ class System(abc.ABC):
 
     @abc.abstractmethod
     def export(
-        self, config: Any, model: StageModel, data: DataSource, export_dir: Path, serving: Serving
+        self, config: Any, model: StageModel, data: SourceT, export_dir: Path, serving: Serving
     ) -> Path:
         """Writes the last stage's model as the next version for TensorFlow Serving.
 
@@ -159,12 +161,12 @@ class System(abc.ABC):
         """Returns whether XLA makes the train steps faster on the devices that are there."""
         return True
 
-    def check(self, config: Any, data: DataSource, distribution: Distribution) -> None:
+    def check(self, config: Any, data: SourceT, distribution: Distribution) -> None:
         """Raises RunError if the data or the devices cannot do what the configuration asks for."""
         del config, data, distribution  # What every system needs, others check.
 
     def report_sections(
-        self, config: Any, model: StageModel, data: DataSource, names: Names
+        self, config: Any, model: StageModel, data: SourceT, names: Names
     ) -> Sequence[Section]:
         """Returns what the page of a finished run shows besides curves and tables.
 
@@ -176,6 +178,6 @@ class System(abc.ABC):
         """
         return ()
 
-    def measurements(self, config: Any, model: StageModel, data: DataSource) -> Mapping[str, float]:
+    def measurements(self, config: Any, model: StageModel, data: SourceT) -> Mapping[str, float]:
         """Returns what else metrics.json says of a finished run, by name; see `report_sections`."""
         return {}

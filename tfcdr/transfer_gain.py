@@ -36,12 +36,16 @@ class TransferGain(NamedTuple):
     @classmethod
     def unknown(cls, metric: str, rows: int, left_out: int = 0) -> "TransferGain":
         """A comparison that cannot be made."""
-        return cls(metric, *[math.nan] * 5, rows, left_out)
+        nan = math.nan
+        return cls(metric, nan, nan, nan, nan, nan, rows, left_out)
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "TransferGain":
         """Reads what metrics.json holds of a comparison, where null stands for NaN."""
-        return cls(**{name: math.nan if v is None else v for name, v in entry.items()})
+        values: dict[str, Any] = {
+            name: math.nan if value is None else value for name, value in entry.items()
+        }
+        return cls(**values)
 
     @classmethod
     def over_trainings(cls, gains: Sequence["TransferGain"]) -> "TransferGain":

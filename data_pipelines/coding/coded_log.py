@@ -120,7 +120,7 @@ class CodedLog:
         names = ("user", "item", "times", "ratings", "given_parts")
         columns = {name: getattr(self, name) for name in names}
         columns = {name: c if c is None else c[kept] for name, c in columns.items()}
-        if self.negatives is not None:
+        if self.negatives is not None and self.negative_offsets is not None:
             counts = np.diff(self.negative_offsets)
             columns["negatives"] = self.negatives[np.repeat(kept, counts)]
             columns["negative_offsets"] = np.concatenate([[0], np.cumsum(counts[kept])])

@@ -41,8 +41,8 @@ def domain_counts(log: CodedLog, parts: np.ndarray) -> DomainCounts:
     cells = np.bincount(domain * NUM_PARTS + parts, minlength=domains * NUM_PARTS)
     in_part = np.zeros((len(log.users), domains, NUM_PARTS), bool)
     in_part[log.user, domain, parts] = True
-    in_domain = in_part.any(axis=2)
-    several = in_domain.sum(axis=1) > 1
+    in_domain = np.any(in_part, axis=2)
+    several = np.greater(in_domain.sum(axis=1), 1)
     return DomainCounts(
         in_domain.sum(axis=0),
         in_domain[several].sum(axis=0),

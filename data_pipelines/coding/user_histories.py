@@ -62,7 +62,7 @@ class UserHistories:
             start, end = self.offsets[index : index + 2].tolist()
             digest = hashlib.blake2b(user.to_bytes(8, "little"), digest_size=32)
             digest.update(content[start * width : end * width])
-            if self.negatives is not None:
+            if self.negatives is not None and self.negative_offsets is not None:
                 places = self.negative_offsets[start : end + 1]
                 digest.update(np.diff(places).tobytes())
                 digest.update(self.negatives[places[0] : places[-1]].tobytes())
@@ -90,7 +90,7 @@ def item_counts(log: CodedLog, parts: np.ndarray) -> ItemCounts:
         log.item * (labels + 1) + np.minimum(parts, labels), minlength=items * (labels + 1)
     )
     cells = cells.reshape(items, labels + 1)
-    used = cells.any(axis=1)
+    used = np.any(cells, axis=1)
     if log.negatives is not None:
         used[log.negatives] = True
     return ItemCounts(used, cells[:, :labels])
@@ -164,7 +164,7 @@ def records(histories: UserHistories) -> Iterator[tuple[str, dict[str, np.ndarra
     firsts = histories.offsets[:-1]
     gaps = np.diff(histories.times, prepend=0)
     gaps[firsts] = histories.times[firsts]
-    counts = None if histories.negatives is None else np.diff(histories.negative_offsets)
+    negatives, offsets = histories.negatives, histories.negative_offsets
     parts = histories.parts.astype(np.int64)
     ends = zip(
         histories.users.tolist(), firsts.tolist(), histories.offsets[1:].tolist(), strict=True
@@ -178,8 +178,7 @@ def records(histories: UserHistories) -> Iterator[tuple[str, dict[str, np.ndarra
         }
         if histories.ratings is not None:
             record["ratings"] = histories.ratings[start:end]
-        if counts is not None:
-            places = histories.negative_offsets[[start, end]]
-            record["negatives"] = histories.negatives[slice(*places)]
-            record["negative_counts"] = counts[start:end]
+        if negatives is not None and offsets is not None:
+            record["negatives"] = negatives[offsets[start] : offsets[end]]
+            record["negative_counts"] = np.diff(offsets[start : end + 1])
         yield str(user), record

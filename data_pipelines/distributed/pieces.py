@@ -7,7 +7,7 @@ piece of a parquet file is a row group.
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -193,13 +193,13 @@ def _text_pieces(source: Source, streamed: bool, start: int) -> list[Piece]:
     return [Piece(number, at, min(at + _PIECE_BYTES, max(size, at))) for at in starts]
 
 
-def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _numbered(file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(file, 1):
         if line.strip():
             yield number, line
 
 
-def _checked(text: bytes, at: Callable[[int], str]) -> BinaryIO:
+def _checked(text: bytes, at: Callable[[int], str]) -> io.BufferedIOBase:
     return io.BufferedReader(TextStream(io.BytesIO(text), at))
 
 
@@ -262,7 +262,7 @@ def _texts(source: Source, piece: Piece) -> Iterator[tuple[int, bytes]]:
         yield start, text
 
 
-def _streamed(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
+def _streamed(file: io.BufferedIOBase, start: int) -> Iterator[tuple[int, bytes]]:
     """Yields blocks of whole lines of a file that can only be read from its beginning."""
     left = start
     while left:
@@ -287,8 +287,8 @@ def _text_block(text: bytes, source: Source, domains: Sequence[str], place: int)
     table = source.table
     bad_lines = _FirstBadLine()
     if table.kind == "json":
-        found = enumerate(_checked(text, _marked), 1)
-        numbered = ((number, line) for number, line in found if line.strip())
+        every = enumerate(_checked(text, _marked), 1)
+        numbered = ((number, line) for number, line in every if line.strip())
         separator = table.options.category_separator
         rows, numbers = json_columns(numbered, source.wanted, _marked, bad_lines, separator)
         return _block(

@@ -61,7 +61,7 @@ def _parse(texts: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(texts)
 
 
-def _subclasses(kind: type) -> Iterator[type]:
+def _subclasses(kind: Any) -> Iterator[Any]:
     for child in kind.__subclasses__():
         if "_add_argparse_args" in vars(child):
             yield child

@@ -41,7 +41,7 @@ class GroupSplit:
         """What is left of a group's interactions without rare items and users."""
         rows = self.log.load_group(self.work, group)
         log = CodedLog.of(rows, self.log.domains, self.log.comparable_times)
-        rare = np.zeros(len(log.item_ids), bool)
+        rare: np.ndarray = np.zeros(len(log.item_ids), bool)
         if self.rare:
             _, index = shared_items(self.work, self.rare)
             rare = index.rows(log.item_ids, log.item_domains) >= 0

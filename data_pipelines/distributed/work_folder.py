@@ -39,7 +39,7 @@ class WorkFolder:
     def save_arrays(self, name: str, **arrays: np.ndarray) -> None:
         """Writes arrays of numbers."""
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, allow_pickle=False, **arrays)
         self._write(name, buffer.getvalue())
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:

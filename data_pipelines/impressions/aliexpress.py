@@ -16,12 +16,13 @@ in the processed files of MTReclib.
 
 import contextlib
 import dataclasses
+import io
 import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -310,7 +311,7 @@ def _csv_text(
         if len(files) != 1:
             raise DataError(f"{name}: holds {len(files)} csv files; it must hold one.")
         text = CsvText(
-            open=lambda: archive.open(files[0]),
+            open=lambda: cast(io.BufferedIOBase, archive.open(files[0])),
             at=lambda line: f"{name}/{files[0].filename}, line {line}",
             name=f"{name}/{files[0].filename}",
             separator=",",

@@ -137,7 +137,7 @@ class _Spool:
         self.greatest = np.maximum(self.greatest, rows["categorical"].max(axis=0))
         for place, counts in enumerate(self.value_counts):
             self.value_counts[place] = _added(counts, np.bincount(rows["categorical"][:, place]))
-        self._digest.update(np.ascontiguousarray(rows).view(np.uint8))
+        self._digest.update(np.ascontiguousarray(rows).view(np.uint8).data)
         with self._path.open("ab") as file:
             rows.tofile(file)
 

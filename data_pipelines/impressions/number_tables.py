@@ -229,7 +229,7 @@ def _checked(
             missing += gaps
         real[:, place] = _real(column)
     wrong[:, len(ranges) :] = ~np.isfinite(real)
-    bad = wrong.any(axis=1)
+    bad = np.any(wrong, axis=1)
     texts = {name: _texts(batch[name]) for name in columns.texts}
     found = Numbers(whole, real, texts, locate, missing)
 

@@ -8,6 +8,7 @@ The processed AliExpress files, with a header, are read as they are.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -195,7 +196,8 @@ class TableLog(ImpressionLog):
                 bad = np.isin(texts, broken)
                 row = int(np.argmax(bad))
                 where = f"{block.locate(row)}: column {name}: {shown(texts[row])}"
-                self.bad_lines.add(int(bad.sum()), lambda where=where: f"{where} has a line break.")
+                problem = f"{where} has a line break."
+                self.bad_lines.add(int(bad.sum()), functools.partial(str, problem))
                 block = block.without(bad)
         return block
 
@@ -295,10 +297,10 @@ class _Table:
         canonical = {name: role for role, name in self._texts.items()}
         for block in blocks:
             # Whatever a categorical column is called, it is not taken for the domain or part.
-            texts = {
+            by_role = {
                 canonical.get(name, _VALUES + name): values for name, values in block.texts.items()
             }
-            yield block._replace(texts=texts)
+            yield block._replace(texts=by_role)
 
     def chunks(
         self, block: Numbers, columns: Columns, vocabularies: Sequence[GrowingVocabulary]

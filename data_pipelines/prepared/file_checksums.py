@@ -21,9 +21,10 @@ def checksums(folder: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             name = path.relative_to(folder).as_posix()
-            found[name] = {"bytes": path.stat().st_size}
+            about: dict[str, Any] = {"bytes": path.stat().st_size}
             if _RECORDS not in path.name:
-                found[name]["sha256"] = _digest(path)
+                about["sha256"] = _digest(path)
+            found[name] = about
     return found
 
 

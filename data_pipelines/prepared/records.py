@@ -36,7 +36,9 @@ class RecordKind:
     most_shards: int = 16
 
 
-class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class RecordBuilder(  # type: ignore[call-arg]  # Of a base class without types.
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """Writes the splits of one kind; what it writes, `tfds.builder_from_directory` reads."""
 
     # TFDS would find these by itself through importlib_resources, which it needs but does not

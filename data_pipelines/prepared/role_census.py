@@ -52,8 +52,8 @@ def assign(
         np.minimum.at(least, user[chosen], records.parts[chosen])
         np.maximum.at(greatest, user[chosen], records.parts[chosen])
     ids = np.array(data.users, dtype=object)
-    in_source = in_domain[1:][:, is_source].any(axis=1)
-    mixed = np.flatnonzero(least < greatest) if kind == "given" else ()
+    in_source = np.any(in_domain[1:, is_source], axis=1)
+    mixed = np.flatnonzero(least < greatest) if kind == "given" else np.zeros(0, np.int64)
     comparable_times = data.metadata["comparable_times"]
     if len(mixed) and not comparable_times:
         raise DataError(

@@ -134,13 +134,13 @@ def _metadata_files(
         return {}
     files: dict[str, list[pathlib.Path]] = {entry.domain: [] for entry in entries}
     for text in options.metadata:
-        domain, _, path = text.partition("=")
+        domain, _, name = text.partition("=")
         if domain not in files:
             raise DataError(
                 f"--read.metadata={text}: no such domain; --input names {', '.join(files)}."
             )
         reviews = next(entry.path for entry in entries if entry.domain == domain)
-        files[domain].append(reviews.parent / path)
+        files[domain].append(reviews.parent / name)
         if not files[domain][-1].exists():
             raise DataError(f"{files[domain][-1]}: no such file; check --read.metadata.")
     named = {domain for domain, paths in files.items() if paths}

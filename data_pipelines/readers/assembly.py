@@ -1,5 +1,6 @@
 """Puts what was read from several files together into one interaction log."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -291,7 +292,9 @@ def no_interactions(left_out: Mapping[str, int]) -> DataError:
 
 def check_same_columns(columns: Sequence[Sequence[str]]) -> None:
     """Raises DataError unless all files have the same columns."""
-    odd = set().union(*columns) - set.intersection(*map(set, columns)) - _MAY_BE_LACKING
+    named = [set(of_file) for of_file in columns]
+    in_all = functools.reduce(set[str].__and__, named)
+    odd = functools.reduce(set[str].__or__, named) - in_all - _MAY_BE_LACKING
     if odd:
         raise DataError(
             f"--input: only some of the files have {', '.join(sorted(odd))}; give all files "

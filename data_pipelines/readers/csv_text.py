@@ -4,7 +4,7 @@ import csv
 import io
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -32,7 +32,7 @@ class CsvText(NamedTuple):
       quoted: whether double quotes around a field hide separators and line ends in it.
     """
 
-    open: Callable[[], BinaryIO]
+    open: Callable[[], io.BufferedIOBase]
     at: Callable[[int], str]
     name: str
     separator: str
@@ -209,8 +209,11 @@ def _csv_rows(text: CsvText) -> Iterator[tuple[int, int, list[str]]]:
     """Yields (first line, last line, fields) for the rows that are not blank."""
     with text.open() as raw:
         lines = io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", errors="replace", newline="")
-        quoting = csv.QUOTE_MINIMAL if text.quoted else csv.QUOTE_NONE
-        rows = csv.reader(lines, delimiter=text.separator, quoting=quoting)
+        rows = csv.reader(
+            lines,
+            delimiter=text.separator,
+            quoting=csv.QUOTE_MINIMAL if text.quoted else csv.QUOTE_NONE,
+        )
         start = 1
         for row in rows:
             if row:

@@ -14,11 +14,14 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO, TYPE_CHECKING, cast
 
 import pyarrow as pa
 
 from data_pipelines.errors import DataError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 PARQUET_MAGIC = b"PAR1"
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -53,14 +56,14 @@ def packing(head: bytes) -> str:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
 
 
-def is_packed(raw: BinaryIO) -> bool:
+def is_packed(raw: io.BufferedIOBase) -> bool:
     """Whether a file is packed; leaves the stream at its beginning."""
     head = raw.read(_LONGEST_MAGIC)
     raw.seek(0)
     return bool(packing(head))
 
 
-def is_utf8(raw: BinaryIO, encoding: str) -> bool:
+def is_utf8(raw: io.BufferedIOBase, encoding: str) -> bool:
     """Whether text is in UTF-8, by its encoding or, without one, by its byte order mark."""
     head = raw.read(4)
     raw.seek(0)
@@ -69,7 +72,7 @@ def is_utf8(raw: BinaryIO, encoding: str) -> bool:
     return not any(head.startswith(mark) for mark in _WIDE_MARKS)
 
 
-def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
+def unpacked(raw: io.BufferedIOBase, name: str) -> io.BufferedIOBase:
     """Unpacks a file, if it is packed.
 
     Args:
@@ -95,7 +98,7 @@ def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
 
 
 def text_stream(
-    raw: BinaryIO, at: Callable[[int], str], name: str, encoding: str = ""
+    raw: io.BufferedIOBase, at: Callable[[int], str], name: str, encoding: str = ""
 ) -> "TextStream":
     """Reads text that may be packed as UTF-8; arguments as of `TextStream`."""
     return TextStream(unpacked(raw, name), at, encoding)
@@ -115,7 +118,7 @@ def open_text(path: pathlib.Path, encoding: str = "") -> io.BufferedReader:
     return io.BufferedReader(text_stream(path.open("rb"), at, str(path), encoding), _CHUNK_BYTES)
 
 
-def unchecked_text(path: pathlib.Path, encoding: str = "") -> BinaryIO:
+def unchecked_text(path: pathlib.Path, encoding: str = "") -> io.BufferedIOBase:
     """Opens a text file whose lines the reader itself decodes, unless its encoding is another.
 
     Raises:
@@ -153,7 +156,9 @@ class TextStream(io.RawIOBase):
       line_ends: number of line ends so far.
     """
 
-    def __init__(self, raw: BinaryIO, at: Callable[[int], str], encoding: str = "") -> None:
+    def __init__(
+        self, raw: io.BufferedIOBase, at: Callable[[int], str], encoding: str = ""
+    ) -> None:
         """Wraps a stream of bytes.
 
         Args:
@@ -179,17 +184,18 @@ class TextStream(io.RawIOBase):
         """Returns that it can be read."""
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: "WriteableBuffer") -> int:
         """Reads as much as there is, up to the buffer's length; 0 at the end.
 
         Raises:
           DataError: a byte is no text.
         """
+        wanted = memoryview(buffer)
         while not self._rest and not self._ended:
-            self._rest = self._text(_some(self._raw, len(buffer)))
-        taken = self._rest[: len(buffer)]
+            self._rest = self._text(_some(self._raw, len(wanted)))
+        taken = self._rest[: len(wanted)]
         self._rest = self._rest[len(taken) :]
-        buffer[: len(taken)] = taken
+        wanted[: len(taken)] = taken
         return len(taken)
 
     def close(self) -> None:
@@ -199,10 +205,11 @@ class TextStream(io.RawIOBase):
 
     def _text(self, chunk: bytes) -> bytes:
         self._ended = not chunk
-        if self._decoder is None:
-            chunk = self._begin(chunk)
+        decoder = self._decoder
+        if decoder is None:
+            chunk, decoder = self._begin(chunk)
         try:
-            text = self._decoder.decode(chunk, final=self._ended)
+            text = decoder.decode(chunk, final=self._ended)
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode(self._encoding, "replace").count("\n")
             raise DataError(
@@ -214,8 +221,8 @@ class TextStream(io.RawIOBase):
         self._last = passed[-1:] or self._last
         return passed
 
-    def _begin(self, chunk: bytes) -> bytes:
-        """Chooses the decoder by the first bytes; returns them without a byte order mark."""
+    def _begin(self, chunk: bytes) -> tuple[bytes, codecs.IncrementalDecoder]:
+        """Chooses the decoder by the first bytes; returns them without their mark, and it."""
         while chunk and len(chunk) < 4:
             more = _some(self._raw, _CHUNK_BYTES)
             if not more:
@@ -231,13 +238,15 @@ class TextStream(io.RawIOBase):
                     "of file, or its encoding must be named."
                 )
             chunk = chunk.removeprefix(codecs.BOM_UTF8)
-        return chunk
+        return chunk, self._decoder
 
 
 class _Unpacked(io.RawIOBase):
     """Reads through a decompressor; its errors become one that names the file."""
 
-    def __init__(self, raw: BinaryIO, plain: BinaryIO, kind: str, name: str, size: int) -> None:
+    def __init__(
+        self, raw: io.BufferedIOBase, plain: io.BufferedIOBase, kind: str, name: str, size: int
+    ) -> None:
         self._raw = raw
         self._plain = plain
         self._kind = kind
@@ -247,10 +256,11 @@ class _Unpacked(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        wanted = memoryview(buffer)
         try:
             # No more than there is: what comes before a damaged place is still given.
-            chunk = _some(self._plain, len(buffer))
+            chunk = _some(self._plain, len(wanted))
         except (*_DAMAGE, zipfile.BadZipFile) as error:
             raise _damaged(self._name, self._kind, error) from error
         self._left -= len(chunk)
@@ -259,7 +269,7 @@ class _Unpacked(io.RawIOBase):
                 f"{self._name}: unpacks to more than {MAX_RATIO} times its size, as no log does; "
                 "unpack it yourself if it can be trusted."
             )
-        buffer[: len(chunk)] = chunk
+        wanted[: len(chunk)] = chunk
         return len(chunk)
 
     def close(self) -> None:
@@ -268,7 +278,7 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-def _some(stream: BinaryIO, size: int) -> bytes:
+def _some(stream: io.BufferedIOBase, size: int) -> bytes:
     return stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
 
 
@@ -279,7 +289,7 @@ def _damaged(name: str, kind: str, error: Exception) -> DataError:
     return DamagedInputError(name, f"the {kind} file {what}")
 
 
-def _single_member(raw: BinaryIO, name: str) -> BinaryIO:
+def _single_member(raw: io.BufferedIOBase, name: str) -> io.BufferedIOBase:
     archive = zipfile.ZipFile(raw)
     # What macOS adds does not count.
     files = [
@@ -295,13 +305,14 @@ def _single_member(raw: BinaryIO, name: str) -> BinaryIO:
         )
     if files[0].flag_bits & 1:
         raise DataError(f"{name}: the file in this archive is encrypted; unpack it first.")
-    return archive.open(files[0])
+    return cast(io.BufferedIOBase, archive.open(files[0]))
 
 
-_OPENERS: dict[str, Callable[[BinaryIO, str], BinaryIO]] = {
+_OPENERS: dict[str, Callable[[io.BufferedIOBase, str], io.BufferedIOBase]] = {
     "gzip": lambda raw, _: gzip.GzipFile(fileobj=raw),
     "bzip2": lambda raw, _: bz2.BZ2File(raw),
-    "xz": lambda raw, _: lzma.LZMAFile(raw),  # noqa: SIM115 (closed with what reads it)
+    # Closed with what reads it.
+    "xz": lambda raw, _: lzma.LZMAFile(cast(IO[bytes], raw)),  # noqa: SIM115
     "Zstandard": lambda raw, _: pa.CompressedInputStream(pa.PythonFile(raw), "zstd"),
     "LZ4": lambda raw, _: pa.CompressedInputStream(pa.PythonFile(raw), "lz4"),
     "zip": _single_member,

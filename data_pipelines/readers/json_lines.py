@@ -1,5 +1,6 @@
 """Tables as JSON lines: an object a line, whose keys are the columns."""
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -69,7 +70,7 @@ def json_columns(
         except BadLine as error:
             bad += 1
             problem = f"{at(number)}: {error}"
-            bad_lines.add(1, lambda problem=problem: problem, len(numbers) + bad)
+            bad_lines.add(1, functools.partial(str, problem), len(numbers) + bad)
             continue
         numbers.append(number)
         if len(rows) == _ROWS_PER_BLOCK:

@@ -1,8 +1,8 @@
 """The lines of a text file, plain or compressed, as a stream that takes little memory."""
 
+import io
 import pathlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from data_pipelines.errors import DataError
 from data_pipelines.readers.input_streams import DamagedInputError, unchecked_text
@@ -46,7 +46,7 @@ def numbered_lines(path: pathlib.Path, encoding: str = "") -> Iterator[tuple[int
         raise DataError(f"{path}: the file has no lines but blank ones.")
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines(file: io.BufferedIOBase) -> Iterator[bytes]:
     rest = b""
     # `read1` gives what comes before a damaged place; `read` would not.
     while chunk := file.read1(_CHUNK_BYTES):

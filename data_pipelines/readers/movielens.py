@@ -171,13 +171,13 @@ def _read_folder(
         raise DataError(
             f"{folder}: needs u.data, ratings.dat, ratings.csv or exactly one .inter file."
         )
-    columns, numbers = _read_atomic(found[0], bad_lines)
+    named, numbers = _read_atomic(found[0], bad_lines)
     for name in _INTER:
-        if name not in columns and name != "rating":
+        if name not in named and name != "rating":
             raise DataError(
-                f"{found[0]}, line 1: no column {name!r}; the file has {', '.join(columns)}."
+                f"{found[0]}, line 1: no column {name!r}; the file has {', '.join(named)}."
             )
-    rows = _frame({name: columns[name] for name in _INTER if name in columns})
+    rows = _frame({name: named[name] for name in _INTER if name in named})
     genres = _atomic_genres(found[0].with_suffix(".item"))
     return rows, line_locator(found[0], numbers), found[0], genres
 

@@ -5,7 +5,7 @@ import functools
 import io
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -75,7 +75,7 @@ class TableFormat:
         path = self.entry.path
         return path.with_suffix("") if path.suffix.lower() in _PACKED_SUFFIXES else path
 
-    def raw(self) -> BinaryIO:
+    def raw(self) -> io.BufferedIOBase:
         """Opens the file's bytes as they are."""
         location = self.entry.location
         if "://" not in location:
@@ -83,9 +83,10 @@ class TableFormat:
         from apache_beam.io.filesystem import CompressionTypes
         from apache_beam.io.filesystems import FileSystems
 
-        return FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED)
+        opened = FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED)
+        return cast(io.BufferedIOBase, opened)
 
-    def unpacked(self) -> BinaryIO:
+    def unpacked(self) -> io.BufferedIOBase:
         """Opens the file's bytes unpacked, whatever their encoding."""
         return unpacked(self.raw(), self.entry.location)
 
@@ -96,7 +97,7 @@ class TableFormat:
             text_stream(self.raw(), line_namer(location), location, self.options.encoding), 1 << 20
         )
 
-    def layout(self, opened: Callable[[], BinaryIO], at: Callable[[int], str]) -> CsvText:
+    def layout(self, opened: Callable[[], io.BufferedIOBase], at: Callable[[int], str]) -> CsvText:
         """Finds out how a file of text is laid out.
 
         Args:
@@ -117,7 +118,10 @@ class TableFormat:
         return self.layout_with(wanted, opened, at)
 
     def layout_with(
-        self, wanted: Sequence[str], opened: Callable[[], BinaryIO], at: Callable[[int], str]
+        self,
+        wanted: Sequence[str],
+        opened: Callable[[], io.BufferedIOBase],
+        at: Callable[[int], str],
     ) -> CsvText:
         """Lays a file out with the first separator that makes a header with these names."""
         found = []
@@ -130,7 +134,7 @@ class TableFormat:
 
     def _text(
         self,
-        opened: Callable[[], BinaryIO],
+        opened: Callable[[], io.BufferedIOBase],
         at: Callable[[int], str],
         separator: str,
         header: list[str],

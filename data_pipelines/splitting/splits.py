@@ -112,7 +112,7 @@ def candidates(log: CodedLog, options: SplitOptions) -> Candidates:
     if options.repeats == "first":
         order = np.arange(len(log.item))
         if options.kind == "given":  # An item that trains and tests, trains.
-            order = np.lexsort((order, log.given_parts))
+            order = np.lexsort((order, _given_parts(log)))
         pairs = log.user[order] * len(log.item_ids) + log.item[order]
         repeated[order] = pd.Series(pairs).duplicated().to_numpy()
     return Candidates(log, repeated, {_BEYOND_CAP: dropped})
@@ -133,7 +133,7 @@ def _latest(log: CodedLog, most: int) -> tuple[CodedLog, int]:
 
 def _core(found: Candidates, options: SplitOptions) -> Candidates:
     """Leaves the k-core of every domain; `found` holds all users."""
-    rare = np.zeros(len(found.log.item_ids), bool)
+    rare: np.ndarray = np.zeros(len(found.log.item_ids), bool)
     core = without_rare(found, rare, options)
     while True:
         counts = item_counts(core)
@@ -227,13 +227,20 @@ def plan(counted: Census, options: SplitOptions) -> Plan:
     users = np.zeros(counted.in_domain.shape, np.int8)
     if options.kind == "user":
         shares = options.validation_share, options.test_share
-        for domain in range(users.shape[1]):
+        for domain in range(counted.in_domain.shape[1]):
             eligible = counted.in_domain[:, domain]
             users[:, domain] = draw(counted.user_ids, eligible, options.seed, "user", *shares)
     return Plan(users, _cut_times(counted, options) if options.kind == "time" else ())
 
 
-def _cut_times(counted: Census, options: SplitOptions) -> tuple[int, int]:
+def _given_parts(log: CodedLog) -> np.ndarray:
+    """Returns the parts that the log brings, which `check` has found."""
+    if log.given_parts is None:
+        raise ValueError("The log brings no parts.")
+    return log.given_parts
+
+
+def _cut_times(counted: Census, options: SplitOptions) -> tuple[int, ...]:
     times = counted.times
     if not len(times):
         require_training({}, options)
@@ -269,7 +276,7 @@ def assign(found: Candidates, decided: Plan, options: SplitOptions) -> SplitLog:
     parts = np.full(len(log.item), REPEATED, np.int8)
     labels = np.flatnonzero(~found.repeated)
     if options.kind == "given":
-        parts[labels] = log.given_parts[labels]
+        parts[labels] = _given_parts(log)[labels]
     elif options.kind == "user":
         parts[labels] = decided.users[log.user[labels], log.domain[labels]]
     elif options.kind == "time":

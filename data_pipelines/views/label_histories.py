@@ -1,6 +1,7 @@
 """What lies before a label in its user's history, as the views of target items read it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -86,7 +87,9 @@ def source_features(
     return examples, {"joint_sources": sources}
 
 
-def latest_of_all(rows: Mapping[str, tf.Tensor], shared: _Features, length: int) -> tf.Tensor:
+def latest_of_all(
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, Any], length: int
+) -> tf.Tensor:
     """Keeps the last items of older and own ones, right-aligned behind zeros: int64 [R, T]."""
     from_end = tf.range(length, 0, -1, dtype=tf.int64)
     recent = (rows["own_end"] - rows["own_recent"])[:, tf.newaxis]
@@ -98,7 +101,7 @@ def latest_of_all(rows: Mapping[str, tf.Tensor], shared: _Features, length: int)
 
 
 def latest_with_own(
-    rows: Mapping[str, tf.Tensor], shared: _Features, length: int, kept_own: int
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, Any], length: int, kept_own: int
 ) -> tf.Tensor:
     """Keeps the latest items, `kept_own` of the target's own at least: int64 [R, T], in order.
 
@@ -126,7 +129,9 @@ def latest_with_own(
     return tf.gather(items, chosen, batch_dims=1)
 
 
-def recent_items(rows: Mapping[str, tf.Tensor], shared: _Features, length: int) -> _Features:
+def recent_items(
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, Any], length: int
+) -> _Features:
     """Returns the entry `recent_items`, int64 [R, length], if a reading asks for it.
 
     Args:

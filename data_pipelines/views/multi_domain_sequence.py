@@ -247,8 +247,8 @@ def _check_candidates(read: HistoryRead, batching: Batching) -> None:
     if batching.candidate_domains == "all":
         named = {"all targets": (space.size, read.most_seen)}
     else:
-        seen = read.most_seen_by_domain
-        named = {names[d]: (int(sizes[d]), int(seen[d])) for d in space.chosen}
+        of_each = read.most_seen_by_domain
+        named = {names[d]: (int(sizes[d]), int(of_each[d])) for d in space.chosen}
     for name, (items, seen) in named.items():
         if batching.candidates > items - seen:
             raise DataError(

@@ -84,7 +84,7 @@ def alternate(
         contenders[name].seconds(part, 1)
         once = contenders[name].seconds(part, 1)
         repetitions[name, part] = max(1, math.ceil(turn_seconds / max(once, 1e-9)))
-    seconds = {key: [] for key in schedule}
+    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in schedule}
     for _ in range(turns):
         for name, part in schedule:
             count = repetitions[name, part]

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from tfcdr.errors import RunError
 
@@ -48,6 +48,9 @@ class ContenderProcess:
             )
         except OSError as error:
             raise RunError(f"{command[0]}: cannot be started ({error.strerror}).") from error
+        # Both are pipes.
+        self._requests = cast(IO[str], self._child.stdin)
+        self._answers = cast(IO[str], self._child.stdout)
         self.facts = self._ask(settings)
 
     def seconds(self, part: str, repetitions: int) -> float:
@@ -56,8 +59,8 @@ class ContenderProcess:
 
     def close(self) -> int:
         """Ends the child; returns the most bytes of memory that it held."""
-        self._child.stdin.close()
-        answer = json.loads(self._child.stdout.readline() or "{}")
+        self._requests.close()
+        answer = json.loads(self._answers.readline() or "{}")
         self._child.wait()
         return answer.get("peak_bytes", 0)
 
@@ -68,8 +71,8 @@ class ContenderProcess:
 
     def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(BrokenPipeError):  # It died: what it said last is read below.
-            print(json.dumps(message), file=self._child.stdin, flush=True)
-        line = self._child.stdout.readline()
+            print(json.dumps(message), file=self._requests, flush=True)
+        line = self._answers.readline()
         if not line:
             raise RunError(f"{self._command} ended with status {self._child.wait()}; see above.")
         answer = json.loads(line)

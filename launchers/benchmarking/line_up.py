@@ -187,7 +187,10 @@ def _command(peer: Peer, peer_python: str) -> list[str]:
     if peer.needs_tensorflow:
         return [sys.executable, "-m", peer.program]
     # A script: as a module, it would need what the packages around it import.
-    return [peer_python, importlib.util.find_spec(peer.program).origin]
+    found = importlib.util.find_spec(peer.program)
+    if found is None or found.origin is None:
+        raise ValueError(f"{peer.program}: no such program.")
+    return [peer_python, found.origin]
 
 
 def _choice(key: str, text: str, values: tuple[str, ...]) -> str:
@@ -207,7 +210,7 @@ def _refuse_others(name: str, settings: Mapping[str, str]) -> None:
 def _replaced(instance: Any, changes: Mapping[str, str]) -> Any:
     """Returns a dataclass with some fields read from text."""
     types = get_type_hints(type(instance))
-    values = {}
+    values: dict[str, Any] = {}
     for name, text in changes.items():
         if name not in types:
             raise ValueError(f"{type(instance).__name__} has no field {name!r}.")

@@ -49,7 +49,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
     model = system.build(stage.name, config, data, seed=0)
     model.compile(system.optimizers(stage.name, config), jit_compile=settings["jit_compile"])
     model.build_optimizers()
-    batches = stage.training.batches(data, "train", stage.batch_size, seed=0)
+    batches = stage.steps_read.batches(data, "train", stage.batch_size, seed=0)
     in_memory = list(batches.take(_BATCHES_IN_MEMORY))
     phases = system.benchmark.phases(config, stage)
     kernels = system.benchmark.kernels(config, data, stage)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_pipelines.prepared.interaction_source import InteractionSource
 from launchers import finished_run
 from launchers.finished_run import FinishedRun
 from launchers.stored_config import restored
@@ -71,7 +72,7 @@ def read(patterns: Sequence[str], data_dir: str | None) -> list[Runs]:
     for folder in _folders(patterns):
         for target, run in finished_run.load(folder, data_dir).items():
             _check_comparable(run, folder)
-            name = target or ",".join(run.source.roles.targets)
+            name = target or ",".join(_interactions(run).roles.targets)
             by_target.setdefault(name, {}).setdefault(_settings(run), []).append(run)
     return [_of_target(target, list(runs.values())) for target, runs in by_target.items()]
 
@@ -87,12 +88,25 @@ def _folders(patterns: Sequence[str]) -> list[Path]:
 
 
 def _check_comparable(run: FinishedRun, folder: Path) -> None:
-    if not isinstance(run.system, RankingSystem):
-        raise RunError(
-            f"{folder}: {run.system.name} ranks no items; only systems that do are compared."
-        )
+    _ranking(run)
     if run.folder.metrics() is None:
         raise RunError(f"{folder}: the run is not finished; run its command again.")
+
+
+def _ranking(run: FinishedRun) -> RankingSystem:
+    if not isinstance(run.system, RankingSystem):
+        raise RunError(
+            f"{run.folder.path}: {run.system.name} ranks no items; only systems that do are "
+            "compared."
+        )
+    return run.system
+
+
+def _interactions(run: FinishedRun) -> InteractionSource:
+    """Returns what a ranking system has read."""
+    if not isinstance(run.source, InteractionSource):
+        raise RunError(f"{run.folder.path}: the run read impressions.")
+    return run.source
 
 
 def _settings(run: FinishedRun) -> str:
@@ -120,7 +134,8 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
                 "same --evaluation.monitor and --evaluation.protocol."
             )
     names = _names([runs[0] for runs in contenders])
-    candidates, beside = [], {}
+    candidates: list[Candidate] = []
+    beside: dict[str, Candidate] = {}
     for name, runs in zip(names, contenders, strict=True):
         scores = [run.experiment.scores(run.model, "test") for run in runs]
         chosen = [
@@ -131,7 +146,7 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
             }
             for of in scores
         ]
-        metrics = [run.folder.metrics() for run in runs]
+        metrics = [run.folder.finished_metrics() for run in runs]
         candidates.append(
             Candidate(
                 Contender(name, tuple(of.pop(held_out_ranks.MODEL) for of in chosen)),
@@ -143,7 +158,7 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
             if scorer not in beside or len(ranks.row) > len(beside[scorer].contender.ranks[0].row):
                 validation = _validation(metrics[0], scorer, options)
                 beside[scorer] = Candidate(Contender(scorer, (ranks,)), validation, 0.0)
-    groups = first.system.row_groups(first.source)
+    groups = _ranking(first).row_groups(_interactions(first))
     return Runs(target, options, groups, [*candidates, *beside.values()])
 
 
@@ -168,7 +183,7 @@ def _differing(one: FinishedRun, other: FinishedRun) -> list[str]:
     return differences("", *configs)
 
 
-def _entry(config: dict[str, Any], name: str) -> Any:
+def _entry(config: Any, name: str) -> Any:
     for key in name.split("."):
         config = config.get(key) if isinstance(config, dict) else None
     return config

@@ -80,7 +80,9 @@ class TargetScorer:
 
     def of_data_set(self, users: np.ndarray, splits: np.ndarray, items: np.ndarray) -> Users:
         """Takes users as `source.whole_histories` gives them."""
-        return Users(self.source.user_names(users), Histories(splits, items), np.diff(splits))
+        return Users(
+            self.source.user_names(users.tolist()), Histories(splits, items), np.diff(splits)
+        )
 
     def of_raw(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Users:
         """Looks the raw histories of users up, as `history_names.py` has it."""

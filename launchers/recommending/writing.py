@@ -53,8 +53,8 @@ def write(
 def _pieces(scorer: TargetScorer, histories: Path | None) -> Iterator[Callable[[], Users]]:
     """Gives some users after the others, as functions that look them up."""
     if histories is None:
-        for some in scorer.source.whole_histories():
-            yield functools.partial(scorer.of_data_set, *some)
+        for whole in scorer.source.whole_histories():
+            yield functools.partial(scorer.of_data_set, *whole)
         return
     found = history_files.read(histories)
     while some := list(itertools.islice(found, _USERS_AT_ONCE)):

@@ -1,6 +1,6 @@
 """What a search found: a table, pictures, and a flagfile of the best settings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,8 @@ def importances(study: optuna.Study) -> dict[str, float]:
     """
     if len(finished(study)) < _LEAST_TRIALS:
         return {}
-    values = [trial.value for trial in finished(study)]
+    # A finished trial has a value.
+    values = np.array([trial.value for trial in finished(study)], np.float64)
     if np.ptp(values) == 0:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
@@ -109,7 +110,7 @@ def flagfile(study: optuna.Study, monitor: str, flags: Iterable[str]) -> str:
 
 
 def _draw_field(
-    axes: matplotlib.axes.Axes, name: str, trials: Iterable[FrozenTrial], monitor: str
+    axes: matplotlib.axes.Axes, name: str, trials: Sequence[FrozenTrial], monitor: str
 ) -> None:
     distribution = next(trial.distributions[name] for trial in trials if name in trial.params)
     if isinstance(distribution, optuna.distributions.CategoricalDistribution):
@@ -119,7 +120,7 @@ def _draw_field(
         values = [str(trial.params[name]) for trial in trials]
     else:
         values = [trial.params[name] for trial in trials]
-    axes.plot(values, [trial.value for trial in trials], ".")
+    axes.plot(values, np.array([trial.value for trial in trials], np.float64), ".")
     if getattr(distribution, "log", False):
         axes.set_xscale("log")
     axes.set(xlabel=name, ylabel=f"validation {monitor}")

@@ -126,12 +126,13 @@ def _distribution(
     if field not in known:
         raise program.FlagError(f"{where}: no such field; there are {', '.join(known)}.")
     kind = type(getattr(options, field))
+    distribution: BaseDistribution
     try:
         if isinstance(values, list) and values:
             distribution, bounds = CategoricalDistribution(values), values
         elif isinstance(values, dict):
-            distribution = _range(kind, values)
-            bounds = [distribution.low, distribution.high]
+            distribution = within = _range(kind, values)
+            bounds = [within.low, within.high]
         else:
             raise ValueError("write a list of values, or {low = ..., high = ...}")
         for value in bounds:
@@ -168,6 +169,8 @@ def _check_kind(kind: type, value: Any) -> None:
 def _may_choose(values: BaseDistribution, value: Any) -> bool:
     if isinstance(values, CategoricalDistribution):
         return value in values.choices
+    if not isinstance(values, IntDistribution | FloatDistribution):
+        return False
     on_grid = values.step is None or math.isclose((value - values.low) % values.step, 0)
     return values.low <= value <= values.high and on_grid
 
@@ -175,6 +178,8 @@ def _may_choose(values: BaseDistribution, value: Any) -> bool:
 def _suggest(trial: Trial, name: str, values: BaseDistribution) -> Any:
     if isinstance(values, CategoricalDistribution):
         return trial.suggest_categorical(name, values.choices)
-    suggest = trial.suggest_int if isinstance(values, IntDistribution) else trial.suggest_float
-    step = {} if values.step is None else {"step": values.step}
-    return suggest(name, values.low, values.high, log=values.log, **step)
+    if isinstance(values, IntDistribution):
+        return trial.suggest_int(name, values.low, values.high, step=values.step, log=values.log)
+    if isinstance(values, FloatDistribution):
+        return trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+    raise TypeError(f"{name} is drawn from no {type(values).__name__}.")

@@ -7,7 +7,6 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from tfcdr.errors import RunError
 
@@ -18,7 +17,8 @@ _CONNECT_SECONDS = 1.0
 _RETRY_SECONDS = 0.2
 
 
-class Task(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Task:
     """One process of a cluster.
 
     Attributes:
@@ -193,7 +193,7 @@ def _check_jobs(strategy: str, jobs: Mapping[str, list[str]]) -> None:
                 f"TF_CONFIG: --strategy={strategy} has no job {job!r}, only "
                 f"{', '.join(_JOBS[strategy])}."
             )
-    required = ("worker",) if "chief" not in jobs else ()
+    required: tuple[str, ...] = ("worker",) if "chief" not in jobs else ()
     if strategy == "parameter_server":
         required = _JOBS[strategy]
     for job in required:

@@ -157,8 +157,8 @@ def _lost(tasks: Sequence[str]) -> str:
     )
 
 
-def _sum(parts: Sequence[tf.Tensor | tf.IndexedSlices | None]) -> Any:
-    """Adds one variable's gradients up, in the order of the workers."""
+def _sum(parts: Sequence[Any]) -> Any:
+    """Adds one variable's gradients up, in the order of the workers: all None, or none is."""
     first = parts[0]
     if first is None:
         return None

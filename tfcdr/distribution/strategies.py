@@ -29,12 +29,12 @@ def start(strategy: str, timeout: float, cpu_devices: int = 1) -> Distribution |
       RunError: TF_CONFIG does not fit, or a process does not come up.
     """
     cluster = clusters.read(strategy, os.environ)
-    if strategy == "parameter_server":
+    if cluster is not None and strategy == "parameter_server":
         if cluster.own != cluster.chief:
             parameter_server.serve(cluster, timeout)
             return None
         return ParameterServer(cluster, timeout)
-    if strategy == "multi_worker":
+    if cluster is not None and strategy == "multi_worker":
         return MultiWorker(cluster, timeout)
     os.environ.pop("TF_CONFIG", None)  # TensorFlow would read it again.
     if strategy == "mirrored":

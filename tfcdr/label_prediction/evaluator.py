@@ -75,7 +75,7 @@ class LabelScores(NamedTuple):
     groups: dict[str, np.ndarray]
 
 
-class LabelEvaluator(Evaluator):
+class LabelEvaluator(Evaluator[Stage]):
     """Exact AUC and log loss over all rows at once; processes share the scoring.
 
     The model stands beside the scorers that it names, beside the best constant and, where the
@@ -149,10 +149,11 @@ class LabelEvaluator(Evaluator):
 
     def scores(self, stage: Stage, model: LabelModel, split: str) -> LabelScores:
         batches = self._batches(stage, split)
-        found = self._scores(stage, model, model.scorers(), split, batches)
+        found = self._scores(stage, model, list(model.scorers()), split, batches)
         if self._bar is None:
             return found
-        by_scorer = {**found.probabilities, LOGISTIC_REGRESSION: self._scores_of_bar(stage, split)}
+        of_bar = self._scores_of_bar(self._bar, stage, split)
+        by_scorer = {**found.probabilities, LOGISTIC_REGRESSION: of_bar}
         return found._replace(probabilities=by_scorer)
 
     def headline(self, scores: LabelScores) -> dict[str, float]:
@@ -215,7 +216,8 @@ class LabelEvaluator(Evaluator):
             return TransferGain.unknown(self.monitor, rows)
         gain = values[0] - values[1]
         margin = float(_NORMAL_975 * np.sqrt(np.sum((influences[0] - influences[1]) ** 2)))
-        return TransferGain(self.monitor, *values, gain, gain - margin, gain + margin, rows)
+        low, high = gain - margin, gain + margin
+        return TransferGain(self.monitor, values[0], values[1], gain, low, high, rows)
 
     def _figures(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         figures = {
@@ -247,32 +249,32 @@ class LabelEvaluator(Evaluator):
         # Float64, which processes can add up.
         tasks = len(self._tasks)
         columns = np.zeros((1 + len(score), steps, size, tasks))
-        groups = np.zeros((len(names), steps, size))
+        of_groups = np.zeros((len(names), steps, size))
         for step, batch in enumerate(batches):
             columns[0, step, first:last] = np.stack([batch[task] for task in self._tasks], 1)
-            for place, probabilities in enumerate(score, 1):
-                columns[place, step, first:last] = probabilities(batch)
+            for place, of_scorer in enumerate(score, 1):
+                columns[place, step, first:last] = of_scorer(batch)
             for place, name in enumerate(names):
-                groups[place, step, first:last] = batch[name]
+                of_groups[place, step, first:last] = batch[name]
         whole = self._distribution.add_up(columns).astype(np.float32)
         labels, *probabilities = whole.reshape((len(columns), steps * size, tasks))[:, :examples]
         if names:
-            groups = self._distribution.add_up(groups)
-        groups = groups.astype(np.int64).reshape((len(names), steps * size))[:, :examples]
+            of_groups = self._distribution.add_up(of_groups)
+        groups = of_groups.astype(np.int64).reshape((len(names), steps * size))[:, :examples]
         by_scorer = dict(zip(scorers, probabilities, strict=True))
         _refuse_non_finite(by_scorer, stage, split)
         return LabelScores(labels, by_scorer, dict(zip(names, groups, strict=True)))
 
-    def _scores_of_bar(self, stage: Stage, split: str) -> np.ndarray:
+    def _scores_of_bar(self, bar: LogisticRegression, stage: Stage, split: str) -> np.ndarray:
         """Returns float32 [rows, 1], by the bar, which is the same in every process."""
 
         def batches(of_split: str) -> tf.data.Dataset:
             size = self._batch_size
             return stage.evaluation.batches(self._data, of_split, size, seed=0, shuffled=False)
 
-        if not self._bar.is_fitted:
-            self._bar.fit(lambda: batches("train"), lambda: batches("validation"))
-        scored = [self._bar.probabilities(batch) for batch in batches(split)]
+        if not bar.is_fitted:
+            bar.fit(lambda: batches("train"), lambda: batches("validation"))
+        scored = [bar.probabilities(batch) for batch in batches(split)]
         return np.concatenate(scored)[: stage.evaluation.num_examples(self._data, split)]
 
     @property

@@ -68,7 +68,13 @@ class LogisticRegression:
                 best, self._fitted = score, fitted
 
     def probabilities(self, batch: Batch) -> np.ndarray:
-        """Returns float32 [batch, 1]."""
+        """Returns float32 [batch, 1].
+
+        Raises:
+          ValueError: nothing has been fitted.
+        """
+        if self._fitted is None:
+            raise ValueError("Fit before asking for probabilities.")
         ids = [np.asarray(batch[name]) for name in self.columns]
         return self._fitted.predict_proba(self._one_hot(ids))[:, 1:].astype(np.float32)
 

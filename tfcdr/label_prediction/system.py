@@ -4,7 +4,7 @@ import weakref
 from collections.abc import MutableMapping, Sequence
 from typing import ClassVar
 
-from tfcdr.data_source import DataSource
+from tfcdr.data_source import SourceT
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.label_prediction.evaluator import LabelEvaluationOptions, LabelEvaluator, monitors
@@ -13,7 +13,7 @@ from tfcdr.row_groups import RowGroups
 from tfcdr.system import System
 
 
-class LabelPredictionSystem(System):
+class LabelPredictionSystem(System[SourceT]):
     """A system whose stages' models are `LabelModel`s.
 
     Attributes:
@@ -28,9 +28,7 @@ class LabelPredictionSystem(System):
     def __init__(self) -> None:
         super().__init__()
         # A run and the one without transfer stand beside the same: it is fitted once.
-        self._bars: MutableMapping[DataSource, LogisticRegression | None] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._bars: MutableMapping[SourceT, LogisticRegression | None] = weakref.WeakKeyDictionary()
 
     def check_evaluation(self, options: LabelEvaluationOptions) -> None:
         allowed = monitors(self.tasks)
@@ -40,7 +38,7 @@ class LabelPredictionSystem(System):
             )
 
     def evaluator(
-        self, data: DataSource, options: LabelEvaluationOptions, distribution: Distribution
+        self, data: SourceT, options: LabelEvaluationOptions, distribution: Distribution
     ) -> LabelEvaluator:
         if data not in self._bars:
             self._bars[data] = self.bar(data)
@@ -53,17 +51,17 @@ class LabelPredictionSystem(System):
             )
         return LabelEvaluator(tasks, data, options, distribution, groups, bar)
 
-    def tasks_of(self, data: DataSource) -> tuple[str, ...]:
+    def tasks_of(self, data: SourceT) -> tuple[str, ...]:
         """Returns those of `tasks` that a data set has labels of; all here."""
         del data
         return self.tasks
 
-    def bar(self, data: DataSource) -> LogisticRegression | None:
+    def bar(self, data: SourceT) -> LogisticRegression | None:
         """Returns what the models stand beside in tables besides the constant; nothing here."""
         del data  # which says how many ids there are
         return None
 
-    def row_groups(self, data: DataSource) -> Sequence[RowGroups]:
+    def row_groups(self, data: SourceT) -> Sequence[RowGroups]:
         """Returns the groups of held-out rows that are reported besides all of them; none here."""
         del data  # which names groups such as domains
         return ()

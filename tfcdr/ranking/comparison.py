@@ -153,8 +153,20 @@ def _standings(
         trainings = of.mean(1)
         spread = trainings.std(ddof=1) if len(trainings) > 1 else np.nan
         gain = trainings.mean() - values[0].mean(1).mean()
-        figures = map(float, (trainings.mean(), spread, gain, low, high))
-        standings.append(Standing(name, group, users, len(of), *figures, level))
+        standings.append(
+            Standing(
+                name,
+                group,
+                users,
+                seeds=len(of),
+                mean=float(trainings.mean()),
+                spread=float(spread),
+                gain=float(gain),
+                low=float(low),
+                high=float(high),
+                level=level,
+            )
+        )
     return standings
 
 

@@ -1,7 +1,8 @@
 """Evaluates models that rank items: every held-out interaction under both protocols."""
 
+import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +32,7 @@ _ROWS_THAT_CHOOSE = 4096
 RanksByScorer = dict[tuple[str, str], Ranks]
 
 
-class RankingEvaluator(Evaluator):
+class RankingEvaluator(Evaluator[RankingStage]):
     """Ranks held-out interactions by a model and by its bars; processes share the rows.
 
     Scores are `Ranks` by (protocol, scorer).
@@ -107,11 +108,11 @@ class RankingEvaluator(Evaluator):
 
         Who has no history that the other reads, gets the most popular from it.
         """
-        pair = [
+        ours, others = (
             self._chosen(of).completed(self._chosen(other, held_out_ranks.MOST_POPULAR))
             for of, other in ((transfer, no_transfer), (no_transfer, transfer))
-        ]
-        return paired_bootstrap.measure_groups(*pair, self._groups, self.monitor, seed)
+        )
+        return paired_bootstrap.measure_groups(ours, others, self._groups, self.monitor, seed)
 
     def bar_gains(self, scores: RanksByScorer, seed: int) -> dict[str, dict[str, BarGain]]:
         """Compares the model with the bars, by NDCG at the last cut-off if `monitor` has none."""
@@ -122,8 +123,8 @@ class RankingEvaluator(Evaluator):
             metric = f"NDCG@{self._options.ks[-1]}"
         found = {}
         for bar in held_out_ranks.BARS:
-            ranks = self._chosen(scores), self._chosen(scores, bar)
-            gains = paired_bootstrap.measure_groups(*ranks, self._groups, metric, seed)
+            ours, of_bar = self._chosen(scores), self._chosen(scores, bar)
+            gains = paired_bootstrap.measure_groups(ours, of_bar, self._groups, metric, seed)
             found[bar] = {group: BarGain.of(bar, gain) for group, gain in gains.items()}
         return found
 
@@ -249,7 +250,8 @@ class RankingEvaluator(Evaluator):
         return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)
 
 
-class _KeptBatches(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _KeptBatches:
     """Batches that lie in memory, since they are read again and again.
 
     Attributes:

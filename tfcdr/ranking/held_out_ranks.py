@@ -193,7 +193,7 @@ class HeldOutRanker:
         # Traced on purpose for each kind of batch; a plain call would warn of many traces.
         rank_batch = self._rank_batch[frozenset(protocols)]
         rank_batch = rank_batch.get_concrete_function(batches.element_spec)
-        collected = []
+        collected: list[dict[tuple[str, str], Any]] = []
         for batch in batches:
             ranks = rank_batch(batch)
             present = batch["example_weight"].numpy() > 0
@@ -238,7 +238,7 @@ class HeldOutRanker:
             MODEL: self._count_below(self._model, query, known),
             MOST_POPULAR: self._less_popular(query, known),
         }
-        if heard is not None:
+        if heard is not None and self._neighbours is not None:
             asked = query._replace(user=heard)
             below[ITEM_NEIGHBOURS] = self._count_below(self._neighbours, asked, known)
         ranks = {scorer: 1 + competitors - count for scorer, count in below.items()}
@@ -296,7 +296,7 @@ class HeldOutRanker:
             MODEL: self._model.score_candidates(query.user, query.candidates),
             MOST_POPULAR: tf.gather(self._popularity, query.candidates),
         }
-        if heard is not None:
+        if heard is not None and self._neighbours is not None:
             scores[ITEM_NEIGHBOURS] = self._neighbours.score_candidates(heard, query.candidates)
         ranks = {
             scorer: metrics.pessimistic_ranks(scored[:, 0], scored[:, 1:])
@@ -366,7 +366,7 @@ def tabulate(
     return rows
 
 
-def format_table(rows: list[dict[str, object]], monitor: str) -> str:
+def format_table(rows: Sequence[dict[str, Any]], monitor: str) -> str:
     """Returns rows of `tabulate` as text for a terminal: the metrics at the monitor's cut-off.
 
     Args:

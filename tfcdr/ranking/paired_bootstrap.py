@@ -21,8 +21,8 @@ def measure_groups(
     Returns:
       The gain by group, that of all interactions first.
     """
-    pairs = transfer.by_group(groups), no_transfer.by_group(groups)
-    return {name: measure(*(of[name] for of in pairs), metric, seed) for name in pairs[0]}
+    ours, others = transfer.by_group(groups), no_transfer.by_group(groups)
+    return {name: measure(ours[name], others[name], metric, seed) for name in ours}
 
 
 def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> TransferGain:

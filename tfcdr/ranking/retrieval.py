@@ -144,7 +144,7 @@ class _Scann:
         self._model = model
         vectors, bias = model.item_factors()
         self._has_bias = bias is not None
-        if self._has_bias:
+        if bias is not None:
             # A bias is the weight of one more channel, which is 1 for every user.
             vectors = tf.concat([vectors, bias[:, tf.newaxis]], 1)
         self._index = _make_index(model.num_items, top_k)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcdr.data_source import DataSource, HistorySource
+from tfcdr.data_source import HistorySource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.ranking.evaluator import RankingEvaluator
 from tfcdr.ranking.export import ServedTarget, export_models
@@ -19,7 +19,7 @@ from tfcdr.serving.saved_model import SERVING_DEFAULT
 from tfcdr.system import Serving, System
 
 
-class RankingSystem(System):
+class RankingSystem(System[HistorySource]):
     """A system whose stages' models are `RankingModel`s."""
 
     log = "interactions"
@@ -35,7 +35,7 @@ class RankingSystem(System):
     def history_space(self, config: Any) -> str:
         """Names the item space whose ids the last stage reads in users' histories."""
 
-    def history_length(self, config: Any, data: DataSource) -> int:
+    def history_length(self, config: Any, data: HistorySource) -> int:
         """Returns how many items of a history the exported model reads, the latest."""
         del config
         return data.max_length
@@ -45,7 +45,7 @@ class RankingSystem(System):
     ) -> RankingEvaluator:
         return RankingEvaluator(data, options, distribution, self.row_groups(data))
 
-    def row_groups(self, data: DataSource) -> Sequence[RowGroups]:
+    def row_groups(self, data: HistorySource) -> Sequence[RowGroups]:
         """Returns the groups of held-out interactions that are reported besides all of them."""
         del data  # which names groups such as domains
         return (COLD_AND_WARM,)
@@ -54,7 +54,7 @@ class RankingSystem(System):
         self,
         config: Any,
         model: RankingModel,
-        data: DataSource,
+        data: HistorySource,
         export_dir: Path,
         serving: Serving,
     ) -> Path:
@@ -64,7 +64,7 @@ class RankingSystem(System):
     def export_targets(
         self,
         config: Any,
-        models: Mapping[str, tuple[RankingModel, DataSource]],
+        models: Mapping[str, tuple[RankingModel, HistorySource]],
         export_dir: Path,
         serving: Serving,
     ) -> Path:
@@ -72,7 +72,9 @@ class RankingSystem(System):
         served = [target for pair in models.values() for target in self.served(config, *pair)]
         return export_models(served, export_dir, serving)
 
-    def served(self, config: Any, model: RankingModel, data: DataSource) -> Sequence[ServedTarget]:
+    def served(
+        self, config: Any, model: RankingModel, data: HistorySource
+    ) -> Sequence[ServedTarget]:
         """Returns what answers requests: a catalogue of items for each target."""
         space = self.stages(config)[-1].catalogue
         catalogue = data.vocabulary(space)

@@ -1,7 +1,7 @@
 """Where the weights of a paper's released code live in our models."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,8 @@ import tensorflow as tf
 from tfcdr.errors import RunError
 
 
-class ReferenceWeight(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReferenceWeight:
     """Where a weight of the release lives in our model.
 
     Attributes:

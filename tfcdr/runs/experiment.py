@@ -106,7 +106,7 @@ class Experiment:
           RunError: see `StageRun.train`.
         """
         model, stages = self.train()
-        metrics = {"stages": stages}
+        metrics: dict[str, Any] = {"stages": stages}
         served = self._served_stage()
         if served is not self._stages[-1]:
             monitor = self._evaluator.monitor
@@ -138,7 +138,8 @@ class Experiment:
         Raises:
           RunError: see `StageRun.train`.
         """
-        previous, trained, stages = None, {}, self._stages
+        previous: StageModel | None = None
+        trained, stages = {}, self._stages
         if self._pretrained is not None:
             previous, stages = self._pretrained_model, stages[-1:]
             for stage in self._stages[:-1]:
@@ -155,8 +156,8 @@ class Experiment:
             stage_run.train(functools.partial(self._evaluator.validation, stage), watch)
             trained[stage.name] = stage_run.summary()
             print(self._describe_training(stage, trained[stage.name]))
-            previous = stage_run.model
-        return previous, trained
+            previous = model = stage_run.model
+        return model, trained
 
     def _place(self, stage: Stage) -> str:
         """Says which of several stages one is."""
@@ -228,8 +229,8 @@ class Experiment:
         Returns:
           The gain by group of test rows, `row_groups.ALL` among them.
         """
-        scores = [run.scores(run.best_model(), "test") for run in (self, baseline)]
-        return self._evaluator.transfer_gains(*scores, seed=self._seed)
+        ours, others = (run.scores(run.best_model(), "test") for run in (self, baseline))
+        return self._evaluator.transfer_gains(ours, others, self._seed)
 
     def validation_scores(self) -> list[float]:
         """Returns the finished epochs' scores of the stages whose validation is the last one's."""
@@ -264,6 +265,8 @@ class Experiment:
           RunError: the run cannot stand for the stages before the last.
         """
         pretrained = self._pretrained
+        if pretrained is None:
+            raise RunError("the run starts from no pre-trained one (--pretrained).")
         settings = pretrained.config()
         if len(self._stages) == 1:
             raise RunError(

@@ -47,7 +47,7 @@ def write(folder: RunFolder, monitor: str, sections: Sequence[Section]) -> pathl
     Returns:
       The path of the page.
     """
-    metrics = folder.metrics()
+    metrics = folder.finished_metrics()
     report = folder.path / "report"
     report.mkdir(exist_ok=True)
     stages = {stage: folder.epochs(stage) for stage in metrics["stages"]}
@@ -115,7 +115,7 @@ def loss_terms(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str],
 
 def figures(stages: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, str], pd.Series]:
     """Finds what a stage's training reports besides losses; see `loss_terms`."""
-    found = {}
+    found: dict[tuple[str, str], pd.Series] = {}
     for stage, epochs in stages.items():
         lines = pd.DataFrame([epoch.get("figures", {}) for epoch in epochs], dtype=np.float64)
         lines.index = [epoch["epoch"] for epoch in epochs]

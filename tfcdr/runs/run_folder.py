@@ -114,6 +114,17 @@ class RunFolder:
                 raise RunError(f"{path}: damaged (its {name}); {remedy}.")
         return metrics
 
+    def finished_metrics(self) -> dict[str, Any]:
+        """Reads metrics.json of a run that is known to be finished.
+
+        Raises:
+          RunError: it is not.
+        """
+        metrics = self.metrics()
+        if metrics is None:
+            raise RunError(f"{self.path}: the run is not finished; run the same command again.")
+        return metrics
+
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, in one rename."""
         self._write("metrics.json", metrics)
@@ -121,7 +132,7 @@ class RunFolder:
     def add_to_metrics(self, entries: Mapping[str, Any]) -> None:
         """Adds entries to a finished run's metrics.json."""
         if self.writable:
-            self.finish({**self.metrics(), **entries})
+            self.finish({**self.finished_metrics(), **entries})
 
     def all_epochs(self) -> list[dict[str, Any]]:
         """Returns the finished epochs of all stages, in the order in which these began."""

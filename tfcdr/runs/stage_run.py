@@ -111,14 +111,15 @@ class StageRun:
             where = self._folder.tensorboard(self.stage.name)
             with naming_unwritable(where):
                 writer = tf.summary.create_file_writer(where)
-        batches = None
+        batches: Iterator[Any] = iter(())  # What is fitted as a whole reads none.
+        reads = not isinstance(self.model, FittedModel)
         screen = StageScreen(
             self.stage.name, self._place, self.stage.epochs, int(self._epoch), self._steps()
         )
         with writer.as_default(), screen:
             while int(self._epoch) < self.stage.epochs and not self._is_stale():
-                if batches is None and not isinstance(self.model, FittedModel):
-                    batches = self._read_from(int(self._epoch))
+                if reads:
+                    batches, reads = self._read_from(int(self._epoch)), False
                 self._train_epoch(batches, validate, screen)
                 watch()
         with naming_unwritable(self._folder.tensorboard(self.stage.name)):
@@ -164,7 +165,7 @@ class StageRun:
         """Returns the train steps of an epoch; 1 for a model that is fitted as a whole."""
         if isinstance(self.model, FittedModel):
             return 1
-        examples = self.stage.training.num_examples(self._data, "train")
+        examples = self.stage.steps_read.num_examples(self._data, "train")
         return -(-examples // self.stage.batch_size)
 
     def _train_epoch(self, batches: Iterator[Any], validate: Validate, screen: StageScreen) -> None:
@@ -220,7 +221,7 @@ class StageRun:
     def _read_from(self, epoch: int) -> Iterator[Any]:
         """Returns the batches of this epoch and of all that follow, one behind the other."""
         size = self.stage.batch_size
-        batches = self.stage.training.epochs(
+        batches = self.stage.steps_read.epochs(
             self._data,
             "train",
             size,
@@ -247,7 +248,7 @@ class StageRun:
         if error.periodic:
             where += f", {error.periodic} behind it"
         else:
-            batches = self.stage.training.batches(
+            batches = self.stage.steps_read.batches(
                 self._data, "train", self.stage.batch_size, self._seed, epoch
             )
             batch = next(iter(batches.skip(error.step).take(1)))

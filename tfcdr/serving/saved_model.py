@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -78,7 +79,7 @@ def captured_variables(
     functions: Mapping[str, tf.types.experimental.GenericFunction],
 ) -> list[tf.Variable]:
     """Returns every variable that the functions read, each once."""
-    found = {}
+    found: dict[Any, tf.Variable] = {}
     for function in functions.values():
         if isinstance(function, tf.types.experimental.PolymorphicFunction):
             function = function.get_concrete_function()

@@ -21,7 +21,7 @@ from tfcdr.benchmark import DomainSequenceSizes
 _FURTHER = 3
 
 
-class DomainSequences(Generator):
+class DomainSequences(Generator[InteractionSource]):
     """Sequences of users who go from domain to domain."""
 
     def convert(self, folder: Path, sizes: DataSizes) -> None:

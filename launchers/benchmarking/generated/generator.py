@@ -3,10 +3,12 @@
 import abc
 import dataclasses
 from pathlib import Path
+from typing import Generic
 
 from data_pipelines.prepared.dataset import PreparedData, open_prepared
 from data_pipelines.prepared.reading import Source
 from tfcdr.benchmark import InputSizes
+from tfcdr.data_source import SourceT
 
 SOURCE, TARGET = "source", "target"
 
@@ -48,7 +50,7 @@ class DataSizes:
                 raise ValueError(f"{name} must be at least {least}.")
 
 
-class Generator(abc.ABC):
+class Generator(abc.ABC, Generic[SourceT]):
     """Draws a log of one kind and converts it."""
 
     def prepare(self, folder: Path, sizes: DataSizes) -> Source:
@@ -74,5 +76,5 @@ class Generator(abc.ABC):
         """Returns what peers are told, which draw batches of the same sizes themselves."""
 
     @abc.abstractmethod
-    def describe(self, source: Source) -> str:
+    def describe(self, source: SourceT) -> str:
         """Returns the size of an example of a data set, for a person."""

@@ -46,7 +46,7 @@ class DrawnLog(ImpressionLog):
             yield Chunk(domain, "train", rows)
 
 
-class Impressions(Generator):
+class Impressions(Generator[ImpressionSource]):
     """Impressions that all train."""
 
     def convert(self, folder: Path, sizes: DataSizes) -> None:

@@ -24,7 +24,7 @@ _CATEGORIES = 20
 _LIKED, _DISLIKED = 5.0, 1.0
 
 
-class Interactions(Generator):
+class Interactions(Generator[InteractionSource]):
     """Rated interactions of users who all have a full history in the source, liked or not."""
 
     def convert(self, folder: Path, sizes: DataSizes) -> None:

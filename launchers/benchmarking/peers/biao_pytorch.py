@@ -5,12 +5,17 @@ losses, dense Adam over whole tables, on batches in memory. Needs PyTorch, in th
 environment (`--peer_python`).
 """
 
+from __future__ import annotations  # PyTorch is imported late.
+
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Runs as a script, because the packages around it import TensorFlow.
 from child_process import Workload, serve
 from pytorch_step import import_torch, step_workload
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def set_up(settings: dict[str, Any]) -> Workload:
@@ -51,8 +56,8 @@ def set_up(settings: dict[str, Any]) -> Workload:
             self.target_head = nn.Linear(widths[-1][1], 1)
 
         def forward(
-            self, users: torch.Tensor, of_source: torch.Tensor, of_target: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
+            self, users: Tensor, of_source: Tensor, of_target: Tensor
+        ) -> tuple[Tensor, Tensor]:
             user = self.users(users)
             source, target = (
                 torch.cat([user, items(ids[:, 0]), categories(ids[:, 1])], 1)
@@ -78,10 +83,10 @@ def set_up(settings: dict[str, Any]) -> Workload:
         network.parameters(), lr=config["learning_rate"], weight_decay=config["l2"]
     )
 
-    def behaviours() -> torch.Tensor:
+    def behaviours() -> Tensor:
         return torch.stack([torch.randint(1, rows + 1, (batch,)) for rows in pair], 1)
 
-    def labels() -> torch.Tensor:
+    def labels() -> Tensor:
         return torch.randint(0, 2, (batch,)).float()
 
     batches = itertools.cycle(

@@ -4,12 +4,17 @@ The work of a step is that of the release: one table, a module for each expert, 
 penalty, on batches in memory. Needs PyTorch, in this or in another environment (`--peer_python`).
 """
 
+from __future__ import annotations  # PyTorch is imported late.
+
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Runs as a script, because the packages around it import TensorFlow.
 from child_process import Workload, serve
 from pytorch_step import import_torch, step_workload
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TASKS = 2
 
@@ -61,7 +66,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
                 perceptron(hidden, config["tower_widths"], True) for _ in range(_TASKS)
             )
 
-        def forward(self, categorical: torch.Tensor, numerical: torch.Tensor) -> list[torch.Tensor]:
+        def forward(self, categorical: Tensor, numerical: Tensor) -> list[Tensor]:
             of_values = self.table(categorical + self.starts)
             embedded = torch.cat([of_values, self.numerical(numerical)[:, None]], 1).flatten(1)
             if not self.gates:

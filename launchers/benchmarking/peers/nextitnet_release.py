@@ -84,7 +84,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
     Args:
       settings: "config" (fields of PeterRecConfig), "items", "length".
     """
-    fields = {
+    fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in settings["config"].items()
     }

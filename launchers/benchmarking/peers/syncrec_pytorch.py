@@ -6,12 +6,17 @@ call, and Adam is dense. Batches are in memory. Needs PyTorch, in this or in ano
 (`--peer_python`).
 """
 
+from __future__ import annotations  # PyTorch is imported late.
+
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Runs as a script, because the packages around it import TensorFlow.
 from child_process import Workload, serve
 from pytorch_step import import_torch, step_workload
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def set_up(settings: dict[str, Any]) -> Workload:
@@ -46,7 +51,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             self.widening, self.narrowing = nn.Linear(size, 4 * size), nn.Linear(4 * size, size)
             self.norm, self.dropout = nn.LayerNorm(size), nn.Dropout(config["hidden_dropout"])
 
-        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        def forward(self, hidden: Tensor) -> Tensor:
             inner = self.narrowing(functional.gelu(self.widening(hidden)))
             return self.norm(self.dropout(inner) + hidden)
 
@@ -59,10 +64,10 @@ def set_up(settings: dict[str, Any]) -> Workload:
             self.norm, self.dropout = nn.LayerNorm(size), nn.Dropout(config["hidden_dropout"])
             self.attention_dropout = nn.Dropout(config["attention_dropout"])
 
-        def by_head(self, hidden: torch.Tensor) -> torch.Tensor:
+        def by_head(self, hidden: Tensor) -> Tensor:
             return hidden.view(*hidden.shape[:2], heads, -1).transpose(1, 2)
 
-        def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
             query, key, value = (
                 self.by_head(layer(hidden)) for layer in (self.query, self.key, self.value)
             )
@@ -80,7 +85,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             self.attentions = nn.ModuleList(Attention() for _ in range(config["layers"]))
             self.feed_forwards = nn.ModuleList(FeedForward() for _ in range(config["layers"]))
 
-        def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
             for attention, feed_forward in zip(self.attentions, self.feed_forwards, strict=True):
                 hidden = feed_forward(attention(hidden, mask))
             return hidden
@@ -96,7 +101,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
                 for _ in range(2)
             )
 
-        def forward(self, flat: torch.Tensor) -> torch.Tensor:
+        def forward(self, flat: Tensor) -> Tensor:
             parts = []
             for share, logits, noise in zip(self.shares, self.logits, self.noises, strict=True):
                 clean = logits(flat)
@@ -120,9 +125,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             self.information = nn.Linear(size, size)
             self.delta = torch.full((domains,), 1 / domains)
 
-        def task(
-            self, number: int, items: torch.Tensor, types: torch.Tensor, mask: torch.Tensor
-        ) -> torch.Tensor:
+        def task(self, number: int, items: Tensor, types: Tensor, mask: Tensor) -> Tensor:
             places = torch.arange(length)
             summed = self.items(items) + self.types(types) + self.positions(places)
             embedded = self.dropout(self.norm(summed))
@@ -135,7 +138,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             mixed = (torch.stack(outputs) * gate.T[..., None, None]).sum(0)
             return self.towers[number](mixed)
 
-        def losses(self, hidden: torch.Tensor, vectors: tuple, chosen: torch.Tensor) -> Any:
+        def losses(self, hidden: Tensor, vectors: tuple, chosen: Tensor) -> Any:
             own, other = ((hidden * of).sum(-1) for of in vectors)
             return ((functional.softplus(-own) + functional.softplus(other)) * chosen).sum()
 
@@ -170,10 +173,10 @@ def set_up(settings: dict[str, Any]) -> Workload:
     model = SyncRec()
     optimizer = torch.optim.Adam(model.parameters(), lr=config["learning_rate"])
 
-    def types_of(items: torch.Tensor) -> torch.Tensor:
+    def types_of(items: Tensor) -> Tensor:
         return (items - 1) // settings["items"] + 1
 
-    def draw() -> tuple[torch.Tensor, ...]:
+    def draw() -> tuple[Tensor, ...]:
         items = torch.randint(1, rows, (batch, length + 1))
         before, after = items[:, :-1], items[:, 1:]
         others = torch.randint(1, rows, (batch, length))

@@ -4,12 +4,17 @@ The work of a step is that of the release: the same layers, loss, dropout and de
 penalty, on batches in memory. Needs PyTorch, in this or in another environment (`--peer_python`).
 """
 
+from __future__ import annotations  # PyTorch is imported late.
+
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Runs as a script, because the packages around it import TensorFlow.
 from child_process import Workload, serve
 from pytorch_step import import_torch, step_workload
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def set_up(settings: dict[str, Any]) -> Workload:
@@ -43,7 +48,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
             self.hidden = nn.Linear(size, config["attention_size"])
             self.interests = nn.Linear(config["attention_size"], config["interests"])
 
-        def forward(self, history: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        def forward(self, history: Tensor, lengths: Tensor) -> Tensor:
             valid = history > 0
             items = self.items(history)
             if config["position_embedding"]:
@@ -72,7 +77,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
                 layers += [nn.Linear(size, size), dropout, nn.ReLU()]
             self.projection = nn.Sequential(*layers, nn.Linear(size, config["interests"]))
 
-        def forward(self, history: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        def forward(self, history: Tensor, lengths: Tensor) -> Tensor:
             packed = nn.utils.rnn.pack_padded_sequence(
                 self.items(history), lengths, batch_first=True, enforce_sorted=False
             )
@@ -83,7 +88,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
     if stage == "finetune":
         modules["predictor"] = InterestPredictor()
 
-    def loss_of(history: torch.Tensor, lengths: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    def loss_of(history: Tensor, lengths: Tensor, ids: Tensor) -> Tensor:
         interests, items = extractor(history, lengths), extractor.items(ids)
         target = items[:, 0]
         if stage == "pretrain":

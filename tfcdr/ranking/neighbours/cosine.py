@@ -53,7 +53,7 @@ def similar_items(
     pairs = np.cumsum(users_of @ np.diff(taken.indptr).astype(np.float64))
     blocks = np.floor(pairs / _PAIRS_AT_ONCE)
     edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=np.inf))
-    for first, last in itertools.pairwise(edges):
+    for first, last in itertools.pairwise(edges.tolist()):
         common = users_of[first:last] @ taken
         item = first + np.repeat(np.arange(last - first), np.diff(common.indptr))
         other = common.indices

@@ -1,7 +1,7 @@
 """The cross-domain model and the perceptron that weighs its source behaviours."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -50,6 +50,9 @@ class Logits(NamedTuple):
     target: tf.Tensor
     source: tf.Tensor | None
     replacement: tf.Tensor | None
+
+
+_Layer = TypeVar("_Layer")
 
 
 class BiaoModel(LabelModel):
@@ -151,7 +154,7 @@ class BiaoModel(LabelModel):
 
     def optimizer_variables(self) -> dict[str, list[tf.Variable]]:
         named = {MODEL_OPTIMIZER: self.loss_variables}
-        if self.config.learns_weights:
+        if self.replacement_head is not None and self.importance is not None:
             named[HEAD_OPTIMIZER] = self.replacement_head.trainable_variables
             named[IMPORTANCE_OPTIMIZER] = self.importance.trainable_variables
         return named
@@ -178,7 +181,7 @@ class BiaoModel(LabelModel):
         """Returns the inner loss and its terms (SPEC section 4), and what the weights were."""
         weights = self.weights_of(batch)
         report = self._report(self.logits(self.tables, batch), batch, weights)
-        if weights is None:
+        if weights is None or self._weight_figures is None or self.importance is None:
             return report
         self._weight_figures.add(batch, weights, self.sharing_rows(batch))
         return StepReport(report.losses, {"source_weight": self.importance.total()[0]})
@@ -268,7 +271,7 @@ class BiaoModel(LabelModel):
         Args:
           batches: entries [batches, batch, ...].
         """
-        optimizer, head = self.optimizers[HEAD_OPTIMIZER], self.replacement_head
+        optimizer, head = self.optimizers[HEAD_OPTIMIZER], self._learned(self.replacement_head)
         optimizer.learning_rate.assign(self.head_learning_rate())
         number = batches["liked"].shape[0]
 
@@ -286,6 +289,17 @@ class BiaoModel(LabelModel):
             lambda place, total: place < number, step, (tf.constant(0), tf.constant(0.0))
         )
         return total / number
+
+    @staticmethod
+    def _learned(layer: _Layer | None) -> _Layer:
+        """Returns a layer of outer steps.
+
+        Raises:
+          ValueError: the configuration learns no weights, and so has none.
+        """
+        if layer is None:
+            raise ValueError("No outer step: the configuration learns no weights.")
+        return layer
 
     def head_learning_rate(self) -> tf.Tensor:
         """Returns the replacement head's step size: a cosine over the outer steps made so far."""
@@ -319,19 +333,20 @@ class BiaoModel(LabelModel):
             outer_loss,
             inner_loss,
             [*touched.tables.values(), *self.backbone.trainable_variables],
-            self.importance.trainable_variables,
+            self._learned(self.importance).trainable_variables,
             terms=self.config.neumann_terms,
             step=self.config.neumann_step,
         )
 
     def apply_hypergradient(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         """Clips, adds the decay and moves the perceptron; returns the norm before."""
-        config, variables = self.config, self.importance.trainable_variables
+        config, importance = self.config, self._learned(self.importance)
+        variables = importance.trainable_variables
         norm = tf.linalg.global_norm(gradients)
         scale = tf.minimum(1.0, config.clip_norm / (norm + 1e-6))
         with_decay = [
             scale * slope + config.importance_decay * variable
-            if self.importance.decays(variable)
+            if importance.decays(variable)
             else scale * slope
             for slope, variable in zip(gradients, variables, strict=True)
         ]

@@ -60,7 +60,7 @@ def _weigh(stage: Stage, model: BiaoModel, data: DataSource) -> WeightFigures:
     def add(batch: Batch) -> None:
         found.add(batch, model.weights_of(batch), model.sharing_rows(batch))
 
-    for batch in stage.training.batches(data, "train", stage.batch_size, _SEED):
+    for batch in stage.steps_read.batches(data, "train", stage.batch_size, _SEED):
         add(batch)
     return found
 

@@ -27,10 +27,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.data_source import ViewRequest
 from tfcdr.serving import by_domain
 from tfcdr.serving.saved_model import SERVING_DEFAULT, write_version
 from tfcdr.serving.token_lookup import TokenLookup, write_vocabulary
+from tfcdr.systems.biao.behaviour_source import BehaviourSource
 from tfcdr.systems.biao.model import BiaoModel
 from tfcdr.systems.biao.tables import (
     TARGET_CATEGORY,
@@ -50,7 +51,7 @@ class PairScorer(tf.Module):
     """Scores pairs of raw ids; see the module's docstring."""
 
     def __init__(
-        self, model: BiaoModel, data: DataSource, users: TokenLookup, items: TokenLookup
+        self, model: BiaoModel, data: BehaviourSource, users: TokenLookup, items: TokenLookup
     ) -> None:
         """Reads what is known of every user.
 
@@ -83,7 +84,7 @@ class PairScorer(tf.Module):
         }
 
 
-def export_models(models: Mapping[str, tuple[BiaoModel, DataSource]], export_dir: Path) -> Path:
+def export_models(models: Mapping[str, tuple[BiaoModel, BehaviourSource]], export_dir: Path) -> Path:
     """Exports models as the next version; see `serving.saved_model.write_version`.
 
     Args:
@@ -130,11 +131,11 @@ def _signature(scorers: Mapping[str, PairScorer]) -> tf.types.experimental.Gener
     return score
 
 
-def _users(data: DataSource) -> list[str]:
+def _users(data: BehaviourSource) -> list[str]:
     return data.user_names(range(1, data.num_users + 1))
 
 
-def _items(data: DataSource) -> Sequence[str]:
+def _items(data: BehaviourSource) -> Sequence[str]:
     return data.vocabulary("target").tokens
 
 
@@ -148,7 +149,7 @@ def _with_means(model: BiaoModel) -> Tables:
     return tables
 
 
-def _known(model: BiaoModel, data: DataSource) -> dict[str, np.ndarray]:
+def _known(model: BiaoModel, data: BehaviourSource) -> dict[str, np.ndarray]:
     """Returns int32 [users + 1, ...] by entry, what the model reads besides the pair itself."""
     reads = shapes_of(model.backbone.reads(), data.max_length).keys()
     state: dict[str, np.ndarray] = {}

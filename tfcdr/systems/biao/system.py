@@ -3,12 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import tensorflow as tf
 
 from tfcdr import optimizers
-from tfcdr.data_source import DataSource, ViewRequest, Vocabulary
+from tfcdr.data_source import ViewRequest
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.label_prediction.logistic_regression import LogisticRegression
@@ -20,6 +19,7 @@ from tfcdr.stage import Feed, PeriodicStep, Stage
 from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.system import Serving
 from tfcdr.systems.biao import report
+from tfcdr.systems.biao.behaviour_source import BehaviourSource
 from tfcdr.systems.biao.benchmark import BiaoBenchmark
 from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.model import (
@@ -38,28 +38,7 @@ VIEW, DEVELOPING_VIEW = "paired_behaviour", "developing_behaviour"
 LABEL = "liked"
 
 
-class CategoryVocabulary(Vocabulary, Protocol):
-    """A vocabulary whose items have categories.
-
-    Attributes:
-      categories: their names; the id of the one at index i is i + 1.
-    """
-
-    categories: Sequence[str]
-
-
-class BehaviourSource(DataSource, Protocol):
-    """A prepared data set of rated interactions with categories."""
-
-    @property
-    def num_users(self) -> int:
-        """Number of users; their ids are from 1."""
-
-    def vocabulary(self, space: str) -> CategoryVocabulary:
-        """Returns the vocabulary of item space "source" or "target"."""
-
-
-class Biao(LabelPredictionSystem):
+class Biao(LabelPredictionSystem[BehaviourSource]):
     """A two-domain network, and a perceptron that weighs its source behaviours."""
 
     name = "biao"
@@ -110,7 +89,7 @@ class Biao(LabelPredictionSystem):
             IMPORTANCE_OPTIMIZER: _importance_optimizer(config),
         }
 
-    def row_groups(self, data: DataSource) -> Sequence[RowGroups]:
+    def row_groups(self, data: BehaviourSource) -> Sequence[RowGroups]:
         del data
         effect = RowGroups("source_effect", {"with source": 1, "without source": 0})
         return (COLD_AND_WARM, effect)

@@ -144,7 +144,8 @@ def plane_points(features: DomainFeatures) -> PlanePoints:
             # A component's sign is arbitrary; its largest entry is positive here.
             planar[:, axis] = component * np.sign(component[np.abs(component).argmax()])
             shares[axis] = variances[-1 - axis] / variances.sum()
-    return PlanePoints(*np.split(values @ planar, [len(features.source)]), shares)
+    source, target = np.split(values @ planar, [len(features.source)])
+    return PlanePoints(source, target, shares)
 
 
 def _features(network: Backbone, rows: Columns) -> np.ndarray:

@@ -25,7 +25,7 @@ def _pytorch(
     return Invocation({"config": dataclasses.asdict(config), **sizes._asdict()})
 
 
-class DaaBenchmark(Benchmark):
+class DaaBenchmark(Benchmark[ImpressionSource]):
     """Peers, kernels and phases of both stages."""
 
     peers = (

@@ -32,7 +32,7 @@ from tfcdr.systems.daa.task_model import ImpressionModel, MetaTaskModel, TaskMod
 _ADVERSARIAL = {"alternating": AlternatingModel, "gradient_reversal": ReversalModel}
 
 
-class Daa(LabelPredictionSystem):
+class Daa(LabelPredictionSystem[ImpressionSource]):
     """Training on source impressions, then adapting to the target against two domain critics."""
 
     name = "daa"
@@ -140,7 +140,7 @@ class Daa(LabelPredictionSystem):
         except ValueError as error:
             raise RunError(f"--strategy={distribution.name}: --daa.{error}") from error
         adapt = self.stages(config)[-1]
-        steps = -(-adapt.training.num_examples(data, "train") // adapt.batch_size)
+        steps = -(-adapt.steps_read.num_examples(data, "train") // adapt.batch_size)
         if config.adaptation == "alternating" and steps < config.critic_steps:
             raise RunError(
                 f"an epoch of the target has {steps} batches of {adapt.batch_size} rows, fewer "

@@ -80,8 +80,8 @@ def _sum_of_shifted_products(
       Float [time * batch, C_out].
     """
     # Nearest first: the tap that is not shifted fills every row, and the others add to it.
-    taps = sorted(range(len(shifts)), key=lambda tap: abs(shifts[tap]))
-    taps = [(tap, shifts[tap]) for tap in taps if abs(shifts[tap]) < time]
+    nearest = sorted(range(len(shifts)), key=lambda tap: abs(shifts[tap]))
+    taps = [(tap, shifts[tap]) for tap in nearest if abs(shifts[tap]) < time]
 
     def overlap(values: tf.Tensor, shift: int) -> tf.Tensor:
         """The rows that are still in the frame after a move by `shift`."""

@@ -152,15 +152,17 @@ class SyncRecModel(DomainModel):
         if with_single:
             single = self.network.own_outputs(items, domains, next_domains, draws)
         cross = self.network.cross_task(items, domains, draws, training=True)
-        if self.mutual_information is not None:
+        if self.mutual_information is not None and single is not None:
             vectors = self._item_vectors(draws.other_rows(items))
             scores = self.mutual_information(cross.hidden[0], single.own, vectors)
         return TrainingOutputs(single, cross, scores)
 
     def training_outputs(self, batch: Batch) -> TrainingOutputs:
         """Computes what the losses of a batch are made of."""
-        sequences = (batch[name] for name in ("items", "domains", "next_domains"))
-        return self.outputs_of(*sequences, self.draws(batch), self._with_single)
+        items, domains, next_domains = (
+            batch[name] for name in ("items", "domains", "next_domains")
+        )
+        return self.outputs_of(items, domains, next_domains, self.draws(batch), self._with_single)
 
     def domain_losses(self, batch: Batch, outputs: TrainingOutputs) -> DomainLosses:
         """Sums the losses by the targets' domains.

@@ -6,7 +6,7 @@ computed backwards for them.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -243,7 +243,7 @@ class CooperativeNetwork(tf.keras.layers.Layer):
         """
         config, mask = self._config, task_mask(sequences, self._config)
         if self.shared_attention is None:
-            inputs = (sequences, mask, draws)
+            inputs: tuple[Any, ...] = (sequences, mask, draws)
         else:
             inputs = (self.shared_attention(sequences, mask, draws), draws)
 

@@ -5,6 +5,7 @@ with a module of its own for each expert, gate and tower (SPEC section 9, number
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def load_state_dict(model: SyncRecModel, path: str) -> list[str]:
     return state_dict.restore(reference_weights(model), values, path)
 
 
-def _stacks(model: SyncRecModel) -> list[tuple[str, object, int]]:
+def _stacks(model: SyncRecModel) -> list[tuple[str, Any, int]]:
     """Returns the name, the group and the place in it of every expert with weights of its own."""
     network, config = model.network, model.config
     if config.modules == "released":
@@ -105,7 +106,7 @@ def _stacks(model: SyncRecModel) -> list[tuple[str, object, int]]:
 
 
 def _attention(prefix: str, block: AttentionBlock, index: int) -> Weights:
-    weights = {}
+    weights: Weights = {}
     size = block.query_key_value.units // 3
     for number, name in enumerate(("query", "key", "value")):
         columns = slice(number * size, (number + 1) * size)
@@ -125,7 +126,7 @@ def _feed_forward(prefix: str, block: FeedForward, index: int) -> Weights:
 def _gate(prefix: str, gates: PartitionedGates | PlainGates, index: int) -> Weights:
     if isinstance(gates, PlainGates):
         return _linear(f"{prefix}.w_gate_total", gates.gate_total, index)
-    weights = {}
+    weights: Weights = {}
     for group in ("single", "cross"):
         weights |= _linear(f"{prefix}.w_gate_{group}", getattr(gates, f"gate_{group}"), index)
         weights |= _linear(f"{prefix}.w_noise_{group}", getattr(gates, f"noise_{group}"), index)

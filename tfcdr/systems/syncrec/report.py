@@ -60,8 +60,8 @@ def gate_usage(model: SyncRecModel, items: np.ndarray, domains: np.ndarray) -> n
     for start in range(0, len(items), _ROWS_AT_ONCE):
         chosen = slice(start, start + _ROWS_AT_ONCE)
         gates = model.task_gates(tf.constant(items[chosen]), tf.constant(domains[chosen])).numpy()
-        reads = (domains[chosen] == tasks).any(-1)
-        reads = np.concatenate([reads, (items[chosen] > 0).any(-1)[np.newaxis]])
+        reads = np.any(domains[chosen] == tasks, axis=-1)
+        reads = np.concatenate([reads, np.any(items[chosen] > 0, axis=-1)[np.newaxis]])
         total += (gates * reads[..., np.newaxis]).sum(1)
         counts += reads.sum(1, keepdims=True)
     return total / np.maximum(counts, 1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -27,7 +28,7 @@ class TiMiRec(RankingSystem):
     benchmark = TiMiRecBenchmark()
 
     def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
-        histories = {"history_domains": config.history_domains}
+        histories: dict[str, Any] = {"history_domains": config.history_domains}
         if config.own_share:
             histories["own_share"] = config.own_share
         training = {
