@@ -6,6 +6,8 @@ Run again with the same flags, it resumes where it stopped; a finished run says 
 and its flags, a data set that --data_dir lacks is prepared first.
 """
 
+import shlex
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -61,8 +63,8 @@ _EXPORT = flags.DEFINE_bool(
 _REPORT = flags.DEFINE_bool(
     "report",
     False,
-    "Also draws the run, or a finished one again: WORKDIR/report/index.html with curves, tables "
-    "and the system's own pictures.",
+    "Also draws the run, or a finished one again: WORKDIR/report/index.html, one file with the "
+    "verdict, pictures, some users' recommendations and all tables.",
 )
 _STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -105,7 +107,8 @@ def main(argv: Sequence[str]) -> None:
     def read(data: PreparedData) -> dict[str, Source]:
         return reading_flags.sources(data, wish.system, wish.config)
 
-    presentation = Presentation(_REPORT.value, _EXPORT.value, _titles)
+    command = shlex.join(["python", *sys.argv])
+    presentation = Presentation(_REPORT.value, _EXPORT.value, _titles, command)
     if _SEEDS.value == 1:
         whole_run.carry_out(wish, prepare, read, presentation, distribution)
     else:

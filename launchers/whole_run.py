@@ -11,9 +11,11 @@ from data_pipelines.prepared.reading import Source
 from launchers import finished_run, folder_lock, program, result_box, target_runs
 from launchers.target_runs import Wish
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
+from tfcdr.report_section import ShownDomain
 from tfcdr.runs import report
 from tfcdr.serving import saved_model
 
+_SHOWN_USERS = 6
 _NOTHING_HELD = contextlib.nullcontext()
 
 
@@ -24,11 +26,13 @@ class Presentation(NamedTuple):
       report: whether its page is drawn.
       export: whether it is exported, unless a version is there.
       titles: reads what items are called on the page, by raw id.
+      command: what was called, for the page.
     """
 
     report: bool = False
     export: bool = False
     titles: Callable[[], Mapping[str, str]] = dict
+    command: str = ""
 
 
 def carry_out(
@@ -111,8 +115,15 @@ def _present(wish: Wish, presentation: Presentation, titles: Mapping[str, str]) 
     finished = finished_run.load(wish.workdir, str(wish.data_dir))
     for run_of_target in finished.values() if presentation.report else ():
         names = item_titles.ShownNames(run_of_target.source, titles)
-        sections = run_of_target.experiment.report_sections(run_of_target.model, names)
-        page = report.write(run_of_target.folder, wish.options.monitor, sections)
+        experiment, model = run_of_target.experiment, run_of_target.model
+        page = report.write(
+            run_of_target.folder,
+            wish.options.monitor,
+            experiment.report_sections(model, names),
+            [ShownDomain(*domain) for domain in run_of_target.source.domain_sizes()],
+            experiment.shown_users(model, names, _SHOWN_USERS),
+            presentation.command,
+        )
         print(f"\nreport {page}")
     if export:
         print(f"\nexported {finished_run.export(wish.workdir, finished)}")

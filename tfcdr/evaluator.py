@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from tfcdr.bar_gain import BarGain
+from tfcdr.report_section import Names, ShownUser
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
 from tfcdr.transfer_gain import TransferGain
@@ -70,6 +71,20 @@ class Evaluator(abc.ABC, Generic[StageT]):
         """
         del stage, model, split
         return {}
+
+    def shown_users(
+        self, stage: StageT, model: StageModel, names: Names, number: int
+    ) -> Sequence[ShownUser]:
+        """Draws test users for a person to look at; nothing by default.
+
+        Args:
+          stage: the model's.
+          model: recommends.
+          names: of items and users.
+          number: of users.
+        """
+        del stage, model, names, number
+        return ()
 
     @abc.abstractmethod
     def transfer_gains(self, transfer: Any, no_transfer: Any, seed: int) -> dict[str, TransferGain]:

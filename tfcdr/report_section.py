@@ -1,7 +1,7 @@
-"""What a system adds to a run's page: a heading, how to read it, and a picture or a table."""
+"""What a run's page shows besides its figures: domains, users, and what its system adds."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import matplotlib.figure
@@ -23,11 +23,45 @@ class Names(Protocol):
         """Returns the raw id of a user's id, from 1."""
 
 
+class ShownDomain(NamedTuple):
+    """How large a domain is.
+
+    Attributes:
+      name: the domain's.
+      role: "source" or "target".
+      counts: such as users, items and interactions, by what is counted.
+      shared: of its users, those who are in the target, too; None where nobody is known.
+    """
+
+    name: str
+    role: str
+    counts: Mapping[str, int]
+    shared: int | None = None
+
+
+class ShownUser(NamedTuple):
+    """What a test user did, and what the model recommends at that time.
+
+    Attributes:
+      name: the user's.
+      history: names of the latest items, the latest first.
+      held_out: name of the item that the user took next.
+      recommended: names of items, the best first.
+      hit: the place of the held-out one among them, from 0; None if it is not there.
+    """
+
+    name: str
+    history: Sequence[str]
+    held_out: str
+    recommended: Sequence[str]
+    hit: int | None
+
+
 class Section(NamedTuple):
     """One part of the page.
 
     Attributes:
-      name: names its picture's file and its place in the page, such as "interest_weights".
+      name: names its place in the page, such as "interest_weights".
       heading: what it shows.
       reading: one sentence that says how to read it.
       content: a figure, or a small table. Texts are escaped; a line break in a cell is shown as

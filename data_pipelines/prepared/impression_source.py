@@ -10,6 +10,7 @@ from data_pipelines.coding.vocabulary import ItemSpace
 from data_pipelines.errors import DataError
 from data_pipelines.impressions import field_values
 from data_pipelines.impressions.log import TASKS
+from data_pipelines.logs import PARTS
 from data_pipelines.prepared.dataset import (
     PreparedData,
     batching,
@@ -17,6 +18,7 @@ from data_pipelines.prepared.dataset import (
     fingerprint,
 )
 from data_pipelines.prepared.impression_records import stored_split
+from data_pipelines.prepared.role_census import DomainSize
 from data_pipelines.views.block_batches import BlockReader
 from data_pipelines.views.impression import NAME, Batching, impression_reader
 from data_pipelines.views.split_read import SplitRead
@@ -110,6 +112,21 @@ class ImpressionSource:
     def summary(self) -> list[str]:
         """Returns the table of splits, and what was left out."""
         return self.prepared.metadata["summary"]
+
+    def domain_sizes(self) -> list[DomainSize]:
+        """Returns how large both domains are, the sources first."""
+        found = []
+        for role in ("source", "target") if self.transfers else ("target",):
+            splits = [
+                self.prepared.metadata["splits"].get(stored_split(role, split), {})
+                for split in PARTS
+            ]
+            counts = {
+                name: sum(of.get(key, 0) for of in splits)
+                for name, key in (("impressions", "rows"), ("clicks", "clicks"))
+            }
+            found.append(DomainSize(role, role, counts, None))
+        return found
 
     def num_examples(self, view: str, split: str, **options: Any) -> int:
         """Returns the rows of a split; 0 if it is empty.

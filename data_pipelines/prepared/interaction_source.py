@@ -20,7 +20,7 @@ from data_pipelines.prepared.dataset import (
     fingerprint,
 )
 from data_pipelines.prepared.history_records import SPLIT
-from data_pipelines.prepared.role_census import RoleCounts
+from data_pipelines.prepared.role_census import DomainSize, RoleCounts
 from data_pipelines.splitting.split_log import FEWEST
 from data_pipelines.views import VIEWS
 from data_pipelines.views.example_batches import Cut, Cutter, ExampleReader, count_examples
@@ -274,6 +274,11 @@ class InteractionSource:
                 )
         dropped = metadata["dropped"].items()
         return [*lines, *(f"dropped: {what}: {count:,}" for what, count in dropped)]
+
+    def domain_sizes(self) -> list[DomainSize]:
+        """Returns how large each domain is, the sources first."""
+        sizes = np.diff(self.prepared.items.starts).tolist()
+        return role_census.domain_sizes(self.roles, self._counts, sizes)
 
     def trained_too_late(self, pretrained: "InteractionSource") -> tuple[int, int]:
         """Counts what a pre-trained run has read that pre-training for this one would not have.

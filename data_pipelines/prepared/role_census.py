@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -188,6 +189,40 @@ def _add(counts: RoleCounts, records: RoleRecords, repeats: str) -> None:
         if len(given):
             least, greatest = counts.given_negatives[part]
             counts.given_negatives[part] = min(least, given.min()), max(greatest, given.max())
+
+
+class DomainSize(NamedTuple):
+    """How large a domain is for a run.
+
+    Attributes:
+      name: the domain's.
+      role: "source" or "target".
+      counts: users, items and interactions.
+      shared: of its users, those who are in the target, too.
+    """
+
+    name: str
+    role: str
+    counts: dict[str, int]
+    shared: int | None
+
+
+def domain_sizes(roles: Roles, counts: RoleCounts, items: Sequence[int]) -> list[DomainSize]:
+    """Returns the size of each domain that a run reads; see `summary_lines`."""
+    return [
+        DomainSize(
+            name,
+            "target" if name in roles.predicted else "source",
+            {
+                "users": int(counts.users[number]),
+                "items": items[number],
+                "interactions": int(counts.parts[number].sum()),
+            },
+            int(counts.in_target[number]) if roles.predicted else None,
+        )
+        for name in (*roles.sources, *roles.predicted)
+        for number in (roles.domains.index(name),)
+    ]
 
 
 def summary_lines(roles: Roles, counts: RoleCounts, domain_sizes: Sequence[int]) -> list[str]:

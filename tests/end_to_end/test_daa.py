@@ -59,9 +59,9 @@ def test_tables_stand_beside_the_source_model_and_the_best_constant(finished):
 
 def test_the_report_shows_features_and_losses(finished):
     workdir, _ = finished
-    names = {path.name for path in (workdir / "report").iterdir()}
-    assert names == {"index.html", "curves.png", "losses.png", "gains.png", "domain_features.png"}
-    assert "domain AUC" in (workdir / "report" / "index.html").read_text()
+    page = (workdir / "report" / "index.html").read_text()
+    for text in ("domain AUC", "loss terms", "without transfer", ">impressions<", "constant"):
+        assert text in page
 
 
 def test_the_export_answers_by_column_names(finished, data_dir):

@@ -1,7 +1,6 @@
 """SyNCRec through the launcher: one model for all targets, its figures, page and export."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -121,12 +120,11 @@ def test_a_killed_run_ends_like_one_that_was_never_stopped(trained, data_dir, tm
 
 
 def test_the_page_says_which_domains_suffer(trained):
-    report = trained[0] / "report"
-    page = (report / "index.html").read_text()
-    pictures = set(re.findall(r'<img[^>]* src="([^"]+)"', page))
-    assert {"gains.png", "figures.png", "gate_usage.png"} <= pictures
-    assert pictures == {path.name for path in report.glob("*.png")}
-    assert "red: it hurt" in page
+    page = (trained[0] / "report" / "index.html").read_text()
+    for heading in ("by group of test rows", "figures of the training steps", "Which experts"):
+        assert heading in page
+    # A group for each domain, in which the model stands beside the one without transfer.
+    assert page.count(">without transfer<") >= 4
 
 
 def test_the_export_recommends_items_of_the_domain_that_is_asked_for(trained):

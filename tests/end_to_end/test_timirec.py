@@ -1,7 +1,6 @@
 """TiMiRec through the launcher: whom it ranks, what it draws, and what its export answers."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -127,14 +126,8 @@ def test_interactions_are_ranked_that_have_a_history_which_is_read(setting, work
     assert (readable < source.num_examples("leave_one_out", "test")) == (domains == "target")
 
 
-def test_every_picture_of_the_page_is_there(setting, workdir):
-    report = workdir / "report"
-    page = (report / "index.html").read_text()
-    pictures = set(re.findall(r'<img[^>]* src="([^"]+)"', page))
-    assert pictures == {path.name for path in report.glob("*.png")}
-    assert "curves.png" in pictures
+def test_the_page_shows_what_the_interests_are(setting, workdir):
+    page = (workdir / "report" / "index.html").read_text()
     # ComiRec weighs no interests.
-    assert ("interest_weights.png" in pictures) == (setting != "comirec")
-    for name in pictures:
-        assert (report / name).read_bytes().startswith(b"\x89PNG")
+    assert ('id="interest_weights"' in page) == (setting != "comirec")
     assert "What the interests are about" in page

@@ -57,7 +57,7 @@ def measure(
         if "recent_items" in batch:
             asked[ITEM_NEIGHBOURS] = neighbours, neighbours.user(batch, query.ranked)
         return {
-            name: _best(scorer, query._replace(user=user), most)
+            name: best_new(scorer, query._replace(user=user), most)
             for name, (scorer, user) in asked.items()
         }
 
@@ -87,8 +87,11 @@ def _figures(ids: np.ndarray, counts: np.ndarray, ks: Iterable[int]) -> dict[str
     return found
 
 
-def _best(scorer: ItemScorer, query: RankingQuery, k: int) -> tf.Tensor:
-    """Returns int32 [batch, k], the best items that the user has not taken before, or later."""
+def best_new(scorer: ItemScorer, query: RankingQuery, k: int) -> tf.Tensor:
+    """Returns int32 [batch, k], the best items that the user has not taken before, or later.
+
+    0 stands where there are no more.
+    """
     # The held-out item may be recommended, though a view counts it among what the user has taken.
     own = query.excluded == tf.cast(query.positive, query.excluded.dtype)[:, tf.newaxis]
     seen = tf.cast(tf.where(own, 0, query.excluded), tf.int32)

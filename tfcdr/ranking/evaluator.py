@@ -12,13 +12,14 @@ from tfcdr.data_source import HistorySource
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
-from tfcdr.ranking import beyond_accuracy, held_out_ranks, paired_bootstrap
+from tfcdr.ranking import beyond_accuracy, held_out_ranks, paired_bootstrap, shown_users
 from tfcdr.ranking.held_out_ranks import Batches, EvaluationOptions, HeldOutRanker, Ranks
 from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.neighbours.bar import AskedLike, ItemNeighbours
 from tfcdr.ranking.neighbours.model import HISTORY, NeighbourModel
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.repeated_reading import RepeatedReading
+from tfcdr.report_section import Names, ShownUser
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import Batch, StageModel
 from tfcdr.transfer_gain import TransferGain
@@ -139,6 +140,14 @@ class RankingEvaluator(Evaluator[RankingStage]):
             model, neighbours, self._counts(stage), batches, self._groups, self._options.ks
         )
 
+    def shown_users(
+        self, stage: RankingStage, model: StageModel, names: Names, number: int
+    ) -> Sequence[ShownUser]:
+        """Draws rows of the test; see `shown_users.draw`."""
+        batches = self._batches(stage, "test", sampled=False, recent=True, shared=False)
+        space = _history_space(stage)
+        return shown_users.draw(model, batches, space, stage.catalogue, names, number)
+
     def _chosen(self, scores: RanksByScorer, scorer: str = held_out_ranks.MODEL) -> Ranks:
         # A stage without candidates has one protocol alone.
         protocol = self._options.protocol
@@ -169,7 +178,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
 
     def _neighbours_of(self, stage: RankingStage) -> ItemNeighbours:
         if stage.catalogue not in self._neighbours:
-            space = "source" if stage.catalogue == "source" else "joint"
+            space = _history_space(stage)
             self._neighbours[stage.catalogue] = ItemNeighbours(self._data, space, stage.catalogue)
         return self._neighbours[stage.catalogue]
 
@@ -248,6 +257,11 @@ class RankingEvaluator(Evaluator[RankingStage]):
         size = self._batch_size
         rows = self._distribution.rows(size) if shared else None
         return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)
+
+
+def _history_space(stage: RankingStage) -> str:
+    """Returns the item space of the batches' `recent_items`."""
+    return "source" if stage.catalogue == "source" else "joint"
 
 
 @dataclasses.dataclass(frozen=True)

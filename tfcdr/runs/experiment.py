@@ -14,7 +14,7 @@ from tfcdr import bar_gain
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
-from tfcdr.report_section import Names, Section
+from tfcdr.report_section import Names, Section, ShownUser
 from tfcdr.runs.run_folder import RunFolder, differences
 from tfcdr.runs.stage_run import StageRun, Watch, unwatched
 from tfcdr.runs.stage_screen import clock
@@ -256,6 +256,10 @@ class Experiment:
     def report_sections(self, model: StageModel, names: Names) -> Sequence[Section]:
         """Returns what the system adds to the run's page; see `System.report_sections`."""
         return self._system.report_sections(self._config, model, self._data, names)
+
+    def shown_users(self, model: StageModel, names: Names, number: int) -> Sequence[ShownUser]:
+        """Returns test users of the last stage; see `Evaluator.shown_users`."""
+        return self._evaluator.shown_users(self._stages[-1], model, names, number)
 
     @functools.cached_property
     def _pretrained_model(self) -> StageModel:
