@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from tfcdr.distribution import cluster
+from tfcdr.distribution.cluster import Task
 from tfcdr.errors import RunError
 
 A, B, C, D = (f"127.0.0.1:{port}" for port in (1001, 1002, 1003, 1004))
@@ -19,8 +20,8 @@ def config(jobs, job="worker", index=0):
 
 def test_worker_0_is_the_chief_where_there_is_none():
     read = cluster.read("multi_worker", config(WORKERS, "worker", 1))
-    assert read.own == ("worker", 1, B)
-    assert read.chief == ("worker", 0, A)
+    assert read.own == Task("worker", 1, B)
+    assert read.chief == Task("worker", 0, A)
     assert read.others == (read.chief,)
 
 
