@@ -9,7 +9,7 @@ import importlib.metadata
 import math
 import pathlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from data_pipelines.errors import DataError
@@ -21,6 +21,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.runs.stage_screen import clock
 from tfcdr.system import System
 from tfcdr.transfer_gain import TransferGain
 
@@ -139,12 +140,20 @@ def _run_target(
         monitor = wish.options.monitor
         _print_figure("the model", metrics, monitor)
         alone = workdir / "no_transfer"
-        print("\nThe same model, which knows of the target alone:")
-        baselines = {TRANSFER: _baseline(wish, wish.baseline_config, source, alone, distribution)}
+        without = {TRANSFER: (wish.baseline_config, alone)}
         for part, config in wish.system.ablations(wish.config).items():
-            print(f"\nThe same model without {part}:")
-            lacking = workdir / f"no_{part.replace('-', '').replace(' ', '_')}"
-            baselines[part] = _baseline(wish, config, source, lacking, distribution)
+            without[part] = config, workdir / f"no_{part.replace('-', '').replace(' ', '_')}"
+        left = [config for config, path in without.values() if RunFolder(path).metrics() is None]
+        for line in _time_left(wish.system, left, metrics):
+            print(line)
+        baselines = {}
+        for part, (config, path) in without.items():
+            print(
+                "\nThe same model, which knows of the target alone:"
+                if part == TRANSFER
+                else f"\nThe same model without {part}:"
+            )
+            baselines[part] = _baseline(wish, config, source, path, distribution)
         bars = RunFolder(alone).finished_metrics().get("bars", {})
         metrics = {**metrics, **_compare(metrics, main_run, baselines, bars, folder)}
     main_run.print_tables(metrics)
@@ -173,6 +182,25 @@ def transfer_lines(metrics: Mapping[str, Any], over: str = "users of one trainin
     for part, entry in metrics.get("transfer_parts", {}).items():
         lines.append(TransferGain.from_json(entry).verdict(part))
     return lines
+
+
+def _time_left(system: System, configs: Sequence[Any], metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Says how long the runs to compare with last at most, at the pace of the run itself.
+
+    Args:
+      system: of all.
+      configs: of the runs that are not finished.
+      metrics: of the run; nothing is said if it lacks a stage of theirs.
+    """
+    paces = {name: of["seconds"] / of["epochs"] for name, of in metrics["stages"].items()}
+    stages = [stage for config in configs for stage in system.stages(config)]
+    if stages and all(stage.name in paces for stage in stages):
+        seconds = sum(paces[stage.name] * stage.epochs for stage in stages)
+        runs = "run" if len(configs) == 1 else "runs"
+        yield (
+            f"{len(configs)} {runs} to compare with: at most {clock(seconds)} at the pace of this "
+            "one, evaluation not counted"
+        )
 
 
 def _baseline(

@@ -327,6 +327,7 @@ class Experiment:
             self._distribution,
             self._read_losses_every,
             self._place(stage),
+            [later.name for later in self._stages[self._stages.index(stage) + 1 :]],
         )
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class StageRun:
         distribution: Distribution = ONE_DEVICE,
         read_losses_every: int = READ_LOSSES_EVERY,
         place: str = "",
+        then: Sequence[str] = (),
     ) -> None:
         """Creates the run of a stage.
 
@@ -64,9 +65,10 @@ class StageRun:
           distribution: the devices and processes that share each batch.
           read_losses_every: steps between two readings of the losses; see `StepLog`.
           place: of the stage among others, as in "stage 1 of 2".
+          then: names of the stages that follow.
         """
         self.stage = stage
-        self._place = place
+        self._place, self._then = place, then
         self.model = model
         self._data = data
         self._folder = folder
@@ -114,7 +116,12 @@ class StageRun:
         batches: Iterator[Any] = iter(())  # What is fitted as a whole reads none.
         reads = not isinstance(self.model, FittedModel)
         screen = StageScreen(
-            self.stage.name, self._place, self.stage.epochs, int(self._epoch), self._steps()
+            self.stage.name,
+            self._place,
+            self.stage.epochs,
+            int(self._epoch),
+            self._steps(),
+            self._then,
         )
         with writer.as_default(), screen:
             while int(self._epoch) < self.stage.epochs and not self._is_stale():

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +19,9 @@ from rich.progress import (
 class StageScreen:
     """A body in which a stage trains; where the output is no terminal, no bar is drawn."""
 
-    def __init__(self, name: str, place: str, epochs: int, done: int, steps: int) -> None:
+    def __init__(
+        self, name: str, place: str, epochs: int, done: int, steps: int, then: Sequence[str] = ()
+    ) -> None:
         """Describes the stage.
 
         Args:
@@ -28,9 +30,11 @@ class StageScreen:
           epochs: at most.
           done: epochs that another process has finished.
           steps: of an epoch, at least 1.
+          then: names of the stages that follow, whose epochs nobody has timed yet.
         """
         self._name, self._epochs, self._steps = name, epochs, steps
         self._first = self._done = done
+        self._then = f", then {' and '.join(then)}" if then else ""
         self._started = time.monotonic()
         self._progress = None
         if sys.stdout.isatty():
@@ -42,6 +46,7 @@ class StageScreen:
                 TimeElapsedColumn(),
                 TextColumn("at most"),
                 TimeRemainingColumn(),
+                TextColumn(self._then.removeprefix(", ")),
                 transient=True,
             )
             self._what = f"{place}, {name}" if place else name
@@ -91,12 +96,12 @@ class StageScreen:
         )
 
     def _left(self) -> str:
-        """Says how long the stage lasts if no patience ends it, by the epochs so far."""
+        """Says how long the stage lasts if no patience ends it, and what comes behind it."""
         left = self._epochs - self._done
         if not left:
-            return ""
+            return self._then
         an_epoch = (time.monotonic() - self._started) / (self._done - self._first)
-        return f", at most {clock(left * an_epoch)} left"
+        return f", at most {clock(left * an_epoch)} left{self._then}"
 
 
 def clock(seconds: float) -> str:

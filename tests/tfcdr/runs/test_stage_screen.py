@@ -40,6 +40,17 @@ def test_a_line_has_the_figures_at_the_monitors_cutoff_and_what_is_left(monkeypa
     ]
 
 
+def test_a_line_names_the_stages_that_nobody_has_timed_yet(monkeypatch, capsys):
+    times = iter([0.0, 0.0, 10.0])
+    monkeypatch.setattr(stage_screen.time, "monotonic", lambda: next(times))
+    with StageScreen("fit", "stage 1 of 3", 2, 0, steps=4, then=["tune", "adapt"]) as screen:
+        screen.epoch_done(LINE, "AUC", better=False)
+        screen.epoch_done(LINE, "AUC", better=False)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.endswith("2.0 s, at most 0:10 left, then tune and adapt")
+    assert last.endswith("2.0 s, then tune and adapt")
+
+
 def test_a_terminal_has_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
