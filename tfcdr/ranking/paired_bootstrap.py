@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.stats
 
 from tfcdr.ranking import comparison
 from tfcdr.ranking.held_out_ranks import Ranks
@@ -47,27 +48,29 @@ def measure(transfer: Ranks, no_transfer: Ranks, metric: str, seed: int) -> Tran
         return TransferGain.unknown(metric, 0, every)
     with_transfer, without = (comparison.by_user(ranks, metric) for ranks in both)
     difference = with_transfer - without
-    generator = np.random.default_rng(seed)
-    means = _resampled_means(difference, generator)
-    low, high = np.quantile(means, (0.025, 0.975))
+    low, high = _interval(difference, seed)
     return TransferGain(
         metric,
         float(with_transfer.mean()),
         float(without.mean()),
         float(difference.mean()),
-        float(low),
-        float(high),
+        low,
+        high,
         compared,
         every - compared,
     )
 
 
-def _resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Returns the means of `_RESAMPLES` samples with replacement, each as large as the values."""
-    size = len(values)
-    at_once = max(1, _DRAWN_AT_ONCE // size)
-    means = []
-    for first in range(0, _RESAMPLES, at_once):
-        samples = min(at_once, _RESAMPLES - first)
-        means.append(values[generator.integers(0, size, (samples, size))].mean(1))
-    return np.concatenate(means)
+def _interval(differences: np.ndarray, seed: int) -> tuple[float, float]:
+    """Returns the 95 % interval of the mean over users, by percentiles."""
+    if len(differences) == 1:  # There is nobody else to draw.
+        return float(differences[0]), float(differences[0])
+    found = scipy.stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=_RESAMPLES,
+        batch=max(1, _DRAWN_AT_ONCE // len(differences)),
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)

@@ -52,6 +52,11 @@ def test_interval_is_the_bootstraps():
     assert gain == paired_bootstrap.measure(left, right, "HR@10", seed=1)
 
 
+def test_a_single_user_has_an_interval_without_width():
+    gain = paired_bootstrap.measure(ranks([1]), ranks([20]), "HR@10", seed=0)
+    assert (gain.low, gain.gain, gain.high) == (1.0, 1.0, 1.0)
+
+
 def test_every_user_counts_once():
     # User 1 has three interactions, all won; user 2 has one, lost: means 1 and 0.
     left = ranks([1, 1, 1, 20], users=[1, 1, 1, 2])

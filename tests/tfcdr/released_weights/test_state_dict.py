@@ -1,9 +1,8 @@
 """Files of released weights: both formats give the same arrays, damaged ones a line."""
 
-import json
-
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tfcdr.errors import RunError
 from tfcdr.released_weights import state_dict
@@ -13,19 +12,12 @@ ARRAYS = {
     "half": np.array([0.5, -2.0], np.float16),
     "batches": np.array(7, np.int64),
 }
-_NAMES = {"float32": "F32", "float16": "F16", "int64": "I64"}
 
 
 def write_safetensors(path, arrays):
-    header, place = {}, 0
-    for name, array in arrays.items():
-        offsets = [place, place + array.nbytes]
-        dtype = _NAMES[array.dtype.name]
-        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": offsets}
-        place += array.nbytes
-    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
-    body = b"".join(array.tobytes() for array in arrays.values())
-    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    # It writes the memory of a view as it lies.
+    whole = {name: array.copy(order="C") for name, array in arrays.items()}
+    save_file(whole, path, metadata={"format": "pt"})
 
 
 def test_both_formats_give_every_array(tmp_path):
@@ -52,5 +44,5 @@ def test_a_truncated_safetensors_file_is_one_line(tmp_path):
     path = tmp_path / "short.safetensors"
     write_safetensors(path, ARRAYS)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(RunError, match=r"short\.safetensors: .*ends before the array"):
+    with pytest.raises(RunError, match=r"short\.safetensors: neither .*incomplete"):
         state_dict.read(str(path))
