@@ -53,9 +53,13 @@ class TransferGain(NamedTuple):
         first = gains[0]
         if not all(math.isfinite(each.gain) for each in gains):
             return cls.unknown(first.metric, first.rows, first.left_out)
-        ends = several_trainings.interval(*np.transpose([(g.gain, g.low, g.high) for g in gains]))
-        means = np.mean([(g.transfer, g.no_transfer, g.gain) for g in gains], axis=0).tolist()
-        return cls(first.metric, *means, *ends, first.rows, first.left_out)
+        low, high = several_trainings.interval(
+            *np.transpose([(each.gain, each.low, each.high) for each in gains])
+        )
+        transfer, without, gain = np.mean(
+            [(each.transfer, each.no_transfer, each.gain) for each in gains], axis=0
+        ).tolist()
+        return cls(first.metric, transfer, without, gain, low, high, first.rows, first.left_out)
 
     def verdict(self, part: str = "transfer") -> str:
         """Says in one line what the interval allows to say.

@@ -84,7 +84,9 @@ class PairScorer(tf.Module):
         }
 
 
-def export_models(models: Mapping[str, tuple[BiaoModel, BehaviourSource]], export_dir: Path) -> Path:
+def export_models(
+    models: Mapping[str, tuple[BiaoModel, BehaviourSource]], export_dir: Path
+) -> Path:
     """Exports models as the next version; see `serving.saved_model.write_version`.
 
     Args:

@@ -48,7 +48,7 @@ def test_the_page_is_one_file_and_says_what_came_out_first(tmp_path):
     order = (
         "The transfer helped",
         "by group",
-        "python train.py",
+        ">train.py<",
         "1:01",
         "finetune: training loss",
     )
