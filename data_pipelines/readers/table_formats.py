@@ -182,11 +182,13 @@ class TableFormat:
             needed["domain"] = "domain_column"
         if options.domain_by == "category" and self.categories is None:
             needed["category"] = "category_column"
-        if options.events:
+        if options.kinds():
             needed["event"] = "event_column"
         if options.least_rating:
             needed["rating"] = "rating_column"
         optional = [name for name in ("rating", "category", "part") if name not in needed]
+        if options.event_weights:  # They are the ratings.
+            optional.remove("rating")
         if self.categories is not None and "category" in optional:
             optional.remove("category")
         chosen: dict[str, str] = {}
@@ -271,9 +273,13 @@ class TableFormat:
     ) -> Located:
         """Leaves out what the flags do not choose."""
         options = self.options
-        if options.events:
-            kept = rows["event"].isin(options.events).to_numpy(bool)
-            assembly.leave_out("events of other kinds than --read.events", int((~kept).sum()))
+        if options.kinds():
+            weights = options.weights()
+            kept = rows["event"].isin(options.kinds()).to_numpy(bool)
+            flag = "event_weights" if weights else "events"
+            assembly.leave_out(f"events of other kinds than --read.{flag}", int((~kept).sum()))
+            if weights:
+                rows = rows.assign(rating=rows["event"].map(weights))
             rows, locate = kept_rows(rows.drop(columns="event"), locate, kept)
         if options.least_rating:
             ratings = pd.to_numeric(rows["rating"], errors="coerce")
