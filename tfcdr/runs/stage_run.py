@@ -1,6 +1,7 @@
 """Trains one stage: epochs, validation, best and latest checkpoints, early stopping, resume."""
 
 import itertools
+import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -133,8 +134,11 @@ class StageRun:
           RunError: there is none, or it has other shapes.
         """
         if not checkpoints.restore(self._best, self._distribution):
+            of_stage = pathlib.Path(self._best.directory).parent
+            remedy = f"remove {of_stage} and train the stage again"
             raise RunError(
-                f"{self._best.directory}: no checkpoint of stage {self.stage.name}; train first."
+                f"{self._best.directory}: no checkpoint of stage {self.stage.name}; "
+                f"{remedy if of_stage.exists() else 'train first'}."
             )
 
     def summary(self) -> dict[str, Any]:
