@@ -57,6 +57,6 @@ def restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> 
 
 def _no_listing(path: pathlib.Path) -> RunError:
     return RunError(
-        f"{path}: damaged, so that no checkpoint is found; remove the folder that it lies in to "
-        "train the stage again."
+        f"{path}: damaged, so that no checkpoint is found; remove {path.parents[1]} to train the "
+        "stage again."
     )

@@ -103,6 +103,7 @@ class StageRun:
         """
         checkpoints.restore(self._latest, self._distribution)
         done = int(self._epoch)
+        self._folder.check_epochs(self.stage.name, done)
         self._epochs = [
             line for line in self._folder.epochs(self.stage.name) if line["epoch"] <= done
         ]
