@@ -13,7 +13,13 @@ import pandas as pd
 from data_pipelines.errors import DataError, shown
 from data_pipelines.readers.assembly import LogAssembly, kept_rows
 from data_pipelines.readers.csv_text import CsvText, csv_header
-from data_pipelines.readers.input_streams import PARQUET_MAGIC, line_namer, text_stream, unpacked
+from data_pipelines.readers.input_streams import (
+    PARQUET_MAGIC,
+    line_namer,
+    text_stream,
+    unchecked_stream,
+    unpacked,
+)
 from data_pipelines.readers.options import Input, by_domain
 from data_pipelines.readers.table_headers import plain_names
 
@@ -95,6 +101,11 @@ class TableFormat:
         return io.BufferedReader(
             text_stream(self.raw(), line_namer(location), location, self.options.encoding), 1 << 20
         )
+
+    def open_lines(self) -> BinaryIO:
+        """Opens the file as lines each of which tells whether it is UTF-8."""
+        location, encoding = self.entry.location, self.options.encoding
+        return unchecked_stream(self.raw(), line_namer(location), location, encoding)
 
     def layout(self, opened: Callable[[], BinaryIO], at: Callable[[int], str]) -> CsvText:
         """Finds out how a file of text is laid out.
