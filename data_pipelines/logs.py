@@ -254,7 +254,9 @@ def _rating(column: pd.Series, domains: Sequence[str]) -> _Typed:
         missing = missing | (column == "").to_numpy(bool)
     numbers = pd.to_numeric(column.mask(missing) if missing.any() else column, errors="coerce")
     numbers = numbers.astype(np.float64)
-    bad = ~np.isfinite(numbers.to_numpy(np.float64, na_value=np.nan)) & ~missing
+    # Records hold them as float32.
+    most = float(np.finfo(np.float32).max)
+    bad = ~(numbers.abs() <= most).to_numpy(bool) & ~missing
     return numbers, [(bad, "is not a finite number.")]
 
 

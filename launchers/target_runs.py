@@ -134,6 +134,9 @@ def _run_target(
     main_run = claimed(wish, wish.config, source, folder, distribution, pretrained)
     if pretrained is not None:
         _say_what_was_read(pretrained, source)
+    if isinstance(source, InteractionSource):
+        for line in (*source.left_out(), *_about_weights(wish.system, source)):
+            print(line)
     metrics = _finish(main_run, folder)
     if wish.baseline_config is not None:
         # The model's own tables come last: what it is compared with says a line each.
@@ -368,6 +371,16 @@ def _pretrained(path: str) -> RunFolder | None:
     run = RunFolder(pathlib.Path(path), writable=False)
     targets = run.config().get("targets")
     return RunFolder(target_folder(run.path, targets[0]), writable=False) if targets else run
+
+
+def _about_weights(system: System, source: InteractionSource) -> list[str]:
+    """Says so if the data give kinds of event a weight that the system makes no use of."""
+    if not source.weighs_events or system.weighs_events:
+        return []
+    return [
+        f"{system.name} makes no use of --read.event_weights: to it, all kinds of event count "
+        "alike; item neighbours weigh them."
+    ]
 
 
 def _say_what_was_read(pretrained_run: RunFolder, source: Source) -> None:

@@ -107,13 +107,15 @@ class HistorySource(DataSource, Protocol):
     def num_users(self) -> int:
         """Number of users; their ids are from 1."""
 
-    def training_histories(self, space: str, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def training_histories(
+        self, space: str, most: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Gives what trains, some users at once, each user's latest interactions, `most` of them.
 
         Yields:
           Of one interaction after the other, a user's in order of time: int64 [n], the user's
-          number among those given at once, from 0, rising; and int64 [n], the item's id in the
-          space.
+          number among those given at once, from 0, rising; int64 [n], the item's id in the
+          space; and float32 [n], how much the interaction counts, 1 if all count alike.
         """
 
     def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

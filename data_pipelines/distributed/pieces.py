@@ -5,6 +5,7 @@ text that is packed or not in UTF-8 is one piece, whose reader hands its rows on
 piece of a parquet file is a row group.
 """
 
+import codecs
 import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -158,8 +159,8 @@ def _open_text(table: TableFormat, number: int, size: int) -> tuple[Source, list
     with table.raw() as raw:
         streamed = is_packed(raw) or not is_utf8(raw, table.options.encoding)
     if table.kind == "json":
-        with table.open_text() as file:
-            header = json_header(_numbered(file), at)
+        with table.open_lines() as file:
+            header = json_header(_numbered(file, at_start=True), at)
         if not header:
             raise DataError(f"{location}: the file has no lines but blank ones.")
         source = Source(table, number, tuple(header), table.columns(header), 0, size)
@@ -193,8 +194,11 @@ def _text_pieces(source: Source, streamed: bool, start: int) -> list[Piece]:
     return [Piece(number, at, min(at + _PIECE_BYTES, max(size, at))) for at in starts]
 
 
-def _numbered(file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
+def _numbered(file: io.BufferedIOBase, at_start: bool) -> Iterator[tuple[int, bytes]]:
+    """Numbers lines that are not blank; a file may start with a mark that is no part of one."""
     for number, line in enumerate(file, 1):
+        if at_start and number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
         if line.strip():
             yield number, line
 
@@ -243,7 +247,8 @@ def _row_group(source: Source, group: int) -> pd.DataFrame:
 def _texts(source: Source, piece: Piece) -> Iterator[tuple[int, bytes]]:
     """Yields (place of its first byte, lines) of a piece of text."""
     if source.streamed:
-        with source.table.open_text() as file:
+        json = source.table.kind == "json"
+        with source.table.open_lines() if json else source.table.open_text() as file:
             yield from _streamed(file, piece.start)
         return
     with source.table.raw() as file:
@@ -287,8 +292,8 @@ def _text_block(text: bytes, source: Source, domains: Sequence[str], place: int)
     table = source.table
     bad_lines = _FirstBadLine()
     if table.kind == "json":
-        every = enumerate(_checked(text, _marked), 1)
-        numbered = ((number, line) for number, line in every if line.strip())
+        # A line that is no UTF-8 is a bad line, which `json_columns` finds.
+        numbered = _numbered(io.BytesIO(text), at_start=place % _FILE_STEP == 0)
         separator = table.options.category_separator
         rows, numbers = json_columns(numbered, source.wanted, _marked, bad_lines, separator)
         return _block(

@@ -218,6 +218,7 @@ def _number_of_groups(size: int) -> int:
 def _canonical_columns(source: Source) -> list[str]:
     table = source.table
     columns = [name for name in source.chosen.values() if name != "event"]
+    columns += ["rating"] if table.options.event_weights else []
     columns += ["part"] if table.entry.part else []
     columns += ["category"] if table.categories is not None else []
     return [*dict.fromkeys((*columns, "domain", "timestamp"))]

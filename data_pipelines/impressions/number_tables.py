@@ -40,12 +40,14 @@ class Whole(NamedTuple):
       least, most: the ends of its range, both included.
       remedy: what to say about a value outside, following it.
       not_whole: what to say about one that is not a whole number.
+      below: what to say about one below the range; empty for the remedy.
     """
 
     least: int
     most: int
     remedy: str
     not_whole: str = _WHOLE
+    below: str = ""
 
 
 def category(size: int) -> Whole:
@@ -63,12 +65,14 @@ class NumberColumns(NamedTuple):
       texts: names of the columns of texts; a missing one is empty.
       fill: what a missing value of a column of finite numbers is, and counted; None if it is a bad
         one.
+      missing: what to say about a missing one, if it is.
     """
 
     whole: Mapping[str, Whole]
     real: Sequence[str]
     texts: Sequence[str] = ()
     fill: float | None = None
+    missing: str = _FINITE
 
     @property
     def names(self) -> list[str]:
@@ -215,7 +219,7 @@ def _checked(
     wrong = np.zeros((rows, len(columns.whole) + len(columns.real)), bool)
     for place, name in enumerate(columns.whole):
         limit = columns.whole[name]
-        column = _labels(batch[name]) if (limit.least, limit.most) == (0, 1) else batch[name]
+        column = _zero_and_one(batch[name]) if (limit.least, limit.most) == (0, 1) else batch[name]
         whole[:, place], wrong[:, place] = _whole(column)
     unparsed = wrong[:, : len(columns.whole)].copy()
     missing = 0
@@ -227,7 +231,7 @@ def _checked(
         if columns.fill is not None:
             column, gaps = _filled(column, columns.fill)
             missing += gaps
-        real[:, place] = _real(column)
+        real[:, place] = _real(_zero_and_one(column))
     wrong[:, len(ranges) :] = ~np.isfinite(real)
     bad = np.any(wrong, axis=1)
     texts = {name: _texts(batch[name]) for name in columns.texts}
@@ -238,10 +242,12 @@ def _checked(
         place = int(np.argmax(wrong[row]))
         name = columns.names[place]
         if place >= len(ranges):
-            remedy = _FINITE
+            remedy = columns.missing if _is_missing(batch[name][row]) else _FINITE
         else:
             limit = columns.whole[name]
             remedy = limit.not_whole if unparsed[row, place] else limit.remedy
+            if not unparsed[row, place] and whole[row, place] < limit.least:
+                remedy = limit.below or remedy
         return f"{locate(row)}: column {name}: {_value(batch[name][row])} {remedy}"
 
     if bad.any():
@@ -250,7 +256,12 @@ def _checked(
 
 
 def _texts(column: pa.Array) -> np.ndarray:
-    """Str [rows]: whole floats, as gaps make of whole numbers, without their point."""
+    """Str [rows]: whole floats, as gaps make of whole numbers, without their point.
+
+    Truth values are those that pandas writes as text, True and False.
+    """
+    if pa.types.is_boolean(column.type):
+        column = pc.if_else(column, "True", "False")
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return pc.fill_null(column.cast(pa.string()), "").to_numpy(zero_copy_only=False)
@@ -262,6 +273,10 @@ def _value(cell: pa.Scalar) -> str:
         return shown(cell.as_py())
     except (OverflowError, ValueError):  # A time that Python does not have.
         return f"of type {cell.type}"
+
+
+def _is_missing(cell: pa.Scalar) -> bool:
+    return not cell.is_valid or (pa.types.is_string(cell.type) and not cell.as_py())
 
 
 def _whole(column: pa.Array) -> tuple[np.ndarray, np.ndarray | bool]:
@@ -281,8 +296,8 @@ def _whole(column: pa.Array) -> tuple[np.ndarray, np.ndarray | bool]:
     return values, bad
 
 
-def _labels(column: pa.Array) -> pa.Array:
-    """A column of 0 and 1, also where it says false and true."""
+def _zero_and_one(column: pa.Array) -> pa.Array:
+    """A column with 0 and 1 where it says false and true."""
     if not pa.types.is_string(column.type):
         return column
     lowered = pc.utf8_lower(column)

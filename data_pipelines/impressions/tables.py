@@ -40,6 +40,11 @@ _VALUES = "values of "
 _ANY_VALUES = (
     "is not a whole number. Columns of any values are read with --impression_read.least_count=1."
 )
+_BELOW = (
+    "is below 0. Columns of any values, -1 among them, are read with "
+    "--impression_read.least_count=1."
+)
+_MISSING = "is not a finite number. --impression_read.missing_numbers=0 reads what is missing as 0."
 _LABEL = Whole(0, 1, "is not 0 or 1.")
 
 
@@ -48,6 +53,7 @@ class ImpressionCsvOptions(ImpressionFileOptions):
     """How tables of impressions are understood.
 
     Attributes:
+      header: names of the columns of text that has no header, in order.
       categorical_columns: names of the categorical columns, in the model's order; empty for the
         columns categorical_1, categorical_2 and so on of the file.
       numerical_columns: names of the numerical columns; empty for numerical_1, numerical_2 and so
@@ -67,6 +73,7 @@ class ImpressionCsvOptions(ImpressionFileOptions):
       separator: sign between fields, empty for a comma in .csv and a tab in any other file.
     """
 
+    header: tuple[str, ...] = ()
     categorical_columns: tuple[str, ...] = ()
     numerical_columns: tuple[str, ...] = ()
     least_count: int = 0
@@ -275,7 +282,8 @@ class _Table:
             if wanted.count(name) > 1 or self._header.count(name) != 1:
                 raise DataError(
                     f"{self.path}: column {name!r} is missing, comes twice or is named by two "
-                    f"flags; the header is {', '.join(self._header)}."
+                    f"flags; the header is {', '.join(self._header)}. Names of columns of text "
+                    "that has no header: --impression_read.header."
                 )
 
     def blocks(self, columns: Columns, bad_lines: BadLines) -> Iterator[Numbers]:
@@ -287,9 +295,9 @@ class _Table:
         else:
             for place, name in enumerate(columns.categorical):
                 size = options.field_sizes[place] if options.field_sizes else 0
-                whole[name] = category(size)._replace(not_whole=_ANY_VALUES)
+                whole[name] = category(size)._replace(not_whole=_ANY_VALUES, below=_BELOW)
         whole.update(dict.fromkeys(self._labels, _LABEL))
-        wanted = NumberColumns(whole, columns.numerical, texts, options.fill())
+        wanted = NumberColumns(whole, columns.numerical, texts, options.fill(), _MISSING)
         if self._text is None:
             blocks = parquet_numbers(self.path, wanted, bad_lines)
         else:
@@ -334,10 +342,14 @@ class _Table:
         if len(separator) != 1:
             raise DataError(f"--impression_read.separator={separator!r}: it is one sign.")
         text = csv_file(path, separator, separator != "\t")
+        if self._options.header:
+            return text._replace(header=list(self._options.header), header_rows=0)
         return text._replace(header=csv_header(text))
 
     def _parquet_header(self) -> list[str]:
         try:
+            if self._options.header:
+                raise DataError(f"{self.path}: a parquet table has names: leave header out.")
             with pa.parquet.ParquetFile(self.path) as file:
                 return list(file.schema_arrow.names)
         except (pa.ArrowException, OSError) as error:

@@ -23,8 +23,15 @@ from data_pipelines.prepared.history_records import SPLIT
 from data_pipelines.prepared.role_census import DomainSize, RoleCounts
 from data_pipelines.splitting.split_log import FEWEST
 from data_pipelines.views import VIEWS
-from data_pipelines.views.example_batches import Cut, Cutter, ExampleReader, count_examples
+from data_pipelines.views.example_batches import (
+    Cut,
+    Cutter,
+    ExampleReader,
+    count_examples,
+    users_of_examples,
+)
 from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.items_left import ItemsNeeded, only
 from data_pipelines.views.roles import Assignment, RoleRecords, Roles, cast
 from data_pipelines.views.user_records import Records, UserRecords
 from data_pipelines.views.view import HistoryRead, View
@@ -44,8 +51,10 @@ class InteractionSource:
         self.prepared = prepared
         self.roles = roles
         self.options = options
-        self._examples: dict[tuple[str, str], int] = {}
-        self._cutters: dict[tuple[str, str], Cutter] = {}
+        self._examples: dict[tuple[str, str, ItemsNeeded], int] = {}
+        self._cutters: dict[tuple[str, str, ItemsNeeded], Cutter] = {}
+        # Users of the rows that are left out, by view, split and what is needed.
+        self._left_out: dict[tuple[str, str, ItemsNeeded], np.ndarray] = {}
         self._readers: dict[tuple[Hashable, ...], ExampleReader] = {}
 
     @functools.cached_property
@@ -88,6 +97,11 @@ class InteractionSource:
         """Whether anything is read besides a single target."""
         return bool(self.roles.sources) or len(self.roles.predicted) > 1
 
+    @property
+    def weighs_events(self) -> bool:
+        """Whether the ratings are weights of kinds of event, by `--read.event_weights`."""
+        return bool(self.prepared.metadata["options"].get("read", {}).get("event_weights"))
+
     def user_names(self, users: Sequence[int]) -> list[str]:
         """Returns the raw ids of users by their ids, from 1."""
         return [self.prepared.users[user - 1] for user in users]
@@ -112,17 +126,42 @@ class InteractionSource:
         Args:
           view: a name from `VIEWS`.
           split: "train", "validation" or "test".
-          **options: fields of the view's `Batching`, none of which changes the number.
+          **options: fields of the view's `Batching`; how many items are drawn may change the
+            number, since who has taken too many of them is left out.
 
         Raises:
           DataError: there is no such view, or it cannot be cut from these data.
         """
         kind = self._view(view)
-        batching(view, kind.batching, options)
-        if (view, split) not in self._examples:
-            cut = self._cutter(kind, split)
-            self._examples[view, split] = count_examples(self._records, cut)
-        return self._examples[view, split]
+        read = self._read(kind, split, batching(view, kind.batching, options))
+        key = view, split, read.needed
+        if key not in self._examples:
+            self._examples[key] = count_examples(self._records, self._cutter(kind, read))
+            if read.needed.least:
+                cut = self._cut(kind, read, left_out=True)
+                self._left_out[key] = users_of_examples(self._records, cut)
+        return self._examples[key]
+
+    def left_out(self) -> list[str]:
+        """Says, in a line or none, what was left out of the splits that were read or counted.
+
+        These are rows of users who have taken so much that too few items are left to draw.
+        """
+        rows: dict[str, int] = {}
+        users, least = [np.zeros(0, np.int64)], 0
+        for (_, split, needed), of_rows in self._left_out.items():
+            rows[split] = max(rows.get(split, 0), len(of_rows))
+            users.append(of_rows)
+            least = max(least, needed.least)
+        number = len(np.unique(np.concatenate(users)))
+        if not number:
+            return []
+        told = ", ".join(f"{rows[split]:,} {split}" for split in PARTS if rows.get(split))
+        return [
+            f"left out: {told} rows of {number:,} user{'s' * (number > 1)} to whom too few items "
+            f"of {', '.join(self.roles.predicted)} are left to draw from"
+            + (f"; evaluation draws {least}, see --evaluation.negatives" if least > 1 else "")
+        ]
 
     def batches(
         self,
@@ -182,13 +221,20 @@ class InteractionSource:
         """
         kind = self._view(view)
         chosen = batching(view, kind.batching, options)
-        examples = self.num_examples(view, split)
+        examples = self.num_examples(view, split, **options)
         named = ",".join(self.roles.predicted)
         target = f"target {named}, " if named else ""
         what = f"{self.prepared.data_dir}: {target}split {split} of view {view}"
+        read = self._read(kind, split, chosen)
+        if not examples and len(self._left_out.get((view, split, read.needed), ())):
+            kind.assembler(read, chosen)  # It may know more of the cause.
+            raise DataError(
+                f"{what} is empty (n = 0): every user has taken so many items that fewer than "
+                f"{read.needed.least} are left to draw."
+            )
         check_reading(what, examples, batch_size)
         read = dataclasses.replace(
-            self._read(split),
+            read,
             shuffled=split == "train" if shuffled is None else shuffled,
             batch_size=batch_size,
             rows=rows or (0, batch_size),
@@ -198,11 +244,13 @@ class InteractionSource:
         # A reader is traced once for all readings.
         key = (view, chosen, read.split, read.shuffled, read.batch_size, read.rows, read.seed)
         if key not in self._readers:
-            cut, assemble = self._cutter(kind, split), kind.assembler(read, chosen)
+            cut, assemble = self._cutter(kind, read), kind.assembler(read, chosen)
             self._readers[key] = ExampleReader(self._records, read, cut, assemble)
         return self._readers[key](epochs, steps)
 
-    def training_histories(self, space: str, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def training_histories(
+        self, space: str, most: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Gives what trains, some thousand users at once: what a model is fitted to as a whole.
 
         These are the target's training interactions and, of sources, those before their user's
@@ -214,7 +262,8 @@ class InteractionSource:
 
         Yields:
           Of one interaction after the other, a user's in order of time: int64 [n], the user's
-          number among those given at once, from 0, rising; and int64 [n], the item's id.
+          number among those given at once, from 0, rising; int64 [n], the item's id; and float32
+          [n], how much the interaction counts: by its kind if `weighs_events`, else 1.
         """
         chosen = self.vocabulary(space)
         shifts = chosen.shifts()
@@ -230,7 +279,9 @@ class InteractionSource:
             ends = np.searchsorted(row, row, side="right")
             latest = ends - np.arange(len(row)) <= most
             row, places = row[latest], places[latest]
-            yield row, records.items[places] + shifts[records.domains[places]]
+            items = records.items[places] + shifts[records.domains[places]]
+            weights = records.ratings[places] if self.weighs_events else np.ones(len(row))
+            yield row, items, weights.astype(np.float32)
 
     def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Gives all that users did in the run's domains, some thousand users at once.
@@ -345,21 +396,25 @@ class InteractionSource:
         view.check(self.roles, self.prepared.metadata["comparable_times"], self.options)
         return view
 
-    def _cutter(self, view: View, split: str) -> Cutter:
+    def _cutter(self, view: View, read: HistoryRead) -> Cutter:
         """Returns what finds the examples of a split; traced once for counting and reading."""
-        if (view.name, split) not in self._cutters:
-            assignment, read = self._assignment, self._read(split)
+        key = view.name, read.split, read.needed
+        if key not in self._cutters:
+            self._cutters[key] = self._cut(view, read)
+        return self._cutters[key]
 
-            def cut(records: UserRecords) -> Cut:
-                return view.cut(cast(records, assignment), read)
+    def _cut(self, view: View, read: HistoryRead, left_out: bool = False) -> Cutter:
+        assignment = self._assignment
 
-            self._cutters[view.name, split] = tf.function(cut, autograph=False)
-        return self._cutters[view.name, split]
+        def cut(records: UserRecords) -> Cut:
+            return only(view.cut(cast(records, assignment), read), read.needed, left_out)
 
-    def _read(self, split: str) -> HistoryRead:
-        """Describes a split, but for what a reading decides."""
+        return tf.function(cut, autograph=False)
+
+    def _read(self, view: View, split: str, chosen: Any) -> HistoryRead:
+        """Describes a split that is read with some options, but for what a reading decides."""
         part = PARTS.index(split)
-        return HistoryRead(
+        read = HistoryRead(
             split=split,
             shuffled=False,
             batch_size=1,
@@ -372,6 +427,10 @@ class InteractionSource:
             has_ratings=self.prepared.metadata["ratings"],
             excludes_seen=self.prepared.metadata["repeats"] == "first",
             most_seen=int(self._counts.most_seen[part]),
-            most_seen_by_domain=self._counts.most_seen_by_domain[part],
+            fewest_seen=int(self._counts.fewest_seen[part]),
+            seen_by_domain=self._counts.seen_by_domain[part],
+            longest=self._counts.longest,
             given_negatives=tuple(self._counts.given_negatives[part].tolist()),
+            needed=ItemsNeeded(),
         )
+        return dataclasses.replace(read, needed=view.needed(read, chosen))

@@ -105,7 +105,10 @@ class RoleCounts:
       cold: int64 [3], how many of these have none that trains.
       most_seen: int64 [3], of users with target interactions in each part, the greatest number of
         distinct target items; in the first part of those that train.
-      most_seen_by_domain: int64 [3, domains], the same of each domain's items alone.
+      fewest_seen: int64 [3], the least such number.
+      seen_by_domain: int64 [3, domains, 2], the least and the greatest number of each domain's
+        items alone, of users with target interactions of that domain in each part.
+      longest: the greatest number of a user's interactions.
       given_negatives: int64 [3, 2], for each part the least and the greatest number of given
         negatives of a target interaction.
     """
@@ -118,7 +121,9 @@ class RoleCounts:
     held_out: np.ndarray
     cold: np.ndarray
     most_seen: np.ndarray
-    most_seen_by_domain: np.ndarray
+    fewest_seen: np.ndarray
+    seen_by_domain: np.ndarray
+    longest: int
     given_negatives: np.ndarray
 
 
@@ -141,14 +146,17 @@ def count(windows: tf.data.Dataset, assignment: Assignment, items: int, repeats:
         held_out=np.zeros(labels, np.int64),
         cold=np.zeros(labels, np.int64),
         most_seen=np.zeros(labels, np.int64),
-        most_seen_by_domain=np.zeros((labels, domains), np.int64),
-        given_negatives=np.tile([np.iinfo(np.int64).max, 0], (labels, 1)),
+        fewest_seen=np.full(labels, NEVER),
+        seen_by_domain=np.tile([NEVER, 0], (labels, domains, 1)),
+        longest=0,
+        given_negatives=np.tile([NEVER, 0], (labels, 1)),
     )
     roles = windows.map(lambda records: cast(records, assignment), tf.data.AUTOTUNE)
     for window in roles:
         _add(counts, RoleRecords(*(tensor.numpy() for tensor in window)), repeats)
-    absent = counts.given_negatives[:, 1] == 0
-    counts.given_negatives[absent] = 0
+    for numbers in (counts.given_negatives, counts.seen_by_domain):
+        numbers[numbers[..., 1] == 0] = 0
+    counts.fewest_seen[counts.most_seen == 0] = 0
     return counts
 
 
@@ -166,8 +174,10 @@ def _add(counts: RoleCounts, records: RoleRecords, repeats: str) -> None:
     counts.target_parts += own.reshape(-1, labels)
     in_domain = np.zeros((rows, domains), bool)
     in_domain[records.row, records.domains] = True
-    in_part = np.zeros((rows, labels), bool)
-    in_part[records.row[is_target], parts[is_target]] = True
+    in_part_of_domain = np.zeros((rows, labels, domains), bool)
+    in_part_of_domain[records.row[is_target], parts[is_target], records.domains[is_target]] = True
+    in_part: np.ndarray = np.any(in_part_of_domain, axis=2)
+    counts.longest = max(counts.longest, int(np.diff(records.splits).max(initial=0)))
     in_target = in_part.any(axis=1)
     counts.users += in_domain.sum(axis=0)
     counts.in_target += in_domain[in_target].sum(axis=0)
@@ -181,10 +191,14 @@ def _add(counts: RoleCounts, records: RoleRecords, repeats: str) -> None:
         if repeats == "all":
             taken = taken.drop_duplicates()
         cells = np.bincount(taken["row"] * domains + taken["domain"], minlength=rows * domains)
-        seen = cells.reshape(rows, domains)[in_part[:, part]]
-        counts.most_seen[part] = max(counts.most_seen[part], seen.sum(axis=1).max(initial=0))
-        most = seen.max(axis=0, initial=0)
-        np.maximum(counts.most_seen_by_domain[part], most, out=counts.most_seen_by_domain[part])
+        seen = cells.reshape(rows, domains)
+        of_users = seen[in_part[:, part]].sum(axis=1)
+        counts.most_seen[part] = of_users.max(initial=counts.most_seen[part])
+        counts.fewest_seen[part] = of_users.min(initial=counts.fewest_seen[part])
+        there = in_part_of_domain[:, part]
+        least, most = counts.seen_by_domain[part].T
+        np.minimum(least, seen.min(axis=0, initial=NEVER, where=there), out=least)
+        np.maximum(most, seen.max(axis=0, initial=0, where=there), out=most)
         given = (records.negative_ends - records.negative_starts)[is_target & (parts == part)]
         if len(given):
             least, greatest = counts.given_negatives[part]

@@ -70,6 +70,8 @@ class CsvOptions(ItemRangeOptions):
       event_column: name of the column with the kind of event, for events.
       events: the kinds of event that count, such as cart,purchase; rows of others are left out and
         counted. Empty for all rows.
+      event_weights: in place of events, how much each kind counts, as in purchase=1,click=0.2. It
+        is kept as the rating of the interaction; item neighbours weigh by it.
       category_column: name of the column with the item's categories; read if the file has it.
       items: a table of items beside the log, with the item column and the category column, which
         gives items their categories; or DOMAIN=PATH for each domain. Relative to the current
@@ -106,6 +108,7 @@ class CsvOptions(ItemRangeOptions):
     least_rating: str = ""
     event_column: str = "event"
     events: tuple[str, ...] = ()
+    event_weights: tuple[str, ...] = ()
     category_column: str = "category"
     items: str = ""
     domain_column: str = "domain"
@@ -144,15 +147,45 @@ class CsvOptions(ItemRangeOptions):
         if self.time_unit and not self.timestamp_column:
             raise DataError("time_unit has no meaning without timestamp_column: leave it out.")
         finite_number("least_rating", self.least_rating)
+        self.weights()
         if self.header and self.format in ("json", "parquet"):
             raise DataError(f"header has no meaning with format {self.format}: leave it out.")
-        if self.event_column != "event" and not self.events:
+        if self.event_column != "event" and not self.kinds():
             raise DataError("event_column has no meaning without events: name those that count.")
         self._renaming()
 
     def time_units(self) -> dict[str, str]:
         """Returns domain -> unit of its times; "" stands for every domain."""
         return domain_values(self.time_unit) if self.time_unit else {}
+
+    def kinds(self) -> tuple[str, ...]:
+        """Returns the kinds of event that count; none where all rows do."""
+        return self.events or tuple(self.weights())
+
+    def weights(self) -> dict[str, float]:
+        """Returns kind of event -> its weight.
+
+        Raises:
+          DataError: an entry in another form, a kind that comes twice, or another flag that says
+            what counts or what the ratings are.
+        """
+        weights: dict[str, float] = {}
+        for text in self.event_weights:
+            kind, _, number = text.rpartition("=")
+            weight = finite_number("event_weights", number) if kind else None
+            if weight is None or weight <= 0 or kind in weights:
+                raise DataError(
+                    f"event_weights {text!r}: write KIND=WEIGHT, each kind once and with a weight "
+                    "above 0, as in purchase=1,click=0.2; kinds that are not named are left out."
+                )
+            weights[kind] = weight
+        if weights and self.events:
+            raise DataError("events and event_weights both name kinds of event: give one of them.")
+        if weights and (self.least_rating or self.rating_column != "rating"):
+            raise DataError(
+                "event_weights are the ratings: leave rating_column and least_rating out."
+            )
+        return weights
 
     def renamed(self, names: pd.Series | Sequence[str], *, inverse: bool = False) -> pd.Series:
         """Returns names of domains as they are to be called; `inverse` the names in the files."""

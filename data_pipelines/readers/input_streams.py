@@ -124,12 +124,19 @@ def unchecked_text(path: pathlib.Path, encoding: str = "") -> io.BufferedIOBase:
     Raises:
       DataError: as `unpacked`.
     """
-    raw = unpacked(path.open("rb"), str(path))
+    return unchecked_stream(path.open("rb"), line_namer(path), str(path), encoding)
+
+
+def unchecked_stream(
+    raw: io.BufferedIOBase, at: Callable[[int], str], name: str, encoding: str = ""
+) -> io.BufferedIOBase:
+    """Does the same with a file that is open; see `text_stream` for the arguments."""
+    raw = unpacked(raw, name)
     # A line that is no UTF-8 is a bad line then, not the end of the file.
     head = raw.peek(4) if hasattr(raw, "peek") else b""
     if not encoding and not any(head.startswith(mark) for mark in _WIDE_MARKS):
         return raw
-    return io.BufferedReader(TextStream(raw, line_namer(path), encoding), _CHUNK_BYTES)
+    return io.BufferedReader(TextStream(raw, at, encoding), _CHUNK_BYTES)
 
 
 def line_namer(path: object) -> Callable[[int], str]:

@@ -13,7 +13,13 @@ import pandas as pd
 from data_pipelines.errors import DataError, shown
 from data_pipelines.readers.assembly import LogAssembly, kept_rows
 from data_pipelines.readers.csv_text import CsvText, csv_header
-from data_pipelines.readers.input_streams import PARQUET_MAGIC, line_namer, text_stream, unpacked
+from data_pipelines.readers.input_streams import (
+    PARQUET_MAGIC,
+    line_namer,
+    text_stream,
+    unchecked_stream,
+    unpacked,
+)
 from data_pipelines.readers.options import Input, by_domain
 from data_pipelines.readers.table_headers import plain_names
 
@@ -96,6 +102,11 @@ class TableFormat:
         return io.BufferedReader(
             text_stream(self.raw(), line_namer(location), location, self.options.encoding), 1 << 20
         )
+
+    def open_lines(self) -> io.BufferedIOBase:
+        """Opens the file as lines each of which tells whether it is UTF-8."""
+        location, encoding = self.entry.location, self.options.encoding
+        return unchecked_stream(self.raw(), line_namer(location), location, encoding)
 
     def layout(self, opened: Callable[[], io.BufferedIOBase], at: Callable[[int], str]) -> CsvText:
         """Finds out how a file of text is laid out.
@@ -186,11 +197,13 @@ class TableFormat:
             needed["domain"] = "domain_column"
         if options.domain_by == "category" and self.categories is None:
             needed["category"] = "category_column"
-        if options.events:
+        if options.kinds():
             needed["event"] = "event_column"
         if options.least_rating:
             needed["rating"] = "rating_column"
         optional = [name for name in ("rating", "category", "part") if name not in needed]
+        if options.event_weights:  # They are the ratings.
+            optional.remove("rating")
         if self.categories is not None and "category" in optional:
             optional.remove("category")
         chosen: dict[str, str] = {}
@@ -275,9 +288,13 @@ class TableFormat:
     ) -> Located:
         """Leaves out what the flags do not choose."""
         options = self.options
-        if options.events:
-            kept = rows["event"].isin(options.events).to_numpy(bool)
-            assembly.leave_out("events of other kinds than --read.events", int((~kept).sum()))
+        if options.kinds():
+            weights = options.weights()
+            kept = rows["event"].isin(options.kinds()).to_numpy(bool)
+            flag = "event_weights" if weights else "events"
+            assembly.leave_out(f"events of other kinds than --read.{flag}", int((~kept).sum()))
+            if weights:
+                rows = rows.assign(rating=rows["event"].map(weights))
             rows, locate = kept_rows(rows.drop(columns="event"), locate, kept)
         if options.least_rating:
             ratings = pd.to_numeric(rows["rating"], errors="coerce")

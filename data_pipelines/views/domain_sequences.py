@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from data_pipelines.parts import TRAIN
 from data_pipelines.views.example_batches import Cut
+from data_pipelines.views.items_left import LEFT, distinct_items
 from data_pipelines.views.roles import RoleRecords, places_of
 from data_pipelines.views.view import HistoryRead
 
@@ -94,6 +95,10 @@ def training_cut(records: RoleRecords, read: HistoryRead) -> Cut:
         "seen_start": records.splits[:-1],
         "seen_end": records.splits[1:],
     }
+    if read.needed.least:
+        everything = tf.ones_like(chosen)
+        taken = distinct_items(records, everything, records.row, rows)
+        examples[LEFT] = read.spaces["joint"].size - taken
     enough = places_of(lengths > 1)
     return Cut(
         {name: tf.gather(column, enough) for name, column in examples.items()},
@@ -135,6 +140,14 @@ def evaluation_cut(records: RoleRecords, read: HistoryRead) -> Cut:
         "own_start": tf.gather(records.splits, row),
         "own_end": tf.gather(records.splits, row + 1),
     }
+    if read.needed.least:
+        if read.needed.of_all:
+            taken = distinct_items(records, records.is_target, records.row, rows)
+            examples[LEFT] = read.spaces["target"].size - tf.gather(taken, row)
+        else:
+            taken = distinct_items(records, records.is_target, group, rows * domains.number)
+            own = tf.gather(tf.constant(np.diff(domains.bounds)), domains.of_records(records) - 1)
+            examples[LEFT] = tf.gather(own, labels) - tf.gather(taken, tf.gather(group, labels))
     enough = places_of(examples["end"] > examples["start"])
     return Cut(
         {name: tf.gather(column, enough) for name, column in examples.items()},

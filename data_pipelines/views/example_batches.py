@@ -71,6 +71,14 @@ def count_examples(records: Records, cut: Cutter) -> int:
     return int(numbers.reduce(np.int64(0), tf.add))
 
 
+def users_of_examples(records: Records, cut: Cutter) -> np.ndarray:
+    """Returns int64 [n], the user of each example in all records."""
+    users = records.windows(records.files).map(
+        lambda window: cut(window).examples["user"], tf.data.AUTOTUNE, deterministic=True
+    )
+    return np.concatenate([np.zeros(0, np.int64), *users.as_numpy_iterator()])
+
+
 class ExampleReader:
     """Reads the examples of a split, epoch by epoch.
 

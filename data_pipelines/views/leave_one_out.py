@@ -28,6 +28,7 @@ import tensorflow as tf
 from data_pipelines.views.batching_checks import check_choices
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.items_left import ItemsNeeded
 from data_pipelines.views.label_histories import (
     history_features,
     latest_of_all,
@@ -41,6 +42,7 @@ from data_pipelines.views.target_items import (
     Labels,
     TargetItemOptions,
     check_target,
+    needed_items,
     target_item_entries,
 )
 from data_pipelines.views.view import HistoryRead, View
@@ -76,6 +78,10 @@ class LeaveOneOut(View):
     def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
         """Raises DataError if there is no target, or times cannot be compared between domains."""
         check_target(self.name, roles, comparable_times, options)
+
+    def needed(self, read: HistoryRead, batching: Batching) -> ItemsNeeded:
+        """See `needed_items`."""
+        return needed_items(read, batching)
 
     def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts an example for each target interaction of the split that has a history.

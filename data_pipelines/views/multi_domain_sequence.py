@@ -46,6 +46,7 @@ from data_pipelines.views import batching_checks, negative_sampling
 from data_pipelines.views.domain_sequences import Domains, evaluation_cut, training_cut
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.items_left import ItemsNeeded
 from data_pipelines.views.padding import latest, whole
 from data_pipelines.views.roles import RoleRecords, Roles
 from data_pipelines.views.target_items import seen_items
@@ -66,6 +67,8 @@ class Batching:
       candidate_domains: where these are drawn: in the target item's "own" domain, or in "all" of
         the run's targets.
       recent: R, items of `recent_items` in evaluation; 0 for none.
+      least_left: items that a user must leave for his rows of evaluation to be read, as
+        `candidates` asks for as many; for the same rows to be read with candidates and without.
     """
 
     sequences: str = "joint"
@@ -74,6 +77,7 @@ class Batching:
     candidates: int = 0
     candidate_domains: str = "own"
     recent: int = 0
+    least_left: int = 0
 
     def __post_init__(self) -> None:
         batching_checks.check_choices(
@@ -84,7 +88,8 @@ class Batching:
                 "candidate_domains": ("own", "all"),
             },
         )
-        batching_checks.check_not_negative(self, ("negatives", "candidates", "recent"))
+        numbers = ("negatives", "candidates", "recent", "least_left")
+        batching_checks.check_not_negative(self, numbers)
 
 
 class MultiDomainSequence(View):
@@ -107,6 +112,19 @@ class MultiDomainSequence(View):
                 "these logs have no times that can be compared."
             )
 
+    def needed(self, read: HistoryRead, batching: Batching) -> ItemsNeeded:
+        """Says how many items must be left to a user; see `View.needed`."""
+        of_all = batching.candidate_domains == "all"
+        if read.for_training:
+            least = int(batching.negatives > 0)
+            enough = read.longest < read.spaces["joint"].size
+        else:
+            least = max(batching.candidates, batching.least_left)
+            enough = all(
+                most + least <= items for items, _, most in _targets_taken(read, of_all).values()
+            )
+        return ItemsNeeded() if enough else ItemsNeeded(least, of_all)
+
     def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts an example for each user (train) or each label of the split, if it has a history."""
         return (training_cut if read.for_training else evaluation_cut)(records, read)
@@ -115,18 +133,13 @@ class MultiDomainSequence(View):
         """Returns the function that pads sequences and draws negatives or candidates.
 
         Raises:
-          DataError: a domain is too small for the negatives or candidates.
+          DataError: every user leaves too little of a domain for the candidates.
         """
         return (_training if read.for_training else _evaluation)(read, batching)
 
 
 def _training(read: HistoryRead, batching: Batching) -> Assemble:
     space, domains, length = read.spaces["joint"], Domains(read), read.options.max_length
-    if batching.negatives and space.size <= read.most_seen:
-        raise DataError(
-            f"a user has taken {read.most_seen} of the {space.size} items, which leaves none for a "
-            "negative."
-        )
     cumulative = tf.range(1, space.size + 1, dtype=tf.int64)
     joint = batching.sequences == "joint"
     shape = (length,) if joint else (domains.number, length)
@@ -240,21 +253,29 @@ def _draw_candidates(
     return drawn + before[:, tf.newaxis]
 
 
-def _check_candidates(read: HistoryRead, batching: Batching) -> None:
-    """Raises DataError if a domain is too small for so many candidates."""
+def _targets_taken(read: HistoryRead, of_all: bool) -> dict[str, tuple[int, int, int]]:
+    """Gives the items of each target, or of all, and how many of them users have taken.
+
+    Returns:
+      By name, the number of items, and the least and the greatest number that a user with an
+      example there has taken.
+    """
     space = read.spaces["target"]
+    if of_all:
+        return {"all targets": (space.size, read.fewest_seen, read.most_seen)}
     names, sizes = space.items.domains, np.diff(space.items.starts)
-    if batching.candidate_domains == "all":
-        named = {"all targets": (space.size, read.most_seen)}
-    else:
-        of_each = read.most_seen_by_domain
-        named = {names[d]: (int(sizes[d]), int(of_each[d])) for d in space.chosen}
-    for name, (items, seen) in named.items():
-        if batching.candidates > items - seen:
+    return {names[d]: (int(sizes[d]), *read.seen_by_domain[d].tolist()) for d in space.chosen}
+
+
+def _check_candidates(read: HistoryRead, batching: Batching) -> None:
+    """Raises DataError if to every user with an example of a domain too few of it are left."""
+    of_all = batching.candidate_domains == "all"
+    for name, (items, fewest, _) in _targets_taken(read, of_all).items():
+        if batching.candidates > items - fewest:
             raise DataError(
-                f"candidates={batching.candidates} is too many: in split {read.split} a user has "
-                f"taken {seen} of the {items} items of {name}, which leaves {items - seen} to draw "
-                "from; lower --evaluation.negatives."
+                f"candidates={batching.candidates} is too many: in split {read.split} every user "
+                f"has taken {fewest} or more of the {items} items of {name}, which leaves at most "
+                f"{items - fewest} to draw from; lower --evaluation.negatives."
             )
 
 

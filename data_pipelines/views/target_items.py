@@ -26,6 +26,7 @@ from data_pipelines.parts import TRAIN
 from data_pipelines.views import batching_checks, negative_sampling
 from data_pipelines.views.example_batches import Assemble, Draws
 from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.items_left import LEFT, ItemsNeeded, distinct_items
 from data_pipelines.views.padding import first, whole
 from data_pipelines.views.roles import RoleRecords, Roles, first_of_ties, places_of
 from data_pipelines.views.view import HistoryRead
@@ -45,6 +46,8 @@ class TargetItemOptions:
       candidates: n, negatives beside the target item in `candidates` of validation and test
         batches; 0 for none.
       recent: R, items of `recent_items` in validation and test batches; 0 for none.
+      least_left: items that a user must leave for his validation and test rows to be read, as
+        `candidates` asks for as many; for the same rows to be read with candidates and without.
     """
 
     negatives: int = 1
@@ -53,6 +56,7 @@ class TargetItemOptions:
     negatives_exclude: str = "seen"
     candidates: int = 0
     recent: int = 0
+    least_left: int = 0
 
     def __post_init__(self) -> None:
         batching_checks.check_choices(
@@ -62,7 +66,8 @@ class TargetItemOptions:
                 "negatives_exclude": ("seen", "positive"),
             },
         )
-        batching_checks.check_not_negative(self, ("negatives", "candidates", "recent"))
+        numbers = ("negatives", "candidates", "recent", "least_left")
+        batching_checks.check_not_negative(self, numbers)
         if not self.lambdafm_rho > 0:
             raise ValueError(f"lambdafm_rho must be above 0. Received: {self.lambdafm_rho}.")
 
@@ -119,6 +124,9 @@ class Labels:
             "negative_start": tf.gather(records.negative_starts, self.places),
             "negative_end": tf.gather(records.negative_ends, self.places),
         }
+        if read.needed.least:
+            taken = distinct_items(records, known, records.row, rows)
+            examples[LEFT] = read.spaces["target"].size - tf.gather(taken, self.row)
         shift = tf.constant(read.spaces["target"].shifts())[self._target_domain()]
         negatives = records.negatives + shift
         return examples, {
@@ -129,6 +137,18 @@ class Labels:
     def _target_domain(self) -> int:
         (domain,) = self._read.spaces["target"].chosen
         return domain
+
+
+def needed_items(read: HistoryRead, options: TargetItemOptions) -> ItemsNeeded:
+    """Says how many target items must be left to a user; see `View.needed`."""
+    if read.for_training:
+        least = int(options.negatives > 0 and options.negatives_exclude == "seen")
+    elif read.given_negatives[1]:
+        least = 0
+    else:
+        least = max(options.candidates, options.least_left)
+    enough = read.most_seen + least <= read.spaces["target"].size
+    return ItemsNeeded() if enough else ItemsNeeded(least)
 
 
 def check_target(view: str, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
@@ -147,8 +167,8 @@ def target_item_entries(read: HistoryRead, options: TargetItemOptions) -> Assemb
     """Returns the function that makes these entries from what `Labels.features` tells.
 
     Raises:
-      DataError: the catalogue is too small for the negatives or candidates, or the negatives that
-        came with the data are too few.
+      DataError: every user leaves too little of the catalogue for the negatives or candidates, or
+        the negatives that came with the data are too few.
     """
     entries = (_training_entries if read.for_training else _evaluation_entries)(read, options)
 
@@ -165,11 +185,11 @@ def _training_entries(read: HistoryRead, options: TargetItemOptions) -> Assemble
         return lambda rows, shared, draws: {}
     target = read.spaces["target"]
     exclude_seen = options.negatives_exclude == "seen"
-    excluded = read.most_seen if exclude_seen else 1
+    excluded = read.fewest_seen if exclude_seen else 1
     if target.size <= excluded:
         raise DataError(
-            f"a training example excludes {excluded} of the {target.size} target items, so that it "
-            "has no possible negative"
+            f"a training example excludes {'at least ' if exclude_seen else ''}{excluded} of the "
+            f"{target.size} target items, so that it has no possible negative"
             + (": use negatives_exclude=positive." if exclude_seen else ".")
         )
     extra = (options.lambdafm_rho,) if options.sampler == "lambdafm" else ()
@@ -249,11 +269,11 @@ def _candidate_negatives(
             return first(shared["given_negatives"], rows["negative_start"], ends, number)
 
         return given
-    if number > items - read.most_seen:
+    if number > items - read.fewest_seen:
         raise DataError(
-            f"candidates={number} is too many: in split {read.split} a user has taken "
-            f"{read.most_seen} of the {items} target items, which leaves "
-            f"{items - read.most_seen} to draw from; lower --evaluation.negatives."
+            f"candidates={number} is too many: in split {read.split} every user has taken "
+            f"{read.fewest_seen} or more of the {items} target items, which leaves at most "
+            f"{items - read.fewest_seen} to draw from; lower --evaluation.negatives."
         )
 
     def draw(rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor]) -> tf.Tensor:

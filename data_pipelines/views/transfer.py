@@ -24,6 +24,7 @@ import tensorflow as tf
 from data_pipelines.views.batching_checks import check_choices
 from data_pipelines.views.example_batches import Assemble, Cut, Draws
 from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.items_left import ItemsNeeded
 from data_pipelines.views.label_histories import (
     history_features,
     recent_items,
@@ -36,6 +37,7 @@ from data_pipelines.views.target_items import (
     Labels,
     TargetItemOptions,
     check_target,
+    needed_items,
     target_item_entries,
 )
 from data_pipelines.views.view import HistoryRead, View
@@ -67,6 +69,10 @@ class Transfer(View):
         """Raises DataError if a domain is missing or times cannot be compared."""
         check_target(self.name, roles, comparable_times, options)
         check_has_source(self.name, roles)
+
+    def needed(self, read: HistoryRead, batching: Batching) -> ItemsNeeded:
+        """See `needed_items`."""
+        return needed_items(read, batching)
 
     def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
         """Cuts an example for each target interaction of the split."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 from data_pipelines.coding.vocabulary import ItemSpace
 from data_pipelines.views.example_batches import Assemble, Cut
 from data_pipelines.views.example_options import ExampleOptions
+from data_pipelines.views.items_left import ItemsNeeded
 from data_pipelines.views.roles import RoleRecords, Roles
 from data_pipelines.views.split_read import SplitRead
 
@@ -28,9 +29,13 @@ class HistoryRead(SplitRead):
         held-out interactions are ranked in.
       most_seen: the greatest number of distinct target items of a user with an example in the
         split; of training items alone where it is read for training.
-      most_seen_by_domain: int64 [domains], the same of each domain's items alone.
+      fewest_seen: the least such number.
+      seen_by_domain: int64 [domains, 2], the least and the greatest number of each domain's items
+        alone, of the users with an example in that domain.
+      longest: the greatest number of a user's interactions that the run reads.
       given_negatives: the least and the greatest number of given negatives of the split's target
         interactions.
+      needed: the items that must be left to an example.
     """
 
     part: int
@@ -39,8 +44,11 @@ class HistoryRead(SplitRead):
     has_ratings: bool
     excludes_seen: bool
     most_seen: int
-    most_seen_by_domain: np.ndarray
+    fewest_seen: int
+    seen_by_domain: np.ndarray
+    longest: int
     given_negatives: tuple[int, int]
+    needed: ItemsNeeded
 
     def ids(self, space: str, records: RoleRecords) -> tf.Tensor:
         """Returns int64 [n], the ids of interactions' items in a space that holds them all."""
@@ -62,9 +70,20 @@ class View(abc.ABC):
     def check(self, roles: Roles, comparable_times: bool, options: ExampleOptions) -> None:
         """Raises DataError if this view cannot be cut from such data."""
 
+    def needed(self, read: HistoryRead, batching: Any) -> ItemsNeeded:
+        """Says how many items must be left to a user for his rows to be read; none by default.
+
+        Where nobody has too few, it is none as well, so that nothing needs to be counted.
+        """
+        del read, batching
+        return ItemsNeeded()
+
     @abc.abstractmethod
     def cut(self, records: RoleRecords, read: HistoryRead) -> Cut:
-        """Finds the examples of some users in a split, in the order of users and times."""
+        """Finds the examples of some users in a split, in the order of users and times.
+
+        With `read.needed`, they have an entry `items_left.LEFT`.
+        """
 
     @abc.abstractmethod
     def assembler(self, read: HistoryRead, batching: Any) -> Assemble:

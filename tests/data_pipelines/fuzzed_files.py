@@ -147,6 +147,17 @@ INTERACTIONS = {
             ),
         },
     ),
+    "events": Case(
+        "csv",
+        ("{}/log.csv",),
+        {
+            "log.csv": delimited(
+                rows=[(*row, ("buy", "view", "see")[k % 3]) for k, row in enumerate(ROWS)],
+                columns=(*COLUMNS, "event"),
+            )
+        },
+        {"event_weights": ("buy=1", "view=0.2")},
+    ),
     "amazon": Case(
         "amazon",
         ("books={}/reviews_Books.json.gz",),

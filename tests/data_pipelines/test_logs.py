@@ -73,6 +73,7 @@ def test_whole_number_ids_become_text():
         ("rating", ["1", "good", "3"], "row 2: rating 'good' is not a finite number"),
         ("rating", ["1", "2", "nan"], "row 3: rating 'nan' is not a finite number"),
         ("rating", [np.inf, 2.0, 3.0], "row 1: rating inf is not a finite number"),
+        ("rating", ["1", "1e300", "3"], "row 2: rating '1e300' is not a finite number"),
         ("part", ["train", "valid", "test"], "row 2: part 'valid' is not a part of a split"),
     ],
 )

@@ -173,6 +173,32 @@ def test_a_damaged_checkpoint_is_named(broken, kind, pattern):
         finished_run.load(broken)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{", "config.json: damaged"),
+        ("metrics.jsonl", None, "metrics.jsonl: lacks epochs of stage pretrain, 0 of 1"),
+        ("data/users.txt", b"", "users.txt: damaged"),
+        ("checkpoints/pretrain/latest/checkpoint", b"", "checkpoint: damaged, so that no"),
+        ("checkpoints/finetune/best/checkpoint", None, "best: no checkpoint of stage finetune"),
+    ],
+)
+def test_a_run_that_goes_on_names_what_is_damaged(broken, name, content, message):
+    """Whether emptied or gone: one line that says what to do, and nothing is changed."""
+    (broken / "metrics.json").unlink()
+    (broken / name).unlink()
+    if content is not None:
+        (broken / name).write_bytes(content)
+    before = launching.files(broken / "checkpoints")
+    flags = (*SMALL_DATA, *SMALL_RUN, "--nojit_compile", f"--workdir={broken}")
+    outcome = launching.call("train", *flags)
+    assert outcome.status == 1
+    assert str(broken / name).removesuffix("/checkpoint") in outcome.error
+    assert message in outcome.error
+    assert "remove" in outcome.error or "convert the data again" in outcome.error
+    assert launching.files(broken / "checkpoints") == before
+
+
 def test_a_run_without_a_checkpoint_is_named(broken):
     shutil.rmtree(broken / "checkpoints" / "finetune")
     with pytest.raises(RunError, match="no checkpoint of stage finetune; train first"):

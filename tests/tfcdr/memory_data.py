@@ -71,7 +71,7 @@ class MemoryData(EpochByEpoch):
     def training_histories(self, space, most):
         histories = self._of_space(space)[:, -most:]
         row, place = np.nonzero(histories)
-        yield row, histories[row, place]
+        yield row, histories[row, place], np.ones(len(row), np.float32)
 
     def _of_space(self, space):
         """Histories with ids of a space, of the sources' alone in "source"."""

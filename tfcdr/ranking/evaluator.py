@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.bar_gain import BarGain
-from tfcdr.data_source import HistorySource
+from tfcdr.data_source import HistorySource, ViewRequest
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
@@ -199,7 +199,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
             return own
         size = self._batch_size
         first, last = self._distribution.rows(size)
-        examples = stage.evaluation.num_examples(self._data, split)
+        examples = self._request(stage).num_examples(self._data, split)
         whole = {}
         for scorer, ranks in own.items():
             batch, place = np.divmod(ranks.row, last - first)
@@ -224,7 +224,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
 
     def _validation_batches(self, stage: RankingStage, sampled: bool) -> RepeatedReading:
         if self._validation is None or self._validation[0] is not stage:
-            examples = stage.evaluation.num_examples(self._data, "validation")
+            examples = self._request(stage).num_examples(self._data, "validation")
             batches = self._batches(stage, "validation", sampled)
             reading = RepeatedReading(batches, -(-examples // self._batch_size))
             self._validation = stage, reading
@@ -247,16 +247,22 @@ class RankingEvaluator(Evaluator[RankingStage]):
           recent: whether histories for the neighbours are.
           shared: whether processes read their own rows alone.
         """
-        request = stage.evaluation
-        if recent:
-            request = request._replace(options={**request.options, "recent": HISTORY})
-        # Only views with candidates offer them; pre-training ranks the full catalogue.
+        request = self._request(stage)
+        more = {"recent": HISTORY} if recent else {}
         if sampled and stage.has_candidates and self._options.negatives:
-            options = {**request.options, "candidates": self._options.negatives}
-            request = request._replace(options=options)
+            more["candidates"] = self._options.negatives
+        request = request._replace(options={**request.options, **more})
         size = self._batch_size
         rows = self._distribution.rows(size) if shared else None
         return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)
+
+    def _request(self, stage: RankingStage) -> ViewRequest:
+        """Returns what is read of a stage's rows: the same ones with candidates and without."""
+        # Only views with candidates offer them; pre-training ranks the full catalogue.
+        if not (stage.has_candidates and self._options.negatives):
+            return stage.evaluation
+        options = {**stage.evaluation.options, "least_left": self._options.negatives}
+        return stage.evaluation._replace(options=options)
 
 
 def _history_space(stage: RankingStage) -> str:

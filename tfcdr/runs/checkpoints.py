@@ -48,14 +48,15 @@ def restore(manager: tf.train.CheckpointManager, distribution: Distribution) -> 
         tf.get_logger().addFilter(lambda record: "checkpoint" not in record.getMessage().lower())
         reason = str(error).splitlines()[0]
         raise RunError(
-            f"{path}: the checkpoint does not fit the model ({reason}); it is damaged, or of "
-            "another configuration."
+            f"{path}: the checkpoint does not fit the model ({reason}); it is of another "
+            f"configuration, or damaged: then remove {pathlib.Path(path).parents[1]} to train the "
+            "stage again."
         ) from error
     return True
 
 
 def _no_listing(path: pathlib.Path) -> RunError:
     return RunError(
-        f"{path}: damaged, so that no checkpoint is found; remove the folder that it lies in to "
-        "train the stage again."
+        f"{path}: damaged, so that no checkpoint is found; remove {path.parents[1]} to train the "
+        "stage again."
     )

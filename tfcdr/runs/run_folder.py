@@ -155,6 +155,15 @@ class RunFolder:
                 )
         return [lines[epoch] for epoch in sorted(lines)]
 
+    def check_epochs(self, stage: str, done: int) -> None:
+        """Raises RunError if epochs are missing of a stage whose checkpoint has trained `done`."""
+        found = len([line for line in self.epochs(stage) if line["epoch"] <= done])
+        if self.writable and found < done:
+            raise RunError(
+                f"{self.path / 'metrics.jsonl'}: lacks epochs of stage {stage}, {found} of {done} "
+                f"are there; {_NO_EPOCHS}."
+            )
+
     def add_epoch(self, line: Mapping[str, Any]) -> None:
         """Appends an epoch to metrics.jsonl."""
         if self.writable:

@@ -1,6 +1,7 @@
 """Trains one stage: epochs, validation, best and latest checkpoints, early stopping, resume."""
 
 import itertools
+import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -104,6 +105,7 @@ class StageRun:
         """
         checkpoints.restore(self._latest, self._distribution)
         done = int(self._epoch)
+        self._folder.check_epochs(self.stage.name, done)
         self._epochs = [
             line for line in self._folder.epochs(self.stage.name) if line["epoch"] <= done
         ]
@@ -141,8 +143,11 @@ class StageRun:
           RunError: there is none, or it has other shapes.
         """
         if not checkpoints.restore(self._best, self._distribution):
+            of_stage = pathlib.Path(self._best.directory).parent
+            remedy = f"remove {of_stage} and train the stage again"
             raise RunError(
-                f"{self._best.directory}: no checkpoint of stage {self.stage.name}; train first."
+                f"{self._best.directory}: no checkpoint of stage {self.stage.name}; "
+                f"{remedy if of_stage.exists() else 'train first'}."
             )
 
     def summary(self) -> dict[str, Any]:

@@ -222,6 +222,17 @@ def test_tables_as_people_have_them_are_read_alike(tmp_path):
     check_same([str(tmp_path / "bare.csv")], CsvOptions(header=columns))
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_json_line_that_is_no_text_is_a_bad_line(tmp_path, pack):
+    records = [json.dumps(dict(zip(HEADER.split(","), row, strict=True))) for row in ROWS]
+    lines = [record.encode() for record in records]
+    lines[1:1] = [b'{"user_id": "\xfe"}']
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(pack(b"\xef\xbb\xbf" + b"\n".join(lines)))
+    facts = check_same([str(path)], CsvOptions(max_bad_lines=1))
+    assert sum(fact["bad"] for fact in facts) == 1
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard])
 def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path, pack):
     content = pack(TEXT.encode())

@@ -83,7 +83,11 @@ def test_numbered_columns_are_in_the_order_of_their_numbers(tmp_path):
         ("RU,train,3,0,0.25,-1,0,1", "column conversion: 1 in a row without a click"),
         ("RU,train,3,0,nan,-1,0,0", "column numerical_1: nan is not a finite number."),
         ("RU,train,3,0,0.25,inf,0,0", "column numerical_2: inf is not a finite number."),
-        ("RU,train,3,0,0.25,,0,0", "column numerical_2: '' is not a finite number."),
+        (
+            "RU,train,3,0,0.25,,0,0",
+            "column numerical_2: '' is not a finite number. --impression_read.missing_numbers=0",
+        ),
+        ("RU,train,-1,0,0.25,-1,0,0", "column categorical_1: -1 is below 0. Columns of any value"),
         ("RU,train,9,0,0.25,-1,0,0", "column categorical_1: 9 is not in 0..3; check --impr"),
         ("RU,train,1.5,0,0.25,-1,0,0", "column categorical_1: '1.5' is not a whole number."),
         ("RU,later,3,0,0.25,-1,0,0", "column part: 'later' is not one of train, valid"),
@@ -225,3 +229,44 @@ def test_labels_may_be_true_and_false_and_missing_numbers_are_filled_if_told(tmp
     assert log.remarks == {"missing numbers, read as -1": 1}
     with pytest.raises(DataError, match="missing_numbers is 'none'"):
         ImpressionCsvOptions(missing_numbers="none")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_truth_values_and_gaps_of_minus_one_in_columns_of_every_kind(tmp_path, kind):
+    table = pd.DataFrame(
+        {
+            "vip": [True, False, True, True],
+            "shop": [-1, 7, -1, 7],
+            "new": pd.array([True, None, False, None], dtype="boolean"),
+            "x": [True, False, True, False],
+            "y": [-1, 0.5, -1, 2],
+            "click": [True, False, True, False],
+        }
+    )
+    path = tmp_path / f"log.{kind}"
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    log = read(
+        f"A={path}@train",
+        categorical_columns=("vip", "shop", "new"),
+        numerical_columns=("x", "y"),
+        least_count=1,
+    )
+    rows = rows_by_part(log, tmp_path / "scratch")["A", "train"]
+    assert rows["numerical"].tolist() == [[1, -1], [0, 0.5], [1, -1], [0, 2]]
+    assert rows["click"].tolist() == [1, 0, 1, 0]
+    known = [list(vars(of)["values"]) for of in log.vocabularies]
+    assert known == [["True", "False"], ["-1", "7"], ["True", "", "False"]]
+    assert rows["categorical"].tolist() == [[0, 0, 0], [1, 1, 1], [0, 0, 2], [0, 1, 1]]
+
+
+def test_text_without_a_header_takes_its_names_from_a_flag(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("0\t5\tab\n1\t\tcd\n")
+    names = {"click_column": "label", "numerical_columns": ("I1",), "categorical_columns": ("C1",)}
+    options = {**names, "least_count": 1, "missing_numbers": "0"}
+    log = read(f"A={path}@train", header=("label", "I1", "C1"), **options)
+    rows = rows_by_part(log, tmp_path / "scratch")["A", "train"]
+    assert rows["numerical"].tolist() == [[5], [0]]
+    assert rows["click"].tolist() == [0, 1]
+    with pytest.raises(DataError, match=r"has no header: --impression_read\.header"):
+        read(f"A={path}@train", **options)

@@ -600,7 +600,7 @@ def test_every_reader_has_its_own_options():
         | {f"{column}_column" for column in columns}
         | {"separator", "domain_by", "item_ranges", "category_separator", "rename_domains"}
         | {"format", "header", "encoding", "quotes", "list_separator", "time_unit", "items"}
-        | {"least_rating", "event_column", "events"},
+        | {"least_rating", "event_column", "events", "event_weights"},
         "movielens": of_all | {"domain_by", "category"},
         "pairs": of_all | {"domain_by", "shared_users_below"},
         "peterrec": of_all | {"padding"},

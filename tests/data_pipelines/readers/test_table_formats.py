@@ -271,6 +271,30 @@ def test_kinds_of_event_are_chosen(tmp_path):
     assert log.left_out == {"events of other kinds than --read.events": 1}
 
 
+def test_kinds_of_event_count_by_their_weights(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id,timestamp,rating,event\nu,i,1,4,view\nu,j,2,,buy\nu,k,3,5,x\n")
+    log = read(f"A={path}", event_weights=("view=0.25", "buy=1"), **ONE)
+    assert rows_of(log, "item_id", "rating") == [("i", 0.25), ("j", 1.0)]
+    assert log.left_out == {"events of other kinds than --read.event_weights": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"event_weights": ("buy",)}, "write KIND=WEIGHT"),
+        ({"event_weights": ("buy=0",)}, "a weight above 0"),
+        ({"event_weights": ("buy=x",)}, "it must be a number"),
+        ({"event_weights": ("buy=1", "buy=2")}, "each kind once"),
+        ({"event_weights": ("buy=1",), "events": ("buy",)}, "give one of them"),
+        ({"event_weights": ("buy=1",), "least_rating": "1"}, "leave rating_column and"),
+    ],
+)
+def test_weights_of_no_meaning_are_refused(options, message):
+    with pytest.raises(DataError, match=message):
+        readers.READERS["csv"].options(**options)
+
+
 # Times
 
 

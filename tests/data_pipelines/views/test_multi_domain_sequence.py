@@ -37,7 +37,7 @@ def test_who_has_too_few_has_no_row(tmp_path):
     data = source(tmp_path, rows)
 
     def users(part):
-        rows = joined(read(data, VIEW, part, batch_size=2))
+        rows = joined(read(data, VIEW, part, batch_size=2, negatives=0))
         return set(data.user_names(rows["user"].tolist()))
 
     assert users("train") == {"four"}  # of three, one item trains, which predicts nothing
@@ -110,5 +110,41 @@ def test_options_out_of_range_are_refused(tmp_path, options, message):
 def test_candidates_of_a_small_domain_name_it(tmp_path):
     rows = events("u", "abcd") + events("v", "xyz", "films") + events("w", "efgh")
     data = source(tmp_path, rows)
-    with pytest.raises(DataError, match=r"3 of the 3 items of films, which leaves 0"):
+    with pytest.raises(
+        DataError, match=r"3 or more of the 3 items of films, which leaves at most 0"
+    ):
         read(data, VIEW, "test", candidates=2)
+
+
+def test_who_leaves_too_few_items_of_a_domain_has_no_row_in_it(tmp_path):
+    rows = events("v", "abcd") + events("v", "xyz", "films", 4) + events("u", "fgh")
+    rows += events("w", "abcde") + events("w", "x", "films", 5)
+    data = source(tmp_path, rows)
+    tokens = data.vocabulary("joint").tokens
+
+    def ranked(**options):
+        rows = joined(read(data, VIEW, "test", **options))
+        assert len(rows["user"]) == data.num_examples(VIEW, "test", **options)
+        items = [tokens[item - 1] for item in rows["target_item"]]
+        return dict(zip(data.user_names(rows["user"].tolist()), items, strict=True))
+
+    everybody = {"u": "books:h", "v": "films:z", "w": "films:x"}
+    assert ranked() == ranked(candidates=4, candidate_domains="all") == everybody
+    assert not data.left_out()
+    del everybody["v"]
+    assert ranked(candidates=2) == ranked(least_left=1) == everybody
+    assert ranked(candidates=5, candidate_domains="all") == everybody
+    (line,) = data.left_out()
+    assert line.startswith("left out: 1 test rows of 1 user to whom too few items of books, films")
+
+
+def test_who_took_everything_does_not_train_where_negatives_are_drawn(tmp_path):
+    glutton = events("all", "abcd") + events("all", "xy", "films", 4)
+    data = source(tmp_path, glutton + events("some", "abc") + events("some", "x", "films", 9))
+    rows = joined(read(data, VIEW, "train", negatives=8))
+    assert data.user_names(rows["user"].tolist()) == ["some"]
+    assert data.num_examples(VIEW, "train", negatives=8) == 1
+    assert data.num_examples(VIEW, "train", negatives=0) == 2
+    alone = source(tmp_path / "alone", glutton)
+    with pytest.raises(DataError, match=r"empty.*so many items that fewer than 1 are left to draw"):
+        read(alone, VIEW, "train")

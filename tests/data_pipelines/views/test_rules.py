@@ -174,8 +174,9 @@ def test_training_histories_hold_what_trains_and_no_more(run, space, most):
     if (space == "source" and not roles.sources) or (space != "source" and not roles.predicted):
         pytest.skip("These roles make no such space.")
     found = []
-    for row, item in run.source.training_histories(space, most):
+    for row, item, weight in run.source.training_histories(space, most):
         assert (np.diff(row) >= 0).all()
+        assert (weight == 1).all()
         for number in np.unique(row):
             found.append(run.names(space, item[row == number]))
     expected = [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
+from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
 from data_pipelines.views import leave_one_out, transfer
@@ -93,11 +94,46 @@ def test_evaluation_entries(source):
     assert rows["seen_items"].shape[1] == TOYS
 
 
-def test_too_small_a_catalogue_is_refused(source):
-    with pytest.raises(DataError, match="has taken 12 of the 12 target items, which leaves 0"):
-        read(source, "transfer", "test", candidates=1)
-    with pytest.raises(DataError, match="negatives_exclude=positive"):
-        read(source, "transfer", "train")
+@pytest.mark.parametrize("view", ["transfer", "leave_one_out"])
+def test_who_leaves_too_few_items_has_no_row_and_is_counted(source, view):
+    """C trains on all toys, d took all of them in all, ann 7 and bob 3; others' rows stay."""
+    source = InteractionSource(source.prepared, source.roles, source.options)
+    # What is new in the target has no history that leave_one_out could read.
+    with_bob = {"bob"} if view == "transfer" else set()
+    rows = joined(read(source, view, "train", negatives=50))
+    names = source.user_names(rows["user"].tolist())
+    assert set(names) == {"ann", "d"} | with_bob
+    for name in set(names):
+        own = of_user(source, name, rows)
+        assert not toys(source, own["negative_items"]) & toys(source, own["target_item"])
+    assert len(names) == source.num_examples(view, "train", negatives=50)
+    of_c = source.num_examples(view, "train", negatives=0) - len(names)
+    assert of_c == (12 if view == "transfer" else 11)
+    assert source.left_out() == [
+        f"left out: {of_c} train rows of 1 user to whom too few items of toys are left to draw from"
+    ]
+    for options in ({"candidates": 3, "least_left": 5}, {"least_left": 5}):
+        ranked = joined(read(source, view, "test", **options))
+        assert set(source.user_names(ranked["user"].tolist())) == {"ann"} | with_bob
+        assert len(ranked["user"]) == source.num_examples(view, "test", **options)
+    of_d = source.num_examples(view, "test") - len(ranked["user"])
+    assert source.left_out() == [
+        f"left out: {of_c} train, {of_d} test rows of 2 users to whom too few items of toys are "
+        "left to draw from; evaluation draws 5, see --evaluation.negatives"
+    ]
+
+
+def test_a_catalogue_that_is_too_small_for_everybody_is_refused(source, tmp_path):
+    with pytest.raises(DataError, match="every user has taken 3 or more of the 12 target items"):
+        read(source, "transfer", "test", candidates=10)
+    rows = [(user, f"t{k}", "toys", k, "train") for user in "uv" for k in range(4)]
+    rows += [(user, f"t{k}", "toys", k, "test") for user in "uv" for k in range(2)]
+    log = split(log_of(rows, "part"), SplitOptions(kind="given"))
+    data = built(tmp_path / "data", log, ["toys"])
+    with pytest.raises(
+        DataError, match=r"excludes at least 4 of the 4 .*negatives_exclude=positiv"
+    ):
+        read(data, "leave_one_out", "train")
 
 
 def test_candidates_that_came_with_the_data(tmp_path):

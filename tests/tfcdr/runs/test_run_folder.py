@@ -170,3 +170,10 @@ def test_lines_of_epochs_that_are_none_are_passed_over_and_none_counts_twice(fol
     (folder.path / "metrics.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(RunError, match=r"metrics\.jsonl: damaged"):
         folder.epochs("pretrain")
+
+
+def test_epochs_that_a_checkpoint_has_trained_are_missed(folder):
+    folder.add_epoch({"stage": "pretrain", "epoch": 1, "validation": {}})
+    folder.check_epochs("pretrain", 1)
+    with pytest.raises(RunError, match=r"metrics\.jsonl: lacks epochs of stage pretrain, 1 of 2"):
+        folder.check_epochs("pretrain", 2)

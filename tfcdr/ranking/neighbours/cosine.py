@@ -16,7 +16,9 @@ _PAIRS_AT_ONCE = 1 << 24
 class Nearness:
     """What two items' common users are divided by: n_j^(1-a) * n_i^a + s.
 
-    Here n_j are the users of the history's item and n_i those of the ranked one.
+    Here n_j are the users of the history's item and n_i those of the ranked one. Where some
+    interactions count more than others, common users are the sum of products of what the two count
+    and n that of squares, so that a = 0.5 is the cosine still.
 
     Attributes:
       popularity: a; 0.5 is the cosine, and 0 the share of the history's item's users who took the
@@ -34,7 +36,7 @@ def similar_items(
     """Finds the nearest ranked items of every item, block by block of items.
 
     Args:
-      matrix: float32 [users, items], who took what, 0 or 1.
+      matrix: float32 [users, items], who took what: what it counts, or 0.
       ranked: how many of the items, from the first on, are ranked.
       nearness: what counts as near.
       width: K, neighbours of an item.
@@ -47,7 +49,7 @@ def similar_items(
     tables = NeighbourTables.empty(items, width)
     users_of = matrix.T.tocsr()
     taken = matrix[:, :ranked].tocsr()
-    counts = np.diff(users_of.indptr).astype(np.float32)
+    counts = np.asarray(users_of.power(2).sum(1, dtype=np.float64)).ravel().astype(np.float32)
     divisors = counts ** (1 - nearness.popularity), counts**nearness.popularity
     # Every block holds about as many pairs, so that its products fit into memory.
     pairs = np.cumsum(users_of @ np.diff(taken.indptr).astype(np.float64))

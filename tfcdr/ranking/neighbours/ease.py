@@ -31,7 +31,7 @@ def regression_weights(
     P = (I - X^T (X X^T + ridge I)^-1 X) / ridge.
 
     Args:
-      matrix: X, float32 [users, items], who took what, 0 or 1.
+      matrix: X, float32 [users, items], who took what: what it counts, or 0.
       ranked: how many of the items, from the first on, are ranked.
       ridge: lambda, above 0.
       width: K, weights that are kept of an item.

@@ -42,21 +42,30 @@ class NeighbourTables(NamedTuple):
 
 
 def training_matrix(
-    histories: Iterable[tuple[np.ndarray, np.ndarray]], items: int
+    histories: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], items: int
 ) -> scipy.sparse.csr_matrix:
-    """Returns who took what: float32 [users, items], 1 however often.
+    """Returns who took what: float32 [users, items], what it counts, once however often.
+
+    Of a user's interactions with an item, the one that counts most is there.
 
     Args:
       histories: as `HistorySource.training_histories` gives them.
       items: number of the space.
     """
-    users, rows, columns = 0, [], []
-    for row, item in histories:
+    users, rows, columns, weights = 0, [], [], []
+    for row, item, weight in histories:
         rows.append((users + row).astype(np.int32))
         columns.append((item - 1).astype(np.int32))
+        weights.append(weight)
         users += int(row[-1]) + 1 if len(row) else 0
     row, column = (np.concatenate([np.zeros(0, np.int32), *of]) for of in (rows, columns))
-    ones = np.ones(len(row), np.float32)
-    matrix = scipy.sparse.csr_matrix((ones, (row, column)), shape=(users, items))
-    matrix.data[:] = 1  # Repeated ones were added up.
-    return matrix
+    weight = np.concatenate([np.zeros(0, np.float32), *weights])
+    if (weight == 1).all():
+        matrix = scipy.sparse.csr_matrix((weight, (row, column)), shape=(users, items))
+        matrix.data[:] = 1  # Repeated ones were added up.
+        return matrix
+    order = np.lexsort((weight, column, row))
+    row, column, weight = row[order], column[order], weight[order]
+    is_last = np.append((np.diff(row) != 0) | (np.diff(column) != 0), True)
+    chosen = (weight[is_last], (row[is_last], column[is_last]))
+    return scipy.sparse.csr_matrix(chosen, shape=(users, items))

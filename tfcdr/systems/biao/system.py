@@ -43,6 +43,7 @@ class Biao(LabelPredictionSystem[BehaviourSource]):
 
     name = "biao"
     config_class = BiaoConfig
+    weighs_events = True  # Weights are ratings, which say what was liked.
     log = "interactions"
     tasks = (LABEL,)
     benchmark = BiaoBenchmark()

@@ -18,8 +18,12 @@ A category that training did not know, below 0 or beyond its column's values, co
 embedding is 0. With vocabularies, unknown values have the vector that training gave to those which
 are too rare for one of their own. A number that is NaN or infinite is refused, with the name of its
 column.
+
+Inputs are called like their columns, as far as a signature takes their names: see `input_names`.
 """
 
+import keyword
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +64,15 @@ def export_model(
     Raises:
       RunError: the folder cannot be written.
     """
+    names = [*categorical, *numerical]
+    inputs = input_names(names)
+    changed = [f"{new} for {old}" for old, new in zip(names, inputs, strict=True) if old != new]
+    if changed:
+        print(
+            f"inputs of the exported model that are not called like their columns: "
+            f"{', '.join(changed)}"
+        )
+    categorical, numerical = inputs[: len(categorical)], inputs[len(categorical) :]
     # The vocabularies are copied from here into the version.
     with tempfile.TemporaryDirectory() as folder:
         lookups = [
@@ -67,6 +80,31 @@ def export_model(
             for place, values in enumerate(field_values)
         ]
         return _export(model, export_dir, categorical, numerical, lookups)
+
+
+def input_names(columns: Sequence[str]) -> list[str]:
+    """Gives columns names that a signature takes, each another one: their own where they can be.
+
+    Other signs than letters, digits and _ become _; what does not begin with a letter then, or is
+    a word of Python, begins with `column_`; what comes again ends with a number.
+    """
+    taken = {name for name in columns if _is_usable(name)}
+    names = []
+    for column in columns:
+        name = column
+        if not _is_usable(name):
+            name = re.sub("[^A-Za-z0-9_]", "_", column)
+            name = name if _is_usable(name) else f"column_{name}"
+            free = (f"{name}_{number}" for number in range(2, len(columns) + 3))
+            name = next(each for each in (name, *free) if each not in taken)
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def _is_usable(name: str) -> bool:
+    usable = re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name, re.ASCII)
+    return bool(usable) and not keyword.iskeyword(name)
 
 
 def _marked(values: Sequence[str]) -> list[str]:

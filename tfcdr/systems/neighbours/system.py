@@ -19,6 +19,7 @@ class Neighbours(RankingSystem):
 
     name = "neighbours"
     config_class = NeighboursConfig
+    weighs_events = True
 
     def stages(self, config: NeighboursConfig) -> tuple[RankingStage, ...]:
         tries = len(choices(config.kind, config.history_domains == "all"))

@@ -12,9 +12,11 @@ from tfcdr.ranking.neighbours.tables import training_matrix
 ITEMS, RANKED = 9, 6
 
 
-def took(users=30, seed=0):
-    """Who took what, float [users, items]."""
-    return (np.random.default_rng(seed).random((users, ITEMS)) < 0.4).astype(np.float32)
+def took(users=30, seed=0, weights=(1,)):
+    """Who took what and how much it counts, float [users, items]."""
+    random = np.random.default_rng(seed)
+    taken = random.random((users, ITEMS)) < 0.4
+    return taken * random.choice(weights, taken.shape).astype(np.float32)
 
 
 def as_histories(taken):
@@ -22,7 +24,7 @@ def as_histories(taken):
     half = len(taken) // 2
     for portion in (taken[:half], taken[half:]):
         row, item = np.nonzero(portion)
-        yield row, item + 1
+        yield row, item + 1, portion[row, item]
 
 
 def dense(tables):
@@ -81,6 +83,17 @@ def test_ease_is_that_of_a_plain_writing(users, monkeypatch):
     np.testing.assert_allclose(found, kept(expected, 3), rtol=1e-3, atol=1e-5)
 
 
+def test_what_counts_more_is_a_cosine_of_weights():
+    taken = took(weights=(0.2, 1, 3))
+    lengths = np.sqrt((taken**2).sum(0))
+    expected = (taken.T @ taken / np.outer(lengths, lengths))[:, :RANKED]
+    expected[np.diag_indices(RANKED)] = 0
+    matrix = training_matrix(as_histories(taken), ITEMS)
+    np.testing.assert_allclose(matrix.toarray(), taken)
+    found = dense(similar_items(matrix, RANKED, Nearness(0.5, 0), RANKED))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_ease_refuses_what_it_cannot_invert():
     ease.check_size(10**7, 20_000)
     ease.check_size(20_000, 10**7)
@@ -89,11 +102,15 @@ def test_ease_refuses_what_it_cannot_invert():
 
 
 def test_repeated_interactions_count_once():
-    histories = [(np.array([0, 0, 1]), np.array([2, 2, 1])), (np.array([0]), np.array([2]))]
+    rows, items = np.array([0, 0, 1]), np.array([2, 2, 1])
+    histories = [(rows, items, np.ones(3)), (np.array([0]), np.array([2]), np.ones(1))]
     matrix = training_matrix(histories, 3)
     np.testing.assert_array_equal(matrix.toarray(), [[0, 1, 0], [1, 0, 0], [0, 1, 0]])
+    # The one that counts most, where they do not count alike.
+    weighed = training_matrix([(rows, items, np.array([2.0, 0.5, 0.25]))], 3)
+    np.testing.assert_array_equal(weighed.toarray(), [[0, 2, 0], [0.25, 0, 0]])
 
 
 def test_nothing_to_count_is_no_error():
-    matrix = training_matrix([(np.zeros(0, int), np.zeros(0, int))], ITEMS)
+    matrix = training_matrix([(np.zeros(0, int), np.zeros(0, int), np.zeros(0))], ITEMS)
     assert not similar_items(matrix, RANKED, Nearness(0.5, 0), 3).ids.any()

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tfcdr.systems.daa.small import FIELD_SIZES, NUMERICAL, columns, config
-from tfcdr.systems.daa.signatures import export_model
+from tfcdr.systems.daa.signatures import export_model, input_names
 from tfcdr.systems.daa.task_model import TaskModel
 
 NAMES = ("country", "page"), ("price", "stars")
@@ -96,3 +96,23 @@ def test_raw_values_are_looked_up_and_clicks_may_be_all_there_is(tmp_path):
 def test_a_number_that_is_none_is_refused_by_name(answer, value):
     with pytest.raises(tf.errors.InvalidArgumentError, match="column stars must be finite"):
         answer(**request(rows=2, stars=tf.constant([1.0, value])))
+
+
+def test_columns_whose_names_no_signature_takes(model, tmp_path, capsys):
+    """Ali-CCP's are numbers; the names of the others stay theirs."""
+    names = ["101", "class", "user id", "user_id", "user.id", "_x", "né"]
+    assert input_names(names) == [
+        *("column_101", "column_class", "user_id_2", "user_id", "user_id_3", "column__x", "n_"),
+    ]
+    path = export_model(model, tmp_path, categorical=("101", "301"), numerical=NAMES[1])
+    assert "column_101 for 101, column_301 for 301" in capsys.readouterr().out
+    loaded = tf.saved_model.load(str(path))
+    batch = columns(rows=6)
+    asked = {
+        f"column_{k}": tf.cast(batch["categorical"][:, i], tf.int64)
+        for i, k in enumerate((101, 301))
+    }
+    asked |= {name: batch["numerical"][:, i] for i, name in enumerate(NAMES[1])}
+    expected = model.probabilities(batch["categorical"], batch["numerical"])
+    answered = loaded.signatures["serving_default"](**asked)
+    np.testing.assert_allclose(answered["click"], expected[:, 0], rtol=1e-5)
