@@ -108,7 +108,7 @@ def _summarize(wish: Wish, sources: Mapping[str, Source]) -> None:
 
 def _present(wish: Wish, presentation: Presentation, titles: Mapping[str, str]) -> None:
     """Draws and exports the finished run, as is asked for."""
-    export = presentation.export and not saved_model.versions(wish.workdir / "export")
+    export = presentation.export and not saved_model.has_version(wish.workdir / "export")
     if not (presentation.report or export):
         return
     # Not the models that were trained: those may be spread over processes.

@@ -90,11 +90,14 @@ def test_a_cutoff_that_is_none_is_one_line(trained):
 
 def test_a_killed_export_is_exported_by_the_same_command(broken, trained):
     (broken / "export" / ".unfinished-x" / "saved_model").mkdir(parents=True)
+    # And one that a damaged disk has emptied is none.
+    (broken / "export" / "1").mkdir()
+    (broken / "export" / "1" / "saved_model.pb").touch()
     flags = (*SMALL_DATA, *SMALL_RUN, "--nojit_compile", f"--workdir={broken}", "--export")
     outcome = launching.call("train", *flags, f"--data_dir={broken / 'data'}")
     assert outcome.status == 0, outcome.err
-    assert f"exported {broken}/export/1" in outcome.out
-    assert [path.name for path in (broken / "export").iterdir()] == ["1"]
+    assert f"exported {broken}/export/2" in outcome.out
+    assert sorted(path.name for path in (broken / "export").iterdir()) == ["1", "2"]
     again = launching.call("train", *flags, f"--data_dir={broken / 'data'}")
     assert "exported" not in again.out
 
