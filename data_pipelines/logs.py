@@ -254,9 +254,8 @@ def _rating(column: pd.Series, domains: Sequence[str]) -> _Typed:
         missing = missing | (column == "").to_numpy(bool)
     numbers = pd.to_numeric(column.mask(missing) if missing.any() else column, errors="coerce")
     numbers = numbers.astype(np.float64)
-    # Records hold them as float32.
-    most = float(np.finfo(np.float32).max)
-    bad = ~(numbers.abs() <= most).to_numpy(bool) & ~missing
+    with np.errstate(over="ignore"):  # Records hold them as float32.
+        bad = ~np.isfinite(numbers.to_numpy().astype(np.float32)) & ~missing
     return numbers, [(bad, "is not a finite number.")]
 
 

@@ -121,7 +121,7 @@ def test_every_reader_has_its_own_options():
         "aliexpress": of_files | {"max_unpacked_gb"},
         "csv": of_files
         | {"categorical_columns", "numerical_columns", "separator", "missing_numbers"}
-        | {"least_count"}
+        | {"least_count", "header"}
         | {f"{column}_column" for column in columns},
         "synthetic": set(SyntheticImpressionOptions.__dataclass_fields__),
     }

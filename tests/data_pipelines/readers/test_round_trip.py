@@ -7,6 +7,7 @@ import tempfile
 
 import hypothesis
 import hypothesis.strategies as st
+import numpy as np
 import pandas as pd
 
 from data_pipelines import readers
@@ -18,7 +19,9 @@ any_id = st.text(
 ).filter(lambda text: text == text.strip() and text and not text.endswith(".0"))
 plain_id = st.text("abcXYZ019_-é", min_size=1, max_size=5)
 seconds = st.integers(-(2**62), 2**62)
-ratings = st.floats(allow_nan=False, allow_infinity=False)
+# Records hold them as float32: what is beyond is a bad line.
+_GREATEST = float(np.finfo(np.float32).max)
+ratings = st.floats(-_GREATEST, _GREATEST)
 
 
 def read_text(reader, texts, name="f.txt", **options):
