@@ -15,15 +15,13 @@ from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.prepared.reading import Source
 from launchers import finished_run, folder_lock, result_box, target_runs, whole_run
 from launchers.run_folders import seed_folder
-from launchers.target_runs import Wish
+from launchers.target_runs import SPLITS, Wish
 from launchers.whole_run import Presentation
 from tfcdr import bar_gain
 from tfcdr.bar_gain import BarGain
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.transfer_gain import TransferGain
-
-_SPLITS = ("validation", "test")
 
 
 def carry_out(
@@ -94,9 +92,9 @@ def over_seeds(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
       metrics.json of one run has them, with intervals over rows and seeds.
     """
     every = list(runs.values())
-    by_seed = {split: {str(seed): of[split] for seed, of in runs.items()} for split in _SPLITS}
+    by_seed = {split: {str(seed): of[split] for seed, of in runs.items()} for split in SPLITS}
     found: dict[str, Any] = {"seeds": list(runs), "by_seed": by_seed}
-    for split in _SPLITS:
+    for split in SPLITS:
         table = pd.DataFrame([of[split] for of in every], dtype=float)
         found[split] = table.mean(skipna=False).to_dict()
     if all("transfer" in of for of in every):
@@ -137,12 +135,12 @@ def _print(target: str, metrics: Mapping[str, Any], monitor: str) -> None:
     """Prints figures of each seed, their mean and spread, and the verdicts over all."""
     print(f"\n{target or 'all seeds'}")
     rows = [
-        {"seed": seed, **{split: metrics["by_seed"][split][seed].get(monitor) for split in _SPLITS}}
+        {"seed": seed, **{split: metrics["by_seed"][split][seed].get(monitor) for split in SPLITS}}
         for seed in metrics["by_seed"]["test"]
     ]
     table = pd.DataFrame(rows).set_index("seed").astype(float)
     table.loc["mean"], table.loc["spread"] = table.mean(), table.std(ddof=1)
-    table.columns = [f"{split} {monitor}" for split in _SPLITS]
+    table.columns = [f"{split} {monitor}" for split in SPLITS]
     print(table.to_string(float_format=lambda value: f"{value:.4f}", na_rep="-"))
     lines = bar_gain.lines(metrics["bars"])
     over = f"rows and {len(rows)} trainings"

@@ -25,7 +25,7 @@ from tfcdr.runs.stage_screen import clock
 from tfcdr.system import System
 from tfcdr.transfer_gain import TransferGain
 
-_SPLITS = ("validation", "test")
+SPLITS = ("validation", "test")
 # The whole transfer, beside parts such as pre-training.
 TRANSFER = "transfer"
 
@@ -346,7 +346,7 @@ def _summary(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     Returns:
       "validation" and "test": the means over targets; "targets": the metrics of each.
     """
-    means = {split: _means([of[split] for of in metrics.values()]) for split in _SPLITS}
+    means = {split: _means([of[split] for of in metrics.values()]) for split in SPLITS}
     return {**means, "targets": dict(metrics)}
 
 
