@@ -11,7 +11,7 @@ from child_process import Refusal, Workload
 
 
 def import_torch() -> Any:
-    """Returns the module `torch`.
+    """Returns the module `torch`, which computes on a GPU where it sees one, as TensorFlow does.
 
     Raises:
       Refusal: it cannot be imported.
@@ -23,6 +23,9 @@ def import_torch() -> Any:
             f"PyTorch cannot be imported ({error}): pip install 'tfcdr[benchmark]', or name an "
             "environment that has it by --peer_python=PATH/bin/python."
         ) from error
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
+        torch.set_float32_matmul_precision("high")  # TF32, TensorFlow's own choice
     return torch
 
 

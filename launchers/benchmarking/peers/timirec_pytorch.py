@@ -118,7 +118,7 @@ def set_up(settings: dict[str, Any]) -> Workload:
         [
             (
                 torch.randint(1, settings["rows"], (batch, length)),
-                torch.full((batch,), length),
+                torch.full((batch,), length, device="cpu"),  # as packing wants them
                 torch.randint(1, settings["items"] + 1, (batch, 1 + config["negatives"])),
             )
             for _ in range(16)
