@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -54,6 +55,22 @@ class RowDropout:
         rows = tf.reshape(self._rows, [-1 if axis == row_axis else 1 for axis in range(len(shape))])
         # 24 bits, which float32 holds exactly.
         return tf.cast(_shifted(_mix(rows ^ units), 8), tf.float32) * 2.0**-24
+
+
+class UnitDropout(NamedTuple):
+    """What training drops of one network.
+
+    Attributes:
+      rows: draws it.
+      rate: share of units.
+    """
+
+    rows: RowDropout
+    rate: float
+
+    def __call__(self, values: tf.Tensor, use: int, row_axis: int = 0) -> tf.Tensor:
+        """Drops units of values whose shape is known but for the rows; see `RowDropout`."""
+        return self.rows(values, self.rate, use, row_axis)
 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:

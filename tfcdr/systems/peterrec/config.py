@@ -9,6 +9,8 @@ from tfcdr.ranking import item_loss
 _CHOICES = {
     "stages": ("all", "pretrain"),
     "history_domains": ("source", "all", "target"),
+    "user_position": ("cls", "last_item"),
+    "target_table": ("own", "histories"),
     "target_start": ("independent", "pretrained"),
     "initialization": ("independent", "released"),
     "pretrain_loss": ("sampled_softmax", "full_softmax"),
@@ -76,6 +78,13 @@ class PeterRecConfig:
       cardinality: branches c of an adapter; each has width C / (4c).
       adapter_zero_start: starts the adapters' up-projections at zero, so that a serial adapter
         is the identity at first.
+      user_position: where fine-tuning reads the user: at a "cls" token behind the history, as in
+        the paper, or at its "last_item", whose vector then reaches the user past all convolutions;
+        needs causal.
+      target_table: the vectors W_t of the items that are predicted: a table of their "own", as in
+        the paper, or that of "histories", by which the user's earlier target items are read. On
+        sparse data the second has far fewer weights to learn; histories must hold target items, and
+        fine-tuning train what reads them.
       target_start: where the target table W_t starts: "independent" of pre-training, as in the
         paper, or "pretrained", from the output vectors of the target's items, which pre-training
         has with history_domains=all.
@@ -97,6 +106,8 @@ class PeterRecConfig:
         they move on with Adam's momentum, as in the release; a step costs the whole table.
         "touched_rows": they rest; for catalogues beyond some ten thousand items, where the full
         table would cost more than the network. A full softmax touches every row.
+      finetune_dropout: share of units that fine-tuning drops, of the items that it reads and of
+        user vectors; the paper drops none.
       finetune_learning_rate: Adam's step size while fine-tuning.
       finetune_batch_size: (history, target item) pairs in a batch.
       finetune_epochs: most passes over these pairs.
@@ -125,6 +136,8 @@ class PeterRecConfig:
     insertion: str = "serial"
     cardinality: int = 1
     adapter_zero_start: bool = False
+    user_position: str = "cls"
+    target_table: str = "own"
     target_start: str = "independent"
     loss: str = "bce"
     negatives: int = 1
@@ -135,6 +148,7 @@ class PeterRecConfig:
     negatives_exclude: str = "seen"
     l2: float = 0.02
     table_update: str = "all_rows"
+    finetune_dropout: float = 0.0
     finetune_learning_rate: float = 1e-3
     finetune_batch_size: int = 512
     finetune_epochs: int = 20
@@ -167,6 +181,30 @@ class PeterRecConfig:
                 "history_domains=target is not pre-trained: it needs stages=all and "
                 "adaptation=from_scratch or no_pretraining. Received: "
                 f"adaptation={self.adaptation}."
+            )
+        if not 0 <= self.finetune_dropout < 1:
+            raise ValueError(
+                f"finetune_dropout must be in [0, 1). Received: {self.finetune_dropout}."
+            )
+        if self.user_position == "last_item" and not self.causal:
+            raise ValueError(
+                "user_position=last_item needs causal=true: the encoder is read at both ends. "
+                "Received: causal=False."
+            )
+        if self.target_table == "histories" and (
+            self.history_domains == "source"
+            or self.adaptation not in ("fine_tune_all", "from_scratch")
+        ):
+            raise ValueError(
+                "target_table=histories needs history_domains=all or target, or no history holds "
+                "target items, and adaptation=fine_tune_all or from_scratch, or nothing trains "
+                f"their vectors. Received: history_domains={self.history_domains}, "
+                f"adaptation={self.adaptation}."
+            )
+        if self.target_table == "histories" and self.target_start == "pretrained":
+            raise ValueError(
+                "target_start=pretrained starts a table of the target's own: it needs "
+                "target_table=own."
             )
         if self.target_start == "pretrained" and not (
             self.history_domains == "all" and self.is_pretrained

@@ -5,11 +5,15 @@ import tensorflow as tf
 
 from tfcdr import losses
 from tfcdr.layers import candidate_sampling
+from tfcdr.layers.row_dropout import RowDropout, UnitDropout
 from tfcdr.ranking.item_loss import ItemLoss
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel, StepReport, Totals
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.trunk import INITIAL_STDDEV, Trunk
+
+# A use of dropout within a step, apart from the trunk's.
+_USER = 0
 
 
 def make_trunk(config: PeterRecConfig, max_length: int, rows: int, with_adapters: bool) -> Trunk:
@@ -212,7 +216,7 @@ class FinetuningModel(StageModel, RankingModel):
           source_rows: rows of the table of histories' items, reserved ids included.
           num_targets: target items; the table has a row 0 besides.
           counts: int [num_targets], their training interactions; alike if not given.
-          seed: of negatives that a batch shares.
+          seed: of negatives that a batch shares and of the dropout.
 
         Raises:
           ValueError: the catalogue is too small for so many negatives.
@@ -223,12 +227,15 @@ class FinetuningModel(StageModel, RankingModel):
         self.own_places = round(config.own_share * max_length)
         counts = np.ones(num_targets) if counts is None else counts
         self.item_loss = ItemLoss(config, counts, config.negative_sampler, seed)
+        self._seed = seed
         self.trunk = make_trunk(config, max_length, source_rows, config.has_adapters)
-        self.target_embedding = self.add_weight(
-            "target_embedding",
-            (num_targets + 1, config.channels),
-            initializer=tf.keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV),
-        )
+        self.target_embedding = None
+        if config.target_table == "own":
+            self.target_embedding = self.add_weight(
+                "target_embedding",
+                (num_targets + 1, config.channels),
+                initializer=tf.keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV),
+            )
         self._freeze()
         self.built = True
 
@@ -241,6 +248,8 @@ class FinetuningModel(StageModel, RankingModel):
         }
         if self.item_loss.reads_negatives:
             spec["negative_items"] = tf.TensorSpec([None, None], tf.int32)
+        if self.config.finetune_dropout:
+            spec["user"] = tf.TensorSpec([None], tf.int32)
         return spec
 
     @property
@@ -257,23 +266,39 @@ class FinetuningModel(StageModel, RankingModel):
         for layer in self.trunk.pretrained_layers:
             layer.trainable = id(layer) in second_norms
 
-    def encode(self, context: tf.Tensor) -> tf.Tensor:
-        """Returns user vectors float32 [batch, C] of histories with their CLS tokens."""
-        hidden = tf.cast(self.trunk(context), tf.float32)
-        last = hidden[:, -1]
-        return last if self.config.causal else hidden[:, 0] + last
+    def encode(self, context: tf.Tensor, dropout: UnitDropout | None = None) -> tf.Tensor:
+        """Returns user vectors float32 [batch, C] of histories with their CLS tokens, if any.
 
-    def encode_history(self, history: tf.Tensor) -> tf.Tensor:
-        """Encodes histories after adding the CLS tokens that the view `transfer` adds."""
+        `dropout` is training's, None drops nothing.
+        """
+        hidden = tf.cast(self.trunk(context, dropout=dropout), tf.float32)
+        last = hidden[:, -1]
+        user = last if self.config.causal else hidden[:, 0] + last
+        return user if dropout is None else dropout(user, _USER)
+
+    def encode_history(self, history: tf.Tensor, dropout: UnitDropout | None = None) -> tf.Tensor:
+        """Encodes histories after adding the CLS tokens that the view `transfer` adds, if any."""
+        if self.config.user_position == "last_item":
+            return self.encode(history, dropout)
         cls = tf.fill((tf.shape(history)[0], 1), self.trunk.item_embedding.input_dim - 2)
         before = [] if self.config.causal else [cls]
-        return self.encode(tf.concat([*before, history, cls], 1))
+        return self.encode(tf.concat([*before, history, cls], 1), dropout)
 
-    def users(self, batch: Batch) -> tf.Tensor:
+    def users(self, batch: Batch, dropout: UnitDropout | None = None) -> tf.Tensor:
         """Returns the user vectors float32 [batch, C] of a batch of either view."""
         if self.config.history_domains == "source":
-            return self.encode(batch["context"])
-        return self.encode_history(batch["history"])
+            context = batch["context"]
+            read_at_last_item = self.config.user_position == "last_item"
+            return self.encode(context[:, :-1] if read_at_last_item else context, dropout)
+        return self.encode_history(batch["history"], dropout)
+
+    def dropout(self, batch: Batch) -> UnitDropout | None:
+        """Returns what a step drops, None for nothing."""
+        if not self.config.finetune_dropout:
+            return None
+        rows = batch["user"], batch["target_item"]
+        drawn = RowDropout(self._seed, self.optimizer.iterations, *rows)
+        return UnitDropout(drawn, self.config.finetune_dropout)
 
     def data_losses(self, user: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Returns the loss of each example without the penalty, float [batch]."""
@@ -294,15 +319,16 @@ class FinetuningModel(StageModel, RankingModel):
         if not self.config.l2:
             return tf.zeros(())
         if self.config.table_update == "all_rows" or self.config.loss == "softmax":
-            return self.config.l2 * tf.nn.l2_loss(self.target_embedding)
+            return self.config.l2 * tf.nn.l2_loss(self.item_factors()[0])
         ids = batch["target_item"][:, tf.newaxis]
         if self.item_loss.reads_negatives:
             ids = tf.concat([ids, batch["negative_items"]], 1)
-        squares = tf.reduce_sum(tf.square(tf.gather(self.target_embedding, ids)), (1, 2))
+        squares = tf.reduce_sum(tf.square(tf.gather(self.item_factors()[0], ids)), (1, 2))
         return self.config.l2 / 2 * losses.weighted_mean(squares, batch["example_weight"])
 
     def compute_losses(self, batch: Batch) -> StepReport:
-        data_losses = self.data_losses(self.users(batch), batch)
+        users = self.users(batch, self.dropout(batch))
+        data_losses = self.data_losses(users, batch)
         data_loss = losses.weighted_mean(data_losses, batch["example_weight"])
         return StepReport({"loss": data_loss + self.penalty(batch), "data_loss": data_loss})
 
@@ -315,4 +341,7 @@ class FinetuningModel(StageModel, RankingModel):
         )
 
     def item_factors(self) -> tuple[tf.Tensor, None]:
+        """Returns W_t, float [1 + num_items, C]; the target's items come first in a joint space."""
+        if self.target_embedding is None:
+            return self.trunk.item_embedding.embeddings[: self.num_items + 1], None
         return self.target_embedding, None

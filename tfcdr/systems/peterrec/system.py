@@ -94,7 +94,7 @@ class PeterRec(RankingSystem):
         pairs = zip(model.trunk.pretrained_layers, previous.trunk.pretrained_layers, strict=True)
         for layer, pretrained in pairs:
             layer.set_weights(pretrained.get_weights())
-        if model.config.target_start == "pretrained":
+        if model.target_embedding is not None and model.config.target_start == "pretrained":
             model.target_embedding.assign(previous.output_vectors[: model.num_items + 1])
 
     def without_transfer(self, config: PeterRecConfig) -> PeterRecConfig:

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfcdr.layers.row_dropout import UnitDropout
 from tfcdr.systems.peterrec.adapter import Adapter, InitializerFactory
 from tfcdr.systems.peterrec.dilated_convolution import DilatedConvolution, prefers_time_major
 
 INITIAL_STDDEV = 0.02
+# The use of dropout within a step, whose numbers are all those that follow.
+_ITEMS = 1
 
 
 def weight_initializer(initialization: str) -> InitializerFactory:
@@ -94,8 +97,8 @@ class ResidualBlock(tf.keras.layers.Layer):
 class Trunk(tf.keras.layers.Layer):
     """Item embedding and the stack of residual blocks.
 
-    Input int [batch, time], ids below `rows`; output float [batch, time, channels]. On CPU the
-    time must be known.
+    Input int [batch, time], ids below `rows`, and in training what drops units of the embedded
+    items; output float [batch, time, channels]. On CPU the time must be known.
     """
 
     def __init__(
@@ -156,19 +159,21 @@ class Trunk(tf.keras.layers.Layer):
             for index, dilation in enumerate(dilations)
         ]
 
-    def call(self, ids: tf.Tensor) -> tf.Tensor:
-        return self._batch_major(self._activations(ids)[-1])
+    def call(self, ids: tf.Tensor, dropout: UnitDropout | None = None) -> tf.Tensor:
+        return self._batch_major(self._activations(ids, dropout)[-1])
 
     def activations(self, ids: tf.Tensor) -> list[tf.Tensor]:
         """Returns the embedding and every block's output, each [batch, time, channels]."""
         return [self._batch_major(activation) for activation in self._activations(ids)]
 
-    def _activations(self, ids: tf.Tensor) -> list[tf.Tensor]:
+    def _activations(self, ids: tf.Tensor, dropout: UnitDropout | None = None) -> list[tf.Tensor]:
         hidden = self.item_embedding(tf.transpose(ids) if self._time_major else ids)
         if self.position_embedding is not None:
             # Counted from the newest item, so that left padding does not move an item.
             positions = self.position_embedding(tf.range(tf.shape(ids)[1] - 1, -1, -1))
             hidden += positions[:, tf.newaxis] if self._time_major else positions
+        if dropout is not None:
+            hidden = dropout(hidden, _ITEMS, row_axis=1 if self._time_major else 0)
         activations = [hidden]
         for block in self.blocks:
             activations.append(block(activations[-1]))

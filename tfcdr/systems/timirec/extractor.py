@@ -4,27 +4,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfcdr.layers.row_dropout import RowDropout
+from tfcdr.layers.row_dropout import UnitDropout
 from tfcdr.systems.timirec import initialization
 
 # Uses of dropout within a step, apart from those of the predictor's few layers.
 _EMBEDDING, _ATTENTION, _FEED_FORWARD = 1000, 1001, 1002
-
-
-class ExtractorDropout(NamedTuple):
-    """What training drops of the extractor.
-
-    Attributes:
-      rows: draws it.
-      rate: share of units.
-    """
-
-    rows: RowDropout
-    rate: float
-
-    def __call__(self, values: tf.Tensor, use: int) -> tf.Tensor:
-        """Drops units of float [batch, time, d], whose time must be known."""
-        return self.rows(values, self.rate, use)
 
 
 class Extraction(NamedTuple):
@@ -63,7 +47,7 @@ class TransformerLayer(tf.keras.layers.Layer):
         self.norm2 = tf.keras.layers.LayerNormalization(epsilon=1e-5, name="norm2")
 
     def call(
-        self, inputs: tf.Tensor, mask: tf.Tensor, dropout: ExtractorDropout | None = None
+        self, inputs: tf.Tensor, mask: tf.Tensor, dropout: UnitDropout | None = None
     ) -> tf.Tensor:
         """Reads a history; `mask` is bool [batch, time], false for padding."""
         query, key, value = tf.split(self.query_key_value(inputs), 3, -1)
@@ -125,10 +109,10 @@ class InterestExtractor(tf.keras.layers.Layer):
         self.attention1 = initialization.dense(attention_size, "attention1")
         self.attention2 = initialization.dense(interests, "attention2")
 
-    def call(self, history: tf.Tensor, dropout: ExtractorDropout | None = None) -> tf.Tensor:
+    def call(self, history: tf.Tensor, dropout: UnitDropout | None = None) -> tf.Tensor:
         return self.extract(history, dropout).interests
 
-    def extract(self, history: tf.Tensor, dropout: ExtractorDropout | None = None) -> Extraction:
+    def extract(self, history: tf.Tensor, dropout: UnitDropout | None = None) -> Extraction:
         """Extracts interests and tells how; `dropout` is training's, None drops nothing."""
         mask = history > 0
         items = self.item_embedding(history)

@@ -4,12 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr import losses
-from tfcdr.layers.row_dropout import RowDropout
+from tfcdr.layers.row_dropout import RowDropout, UnitDropout
 from tfcdr.ranking.item_loss import ItemLoss
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel, StepReport
 from tfcdr.systems.timirec.config import TiMiRecConfig
-from tfcdr.systems.timirec.extractor import ExtractorDropout, InterestExtractor
+from tfcdr.systems.timirec.extractor import InterestExtractor
 from tfcdr.systems.timirec.predictor import InterestPredictor
 
 
@@ -75,7 +75,7 @@ class InterestModel(StageModel, RankingModel):
         """
         if row_dropout is None or not self.config.extractor_dropout:
             return self.extractor(history)
-        dropout = ExtractorDropout(row_dropout, self.config.extractor_dropout)
+        dropout = UnitDropout(row_dropout, self.config.extractor_dropout)
         return self.extractor(history, dropout=dropout)
 
     def row_dropout(self, batch: Batch) -> RowDropout:
