@@ -268,8 +268,7 @@ class InteractionSource:
         chosen = self.vocabulary(space)
         shifts = chosen.shifts()
         in_space = np.isin(np.arange(len(shifts)), chosen.chosen)
-        for window in self._windows():
-            records = RoleRecords(*(tensor.numpy() for tensor in cast(window, self._assignment)))
+        for records in self.role_records():
             trains = records.is_target & (records.parts == TRAIN)
             of_sources = records.is_source & records.before_held_out
             if space == "source":
@@ -282,6 +281,15 @@ class InteractionSource:
             items = records.items[places] + shifts[records.domains[places]]
             weights = records.ratings[places] if self.weighs_events else np.ones(len(row))
             yield row, items, weights.astype(np.float32)
+
+    def role_records(self) -> Iterator[RoleRecords]:
+        """Gives what users did in the run's domains and what each of it is, as NumPy arrays.
+
+        Yields:
+          Some thousand users at once, each user of the data set once.
+        """
+        for window in self._windows():
+            yield RoleRecords(*(tensor.numpy() for tensor in cast(window, self._assignment)))
 
     def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Gives all that users did in the run's domains, some thousand users at once.

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -125,6 +126,16 @@ def test_the_page_says_which_domains_suffer(trained):
         assert heading in page
     # A group for each domain, in which the model stands beside the one without transfer.
     assert page.count(">without transfer<") >= 4
+
+
+def test_the_audit_says_which_domains_the_others_help(trained):
+    outcome = launching.call("audit", f"--workdir={trained[0]}", f"--output={trained[0] / 'audit'}")
+    assert outcome.status == 0, outcome.err
+    table = pd.read_csv(trained[0] / "audit" / "audit.csv").set_index("group")
+    gains = metrics(trained[0])["transfer_groups"]
+    for name in DOMAINS:
+        assert table.loc[name, "gain"] == f"{gains[name]['gain']:+.4f}"
+    assert "comes after the answer" in outcome.out
 
 
 def test_the_export_recommends_items_of_the_domain_that_is_asked_for(trained):

@@ -92,6 +92,11 @@ class RankingEvaluator(Evaluator[RankingStage]):
         batches = self._batches(stage, split, sampled=True, recent=True)
         return self._ranks(stage, model, split, batches, held_out_ranks.PROTOCOLS)
 
+    def own_scores(self, stage: RankingStage, model: StageModel, split: str) -> RanksByScorer:
+        """Ranks a split by the model and by popularity alone, which spares the neighbours."""
+        batches = self._batches(stage, split, sampled=True)
+        return self._ranks(stage, model, split, batches, held_out_ranks.PROTOCOLS)
+
     def headline(self, scores: RanksByScorer) -> dict[str, float]:
         """Returns the metrics of all users under the chosen protocol."""
         return self._chosen(scores).summary(self._options.ks)
@@ -105,7 +110,11 @@ class RankingEvaluator(Evaluator[RankingStage]):
     def transfer_gains(
         self, transfer: RanksByScorer, no_transfer: RanksByScorer, seed: int
     ) -> dict[str, TransferGain]:
-        """Compares the ranks of all rows that one of the models can rank.
+        ours, others = self.completed(transfer, no_transfer)
+        return paired_bootstrap.measure_groups(ours, others, self._groups, self.monitor, seed)
+
+    def completed(self, transfer: RanksByScorer, no_transfer: RanksByScorer) -> tuple[Ranks, Ranks]:
+        """Returns the ranks of all rows that one of two models can rank, by each of them.
 
         Who has no history that the other reads, gets the most popular from it.
         """
@@ -113,7 +122,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
             self._chosen(of).completed(self._chosen(other, held_out_ranks.MOST_POPULAR))
             for of, other in ((transfer, no_transfer), (no_transfer, transfer))
         )
-        return paired_bootstrap.measure_groups(ours, others, self._groups, self.monitor, seed)
+        return ours, others
 
     def bar_gains(self, scores: RanksByScorer, seed: int) -> dict[str, dict[str, BarGain]]:
         """Compares the model with the bars, by NDCG at the last cut-off if `monitor` has none."""

@@ -1,0 +1,115 @@
+"""Says whom the other domains help and whom they hurt: the transfer audit of finished runs.
+
+    python launchers/train.py ... --workdir=RUN --seeds=3 --compare_no_transfer
+    python launchers/audit.py --workdir=RUN --output=RUN/audit
+
+Each training stands beside that on the target alone, by domain and by how much of a user trains
+there and elsewhere. The audit also looks whether anything that a model reads of a user comes after
+what it is asked for. Writes a table (audit.csv) and a page (index.html) to --output.
+
+    python launchers/audit.py --trials=40
+
+says instead how often an audit is right, on logs of which the truth is known.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+import pandas as pd
+from absl import flags
+
+from launchers import program
+from launchers.auditing import findings, trials
+from launchers.auditing.findings import Finding
+from launchers.comparing import page
+from launchers.comparing.page import Part
+from tfcdr.errors import RunError
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of a finished run with --compare_no_transfer, of one or several seeds."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder for the table and the page; WORKDIR/audit by default."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "The prepared data set, if it has moved since training."
+)
+_TRIALS = flags.DEFINE_integer(
+    "trials",
+    0,
+    "Instead of a run, audits so many trainings on demo logs whose transfer helps, does nothing or "
+    "hurts, and says how often it is right; writes trials.csv to --output, if there is one.",
+    lower_bound=0,
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Audits, prints a table and what to do for each target, and writes the page."""
+    del argv
+    if _TRIALS.value:
+        if _WORKDIR.value:
+            raise program.FlagError("--trials audits no run: leave --workdir out.")
+        _try(_TRIALS.value)
+        return
+    if not _WORKDIR.value:
+        raise program.FlagError("--workdir is missing: name the folder of a finished run.")
+    workdir = pathlib.Path(_WORKDIR.value)
+    output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir / "audit"
+    found = findings.of_run(workdir, _DATA_DIR.value)
+    for target, finding in found.items():
+        table = finding.table()
+        print(f"\n{target}\n{table.to_string(index=False, float_format='{:.4f}'.format)}")
+        print(f"\n{finding.about_times()}")
+        for sentence in finding.advice():
+            print(sentence)
+    _write(output, found)
+
+
+def _try(number: int) -> None:
+    made = []
+    for trial in trials.run(number):
+        made.append(trial)
+        print(
+            f"{len(made)} of {number}: {trial.truth}, seed {trial.seed}: {trial.said} "
+            f"({trial.gain:+.4f}, {trial.low:+.4f} to {trial.high:+.4f})"
+            + ("" if trial.is_right else ", WRONG")
+        )
+    print(f"\n{trials.table(made).to_string(index=False, float_format='{:+.4f}'.format)}")
+    if _OUTPUT.value:
+        path = pathlib.Path(_OUTPUT.value) / "trials.csv"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(made).to_csv(path, index=False)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written ({error.strerror}).") from error
+        print(f"\nwrote {path}")
+
+
+def _write(output: pathlib.Path, found: dict[str, Finding]) -> None:
+    parts = [
+        Part(
+            target,
+            finding.audit.whole.metric,
+            finding.standings(),
+            finding.table(),
+            " ".join([*finding.advice(), finding.about_times()]),
+        )
+        for target, finding in found.items()
+    ]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        path = output / "audit.csv"
+        pd.concat([of.table.assign(target=of.target) for of in parts]).to_csv(path, index=False)
+        page.write(str(output / "index.html"), parts)
+    except OSError as error:
+        raise RunError(f"{output}: cannot be written ({error.strerror}).") from error
+    print(f"\nwrote {path} and {output / 'index.html'}")
+
+
+def run() -> None:
+    """Console entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()
