@@ -57,6 +57,12 @@ def test_tables_stand_beside_the_source_model_and_the_best_constant(finished):
     assert losses["gradient_penalty"] > 0
 
 
+def test_no_audit_of_what_ranks_nothing(finished):
+    outcome = launching.forked("audit", f"--workdir={finished[0]}")
+    assert outcome.status == 1
+    assert "daa ranks no items" in outcome.err
+
+
 def test_the_report_shows_features_and_losses(finished):
     workdir, _ = finished
     page = (workdir / "report" / "index.html").read_text()

@@ -1,6 +1,7 @@
 """SyNCRec through the launcher: one model for all targets, its figures, page and export."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -128,14 +129,28 @@ def test_the_page_says_which_domains_suffer(trained):
     assert page.count(">without transfer<") >= 4
 
 
-def test_the_audit_says_which_domains_the_others_help(trained):
-    outcome = launching.call("audit", f"--workdir={trained[0]}", f"--output={trained[0] / 'audit'}")
+def test_the_audit_says_whom_the_other_domains_help(trained, tmp_path):
+    """Two trainings, of which the second is a copy."""
+    found = metrics(trained[0])
+    whole = {**json.loads((trained[0] / "config.json").read_text()), "several_seeds": True}
+    (tmp_path / "config.json").write_text(json.dumps(whole))
+    (tmp_path / "metrics.json").write_text(json.dumps({**found, "seeds": [0, 1]}))
+    for seed in (0, 1):
+        shutil.copytree(trained[0], tmp_path / f"seed-{seed}")
+    outcome = launching.forked("audit", f"--workdir={tmp_path}")
     assert outcome.status == 0, outcome.err
-    table = pd.read_csv(trained[0] / "audit" / "audit.csv").set_index("group")
-    gains = metrics(trained[0])["transfer_groups"]
+    table = pd.read_csv(tmp_path / "audit" / "audit.csv").set_index("group")
+    assert table.loc["all", "n"] == found["transfer"]["rows"]
     for name in DOMAINS:
-        assert table.loc[name, "gain"] == f"{gains[name]['gain']:+.4f}"
-    assert "comes after the answer" in outcome.out
+        gain = found["transfer_groups"][name]
+        assert table.loc[name, "with transfer"] == pytest.approx(gain["transfer"])
+        assert table.loc[name, "gain"] == f"{gain['gain']:+.4f}"
+    for prefix in ("history there: ", "history elsewhere: "):
+        assert table[table.index.str.startswith(prefix)]["n"].sum() == table.loc["all", "n"]
+    rows = table.loc["all", "n"]
+    assert f"Nothing that is read of {rows:,} test rows comes after the answer." in outcome.out
+    assert "2 trainings" in outcome.out
+    assert (tmp_path / "audit" / "index.html").read_text().count("<svg") == 1
 
 
 def test_the_export_recommends_items_of_the_domain_that_is_asked_for(trained):

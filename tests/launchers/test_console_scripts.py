@@ -10,6 +10,7 @@ from tests.end_to_end import launching
     [
         ("convert", "--log"),
         ("compare", "--runs"),
+        ("audit", "--trials"),
         ("train", "--peterrec.channels"),
         ("tune", "--search"),
         ("evaluate", "--workdir"),
