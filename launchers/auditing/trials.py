@@ -10,7 +10,6 @@ A trial trains from three seeds. From one, the interval is over users alone, and
 differ in nothing but the seed differ by more than that.
 """
 
-import concurrent.futures
 import contextlib
 import math
 import multiprocessing
@@ -86,14 +85,14 @@ def run(number: int) -> Iterator[Trial]:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     truths = list(_WORDS)
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(cores, mp_context=context) as pool:
-        started = [
-            pool.submit(make, truths[place % len(truths)], place // len(truths))
-            for place in range(number)
-        ]
-        for future in concurrent.futures.as_completed(started):
-            yield future.result()
+    asked = [(truths[place % len(truths)], place // len(truths)) for place in range(number)]
+    # Its end, also by a signal, ends the processes.
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        yield from pool.imap_unordered(_make, asked)
+
+
+def _make(asked: tuple[str, int]) -> Trial:
+    return make(*asked)
 
 
 def make(truth: str, seed: int) -> Trial:
