@@ -58,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
     found = findings.of_run(workdir, _DATA_DIR.value)
     for target, finding in found.items():
         table = finding.table()
-        print(f"\n{target}\n{table.to_string(index=False, float_format='{:.4f}'.format)}")
+        shown = table.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
+        print(f"\n{target}\n{shown}")
         print(f"\n{finding.about_times()}")
         for sentence in finding.advice():
             print(sentence)
@@ -93,6 +94,7 @@ def _write(output: pathlib.Path, found: dict[str, Finding]) -> None:
             finding.standings(),
             finding.table(),
             " ".join([*finding.advice(), finding.about_times()]),
+            counted="test rows",
         )
         for target, finding in found.items()
     ]

@@ -1,6 +1,7 @@
 """What a run's page shows besides its figures: domains, users, and what its system adds."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -105,7 +106,9 @@ def _row_groups(table: pd.DataFrame) -> list[int]:
 
 
 def _escaped(value: Any) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    text = str(value)
+    if isinstance(value, float):
+        text = "-" if math.isnan(value) else f"{value:.4f}"
     return html.escape(text).replace("\n", "<br>")
 
 

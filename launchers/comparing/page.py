@@ -29,6 +29,7 @@ class Part(NamedTuple):
       standings: of all recommenders.
       table: see `table`.
       verdict: which to serve.
+      counted: what a standing's number is of.
     """
 
     target: str
@@ -36,6 +37,7 @@ class Part(NamedTuple):
     standings: Sequence[Standing]
     table: pd.DataFrame
     verdict: str
+    counted: str = "users"
 
 
 def write(path: str, comparison: Sequence[Part]) -> None:
@@ -48,7 +50,7 @@ def write(path: str, comparison: Sequence[Part]) -> None:
     parts = []
     for of in comparison:
         parts.append(f"<h1>{html.escape(of.target)}</h1><p><b>{html.escape(of.verdict)}</b></p>")
-        parts.append(_svg(figure(of.standings, of.metric)))
+        parts.append(_svg(figure(of.standings, of.metric, of.counted)))
         parts.append(f"<div>{table_html(of.table)}</div>")
     title = "<meta charset='utf-8'><title>comparison</title>"
     with open(path, "w", encoding="utf-8") as file:
@@ -81,7 +83,9 @@ def table(runs: Runs, standings: Sequence[Standing]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(standings: Sequence[Standing], metric: str) -> matplotlib.figure.Figure:
+def figure(
+    standings: Sequence[Standing], metric: str, counted: str = "users"
+) -> matplotlib.figure.Figure:
     """Draws a panel for each group: the recommenders' figures, the best at the top.
 
     Whiskers are the interval of the gain over the first recommender, whose figure is the dotted
@@ -103,7 +107,7 @@ def figure(standings: Sequence[Standing], metric: str) -> matplotlib.figure.Figu
         labels = [each.name for each in ordered]
         axes.set_yticks(range(len(ordered)), labels, parse_math=False)
         axes.axvline(first, color="0.3", linestyle=":", linewidth=1)
-        axes.set(title=f"{group} ({ordered[0].users:,} users)", xlabel=f"test {metric}", xlim=0)
+        axes.set(title=f"{group} ({ordered[0].users:,} {counted})", xlabel=f"test {metric}", xlim=0)
     return drawn
 
 
