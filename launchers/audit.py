@@ -21,6 +21,7 @@ from absl import flags
 from launchers import program
 from launchers.auditing import findings, trials
 from launchers.auditing.findings import Finding
+from launchers.auditing.trials import Trial
 from launchers.comparing import page
 from launchers.comparing.page import Part
 from tfcdr.errors import RunError
@@ -47,8 +48,9 @@ def main(argv: Sequence[str]) -> None:
     """Audits, prints a table and what to do for each target, and writes the page."""
     del argv
     if _TRIALS.value:
-        if _WORKDIR.value:
-            raise program.FlagError("--trials audits no run: leave --workdir out.")
+        for name in ("workdir", "data_dir"):
+            if flags.FLAGS[name].value:
+                raise program.FlagError(f"--trials audits no run: leave --{name} out.")
         _try(_TRIALS.value)
         return
     if not _WORKDIR.value:
@@ -58,16 +60,17 @@ def main(argv: Sequence[str]) -> None:
     found = findings.of_run(workdir, _DATA_DIR.value)
     for target, finding in found.items():
         table = finding.table()
-        shown = table.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
-        print(f"\n{target}\n{shown}")
-        print(f"\n{finding.about_times()}")
+        print(f"\n{target}\n{_shown(table).to_string(index=False)}")
+        print(f"\n{finding.about_intervals()}\n{finding.about_times()}")
         for sentence in finding.advice():
             print(sentence)
     _write(output, found)
 
 
 def _try(number: int) -> None:
-    made = []
+    path = pathlib.Path(_OUTPUT.value) / "trials.csv" if _OUTPUT.value else None
+    made: list[Trial] = []
+    _write_trials(path, made)  # what cannot be written is known before the trials
     for trial in trials.run(number):
         made.append(trial)
         print(
@@ -76,14 +79,31 @@ def _try(number: int) -> None:
             + ("" if trial.is_right else ", WRONG")
         )
     print(f"\n{trials.table(made).to_string(index=False, float_format='{:+.4f}'.format)}")
-    if _OUTPUT.value:
-        path = pathlib.Path(_OUTPUT.value) / "trials.csv"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(made).to_csv(path, index=False)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written ({error.strerror}).") from error
+    _write_trials(path, made)
+    if path:
         print(f"\nwrote {path}")
+
+
+def _write_trials(path: pathlib.Path | None, made: Sequence[Trial]) -> None:
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(made, columns=Trial._fields).to_csv(path, index=False)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the table as people read it: an interval in one column, nothing as -."""
+    signed = {name: [f"{value:+.4f}" for value in table[name]] for name in ("gain", "low", "high")}
+    interval = [f"{low} to {high}" for low, high in zip(signed["low"], signed["high"], strict=True)]
+    plain = table.drop(columns=["low", "high", "verdict"])
+    figures = {name: [f"{value:.4f}" for value in table[name]] for name in plain.columns[2:4]}
+    shown = plain.assign(
+        **figures, gain=signed["gain"], interval=interval, verdict=table["verdict"]
+    )
+    return shown.replace({"nan": "-", "+nan": "-", "+nan to +nan": "-"})
 
 
 def _write(output: pathlib.Path, found: dict[str, Finding]) -> None:
@@ -93,7 +113,7 @@ def _write(output: pathlib.Path, found: dict[str, Finding]) -> None:
             finding.audit.whole.metric,
             finding.standings(),
             finding.table(),
-            " ".join([*finding.advice(), finding.about_times()]),
+            " ".join([*finding.advice(), finding.about_times(), finding.about_intervals()]),
             counted="test rows",
         )
         for target, finding in found.items()
@@ -102,7 +122,8 @@ def _write(output: pathlib.Path, found: dict[str, Finding]) -> None:
         output.mkdir(parents=True, exist_ok=True)
         path = output / "audit.csv"
         pd.concat([of.table.assign(target=of.target) for of in parts]).to_csv(path, index=False)
-        page.write(str(output / "index.html"), parts)
+        shown = [part._replace(table=_shown(part.table)) for part in parts]
+        page.write(str(output / "index.html"), shown, title="transfer audit")
     except OSError as error:
         raise RunError(f"{output}: cannot be written ({error.strerror}).") from error
     print(f"\nwrote {path} and {output / 'index.html'}")

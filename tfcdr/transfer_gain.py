@@ -48,14 +48,18 @@ class TransferGain(NamedTuple):
         return cls(**values)
 
     @classmethod
-    def over_trainings(cls, gains: Sequence["TransferGain"]) -> "TransferGain":
-        """Returns the mean of what several trainings gained; see `several_trainings.interval`."""
+    def over_trainings(cls, gains: Sequence["TransferGain"], level: float = 0.95) -> "TransferGain":
+        """Returns the mean of what several trainings gained; see `several_trainings.interval`.
+
+        Args:
+          gains: each training's.
+          level: of the interval.
+        """
         first = gains[0]
         if not all(math.isfinite(each.gain) for each in gains):
             return cls.unknown(first.metric, first.rows, first.left_out)
-        low, high = several_trainings.interval(
-            *np.transpose([(each.gain, each.low, each.high) for each in gains])
-        )
+        of_each, lows, highs = np.transpose([(each.gain, each.low, each.high) for each in gains])
+        low, high = several_trainings.interval(of_each, lows, highs, level)
         transfer, without, gain = np.mean(
             [(each.transfer, each.no_transfer, each.gain) for each in gains], axis=0
         ).tolist()

@@ -10,7 +10,7 @@ from data_pipelines.prepared.interaction_source import InteractionSource
 
 
 class HistorySizes(NamedTuple):
-    """How much of each user trains.
+    """How much of each user is known before he is tested: what is of the training part.
 
     Attributes:
       counts: int64 [1 + users, domains of the data set], interactions by id of the user, from 1; a
@@ -29,7 +29,7 @@ class HistorySizes(NamedTuple):
 
 
 def history_sizes(source: InteractionSource) -> HistorySizes:
-    """Counts the interactions that train, of all users."""
+    """Counts what is known of all users before they are tested."""
     domains = len(source.prepared.items.domains)
     counts = np.zeros((1 + source.num_users, domains), np.int64)
     for records in source.role_records():

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.prepared import history_audit
-from data_pipelines.prepared.history_audit import HistorySizes, HistoryTimes, ReadLater
+from data_pipelines.prepared.history_audit import HistoryTimes, ReadLater
 from data_pipelines.prepared.interaction_source import InteractionSource
 from launchers import finished_run
 from launchers.finished_run import FinishedRun
 from launchers.run_folders import seed_folder
 from launchers.stored_config import restored
+from tfcdr.bar_gain import BarGain
 from tfcdr.distribution.one_device import ONE_DEVICE
 from tfcdr.errors import RunError
 from tfcdr.ranking import transfer_audit
@@ -25,12 +26,14 @@ from tfcdr.ranking.system import RankingSystem
 from tfcdr.ranking.transfer_audit import Audit
 from tfcdr.row_groups import ALL, COLD_AND_WARM
 from tfcdr.runs.run_folder import RunFolder
+from tfcdr.transfer_gain import TransferGain
 
 _WITHOUT, _WITH = "target alone", "with transfer"
 _SEED = 0  # of the bootstrap: the same command gives the same intervals
 _ROWS_AT_ONCE = 512
 # Entries of evaluation batches that hold what a model reads of the user, whatever the view.
 _HISTORIES = ("history", "context", "items")
+_RECENT = "recent_items"  # the same, for item neighbours: ids of space joint
 
 
 class Finding(NamedTuple):
@@ -39,7 +42,7 @@ class Finding(NamedTuple):
     Attributes:
       audit: the gains.
       read_later: of the models with transfer and without, what comes after the answer.
-      bars: by name, the figure of what is above the model with transfer by its interval.
+      bars: by name, the figure of what is above both models by its interval.
     """
 
     audit: Audit
@@ -57,35 +60,41 @@ class Finding(NamedTuple):
         """Says whether what is read comes before what is asked for."""
         rows, late, unknown = self.read_later
         if late:
-            text = (
+            return (
                 f"{late:,} of {rows:,} test rows hold items that the user took after the answer: "
                 "see --examples.source_history."
             )
-        else:
-            text = f"Nothing that is read of {rows:,} test rows comes after the answer."
+        text = f"Nothing that is read of {rows - unknown:,} test rows comes after the answer."
         if unknown:
             text += (
-                f" Of {unknown:,} rows the other domains' times cannot be compared with the "
-                "answer's, so that nobody knows."
+                f" Of {unknown:,} others nobody knows: the times of their other domains cannot be "
+                "compared with the answer's."
             )
         return text
 
+    def about_intervals(self) -> str:
+        """Says what the intervals of the table are."""
+        trainings = "one training" if self.audit.trainings == 1 else "trainings"
+        return (
+            f"Intervals are over users and {trainings}, of 95 % in all and of "
+            f"{100 * self.audit.level:.4g} % for groups, since there are {len(self.audit.groups)}."
+        )
+
     def table(self) -> pd.DataFrame:
-        """Returns a row for each group, for people; intervals of groups are the widened ones."""
-        groups = self.audit.groups()
+        """Returns a row for each group; intervals of all and of groups are of other levels."""
         rows = []
-        for name, plain in self.audit.gains.items():
-            gain = groups.get(name, plain)
-            known = math.isfinite(gain.gain)
+        for name, gain in self._by_group().items():
+            known = name not in self.audit.small
             rows.append(
                 {
                     "group": name,
                     "n": gain.rows,
                     _WITHOUT: gain.no_transfer,
                     _WITH: gain.transfer,
-                    "gain": f"{gain.gain:+.4f}" if known else "-",
-                    "interval": f"{gain.low:+.4f} to {gain.high:+.4f}" if known else "-",
-                    "": gain.word() if known else "",
+                    "gain": gain.gain,
+                    "low": gain.low if known else math.nan,
+                    "high": gain.high if known else math.nan,
+                    "verdict": gain.word() if known else ("too few users" if gain.rows else ""),
                 }
             )
         return pd.DataFrame(rows)
@@ -93,21 +102,20 @@ class Finding(NamedTuple):
     def standings(self) -> list[Standing]:
         """Returns what is drawn: each group with transfer beside the target alone."""
         found = []
-        for name, gain in {ALL: self.audit.whole, **self.audit.groups()}.items():
+        for name, gain in self._by_group().items():
+            if name in self.audit.small:
+                continue
             of_all = (name, gain.rows, self.audit.trainings)
+            level = 0.95 if name == ALL else self.audit.level
             found.append(
-                Standing(_WITHOUT, *of_all, gain.no_transfer, math.nan, 0.0, 0.0, 0.0, 0.95)
+                Standing(_WITHOUT, *of_all, gain.no_transfer, math.nan, 0.0, 0.0, 0.0, level)
             )
-            figures = (gain.transfer, math.nan, gain.gain, gain.low, gain.high, 0.95)
+            figures = (gain.transfer, math.nan, gain.gain, gain.low, gain.high, level)
             found.append(Standing(_WITH, *of_all, *figures))
         return found
 
-
-class _Pair(NamedTuple):
-    """One training with transfer and one without, of the same target and seed."""
-
-    ours: FinishedRun
-    alone: FinishedRun
+    def _by_group(self) -> dict[str, TransferGain]:
+        return {ALL: self.audit.whole, **self.audit.groups, **self.audit.small}
 
 
 def of_run(workdir: pathlib.Path, data_dir: str | None) -> dict[str, Finding]:
@@ -128,18 +136,97 @@ def of_run(workdir: pathlib.Path, data_dir: str | None) -> dict[str, Finding]:
 
 
 def of_trainings(folders: Sequence[pathlib.Path], data_dir: str | None) -> dict[str, Finding]:
-    """Audits runs that differ in the seed alone; see `of_run`."""
-    by_target: dict[str, list[_Pair]] = {}
-    for folder in folders:
+    """Audits runs that differ in the seed alone.
+
+    Args:
+      folders: of the runs, one of each seed.
+      data_dir: as for `of_run`.
+
+    Returns:
+      As `of_run`.
+
+    Raises:
+      RunError: as for `of_run`.
+      DataError: as for `of_run`.
+    """
+    audited: dict[str, _Audited] = {}
+    for folder in folders:  # one after the other: what is kept of each are its ranks
         for target, run in finished_run.load(folder, data_dir).items():
             _system(run)
             if run.folder.metrics() is None:
                 raise RunError(
                     f"{run.folder.path}: the run is not finished; run its command again."
                 )
+            alone = _alone(run, data_dir)
             name = target or ",".join(_source(run).roles.targets)
-            by_target.setdefault(name, []).append(_Pair(run, _alone(run, data_dir)))
-    return {target: _finding(pairs) for target, pairs in by_target.items()}
+            if name not in audited:
+                audited[name] = _Audited(run, alone)
+            audited[name].add(run, alone)
+    return {name: of_target.finding() for name, of_target in audited.items()}
+
+
+class _Audited:
+    """The trainings of one target, and what is the same for all of them."""
+
+    def __init__(self, run: FinishedRun, alone: FinishedRun) -> None:
+        """Looks at the data; `run` and `alone` are the first pair."""
+        source, system = _source(run), _system(run)
+        self._path = run.folder.path
+        self._options = _options(run)
+        self._sizes = history_audit.history_sizes(source)
+        of_domains = [group for group in system.row_groups(source) if group is not COLD_AND_WARM]
+        self._groups = [*of_domains, *transfer_audit.history_groups()]
+        times = HistoryTimes(source)
+        checked = [times.check(_what_is_read(each)) for each in (run, alone)]
+        self._read_later = ReadLater(*np.max(checked, axis=0).tolist())
+        self._ranks: list[tuple[Ranks, Ranks]] = []
+        self._metrics: list[dict[str, Any]] = []
+
+    def add(self, run: FinishedRun, alone: FinishedRun) -> None:
+        """Ranks the test by both models of a training."""
+        system, source = _system(run), _source(run)
+        evaluator = system.evaluator(source, self._options, ONE_DEVICE)
+        scores = [evaluator.own_scores(_stage(each), each.model, "test") for each in (run, alone)]
+        catalogue = source.vocabulary(_stage(run).catalogue)
+        starts = source.prepared.items.starts
+        domain_of = np.searchsorted(starts[1:], catalogue.indices, side="right")
+        ours, others = (
+            transfer_audit.with_history_sizes(
+                ranks,
+                self._sizes.own(ranks.user, domain_of[ranks.item - 1]),
+                self._sizes.others(ranks.user, domain_of[ranks.item - 1]),
+            )
+            for ranks in evaluator.completed(*scores)
+        )
+        self._ranks.append((ours, others))
+        self._metrics.append(run.folder.finished_metrics())
+
+    def finding(self) -> Finding:
+        """Compares."""
+        try:
+            audit = transfer_audit.audit(self._ranks, self._groups, self._options.monitor, _SEED)
+        except ValueError as error:
+            raise RunError(f"{self._path}: {error}") from error
+        return Finding(audit, self._read_later, self._better_bars())
+
+    def _better_bars(self) -> dict[str, float]:
+        """Returns what is above the models with transfer and without by its interval."""
+        joined = {}
+        for of in ("bars", "baseline_bars"):
+            for name in self._metrics[0].get(of, {}):
+                gain = BarGain.over_trainings(
+                    [BarGain.from_json(metrics[of][name][ALL]) for metrics in self._metrics]
+                )
+                joined[of, name] = gain
+        names = {name for _, name in joined}
+        return {
+            name: joined["bars", name].of_bar
+            for name in names
+            if all(
+                (of, name) in joined and joined[of, name].high < 0
+                for of in ("bars", "baseline_bars")
+            )
+        }
 
 
 def _trainings(workdir: pathlib.Path) -> list[pathlib.Path]:
@@ -177,53 +264,6 @@ def _system(run: FinishedRun) -> RankingSystem:
     return run.system
 
 
-def _finding(pairs: Sequence[_Pair]) -> Finding:
-    first = pairs[0].ours
-    source, options = _source(first), _options(first)
-    sizes = history_audit.history_sizes(source)
-    trainings = [_ranks(pair, sizes) for pair in pairs]
-    of_domains = [
-        group for group in _system(first).row_groups(source) if group is not COLD_AND_WARM
-    ]
-    groups = [*of_domains, *transfer_audit.history_groups()]
-    try:
-        audit = transfer_audit.audit(trainings, groups, options.monitor, _SEED)
-    except ValueError as error:
-        raise RunError(f"{first.folder.path}: {error}") from error
-    times = HistoryTimes(source)
-    checked = [times.check(_what_is_read(run)) for run in pairs[0]]
-    read_later = ReadLater(
-        checked[0].rows, max(of.late for of in checked), max(of.unknown for of in checked)
-    )
-    bars = first.folder.finished_metrics().get("bars", {})
-    above = {
-        name: of_groups[ALL]["of_bar"]
-        for name, of_groups in bars.items()
-        if of_groups[ALL]["rows"] and of_groups[ALL]["high"] < 0
-    }
-    return Finding(audit, read_later, above)
-
-
-def _ranks(pair: _Pair, sizes: HistorySizes) -> tuple[Ranks, Ranks]:
-    """Ranks the test by both models of a pair."""
-    system, source, options = _system(pair.ours), _source(pair.ours), _options(pair.ours)
-    evaluator = system.evaluator(source, options, ONE_DEVICE)
-    scores = [
-        evaluator.own_scores(_stage(run), run.model, "test") for run in (pair.ours, pair.alone)
-    ]
-    catalogue = source.vocabulary(_stage(pair.ours).catalogue)
-    domain_of = np.searchsorted(source.prepared.items.starts[1:], catalogue.indices, side="right")
-    ours, others = (
-        transfer_audit.with_history_sizes(
-            ranks,
-            sizes.own(ranks.user, domain_of[ranks.item - 1]),
-            sizes.others(ranks.user, domain_of[ranks.item - 1]),
-        )
-        for ranks in evaluator.completed(*scores)
-    )
-    return ours, others
-
-
 def _what_is_read(run: FinishedRun) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Gives users, answers and histories of the test rows, as ids of the data set."""
     source, stage = _source(run), _stage(run)
@@ -232,12 +272,19 @@ def _what_is_read(run: FinishedRun) -> Iterator[tuple[np.ndarray, np.ndarray, np
     answers = np.concatenate([[0], catalogue.indices + 1])
     # What follows the items in a history is no item: CLS and MASK.
     items = np.concatenate([[0], space.indices + 1, np.zeros(2, np.int64)])
+    joint = source.vocabulary("joint").indices + 1
+    ids = {**dict.fromkeys(_HISTORIES, items), _RECENT: np.concatenate([[0], joint])}
     for batch in stage.evaluation.batches(source, "test", _ROWS_AT_ONCE, _SEED):
         there = batch["example_weight"].numpy() > 0
-        read = [batch[name].numpy()[there] for name in _HISTORIES if name in batch]
-        history = np.concatenate([ids.reshape(len(ids), -1) for ids in read], 1)
+        read = [of[batch[name].numpy()[there]] for name, of in ids.items() if name in batch]
+        if not read:
+            raise RunError(
+                f"{run.folder.path}: {run.system.name} reads no history by one of the names "
+                f"{', '.join(ids)}, so that nothing can be said of its times."
+            )
+        history = np.concatenate([items.reshape(len(items), -1) for items in read], 1)
         user, answer = (batch[name].numpy()[there] for name in ("user", "target_item"))
-        yield user.astype(np.int64), answers[answer], items[history]
+        yield user.astype(np.int64), answers[answer], history
 
 
 def _stage(run: FinishedRun) -> RankingStage:

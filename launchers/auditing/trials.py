@@ -15,6 +15,7 @@ import math
 import multiprocessing
 import os
 import pathlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -86,9 +87,16 @@ def run(number: int) -> Iterator[Trial]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     truths = list(_WORDS)
     asked = [(truths[place % len(truths)], place // len(truths)) for place in range(number)]
+    processes = min(cores or 1, number)
     # Its end, also by a signal, ends the processes.
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _on_one_core) as pool:
         yield from pool.imap_unordered(_make, asked)
+
+
+def _on_one_core() -> None:
+    """Before TensorFlow looks for devices. An interrupt is the launcher's, which ends this."""
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "TF_NUM_INTRAOP_THREADS": "1"}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _make(asked: tuple[str, int]) -> Trial:
@@ -96,7 +104,15 @@ def _make(asked: tuple[str, int]) -> Trial:
 
 
 def make(truth: str, seed: int) -> Trial:
-    """Makes one trial; see the module."""
+    """Makes one trial; see the module.
+
+    Args:
+      truth: "helped", "nothing" or "hurt".
+      seed: of the log, from which those of the trainings follow.
+
+    Raises:
+      RunError: a training fails.
+    """
     log = synthetic.draw(SyntheticOptions(**{**_LOG, **_LOGS[truth], "seed": seed}))
     with (
         tempfile.TemporaryDirectory() as folder,

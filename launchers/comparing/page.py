@@ -40,21 +40,22 @@ class Part(NamedTuple):
     counted: str = "users"
 
 
-def write(path: str, comparison: Sequence[Part]) -> None:
+def write(path: str, comparison: Sequence[Part], title: str = "comparison") -> None:
     """Writes the page.
 
     Args:
       path: of the file.
       comparison: a part for each target.
+      title: of the page.
     """
     parts = []
     for of in comparison:
         parts.append(f"<h1>{html.escape(of.target)}</h1><p><b>{html.escape(of.verdict)}</b></p>")
         parts.append(_svg(figure(of.standings, of.metric, of.counted)))
         parts.append(f"<div>{table_html(of.table)}</div>")
-    title = "<meta charset='utf-8'><title>comparison</title>"
+    head = f"<meta charset='utf-8'><title>{html.escape(title)}</title>"
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"<!doctype html>{title}<style>{_STYLE}</style>{''.join(parts)}\n")
+        file.write(f"<!doctype html>{head}<style>{_STYLE}</style>{''.join(parts)}\n")
 
 
 def table(runs: Runs, standings: Sequence[Standing]) -> pd.DataFrame:
@@ -90,6 +91,11 @@ def figure(
 
     Whiskers are the interval of the gain over the first recommender, whose figure is the dotted
     line.
+
+    Args:
+      standings: of all recommenders and groups.
+      metric: that is compared.
+      counted: what a standing's number is of.
     """
     groups = list(dict.fromkeys(each.group for each in standings if each.users))
     members = {g: [each for each in standings if each.group == g] for g in groups}

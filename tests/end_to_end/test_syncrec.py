@@ -144,7 +144,7 @@ def test_the_audit_says_whom_the_other_domains_help(trained, tmp_path):
     for name in DOMAINS:
         gain = found["transfer_groups"][name]
         assert table.loc[name, "with transfer"] == pytest.approx(gain["transfer"])
-        assert table.loc[name, "gain"] == f"{gain['gain']:+.4f}"
+        assert table.loc[name, "gain"] == pytest.approx(gain["gain"])
     for prefix in ("history there: ", "history elsewhere: "):
         assert table[table.index.str.startswith(prefix)]["n"].sum() == table.loc["all", "n"]
     rows = table.loc["all", "n"]

@@ -17,7 +17,8 @@ def audit(*flags):
 
 def finding(late=0, unknown=0):
     gain = TransferGain("NDCG@10", 0.2, 0.1, 0.1, 0.05, 0.15, rows=10)
-    return Finding(Audit({"all": gain}, trainings=3), ReadLater(10, late, unknown), {})
+    audit = Audit(gain, groups={}, small={}, level=0.95, trainings=3)
+    return Finding(audit, ReadLater(10, late, unknown), {})
 
 
 def test_what_reads_the_future_is_not_to_be_trusted():
@@ -29,7 +30,9 @@ def test_what_reads_the_future_is_not_to_be_trusted():
 
 
 def test_times_that_cannot_be_compared_are_said():
-    assert "Of 4 rows" in finding(unknown=4).about_times()
+    text = finding(unknown=4).about_times()
+    assert text.startswith("Nothing that is read of 6 test rows")
+    assert "Of 4 others nobody knows" in text
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,7 @@ def test_times_that_cannot_be_compared_are_said():
         ([], "--workdir is missing"),
         (["--workdir=nowhere"], "nowhere"),
         (["--workdir=nowhere", "--trials=1"], "--trials audits no run: leave --workdir out."),
+        (["--data_dir=nowhere", "--trials=1"], "--trials audits no run: leave --data_dir out."),
     ],
 )
 def test_what_cannot_be_is_refused(flags, message):

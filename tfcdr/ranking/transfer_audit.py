@@ -2,15 +2,14 @@
 
 Each training with transfer stands beside one without, of the same split, settings and seed. Both
 rank the same interactions, and a group's interval is over its users and over trainings. Those of
-groups are widened by Bonferroni's rule for how many groups there are, so that a group which stands
-out by chance is not called helped or hurt.
+groups are widened by Bonferroni's rule for how many groups there are, so that few stand out by
+chance.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.special
 
 from tfcdr.ranking import paired_bootstrap
 from tfcdr.ranking.held_out_ranks import Ranks
@@ -21,35 +20,26 @@ from tfcdr.transfer_gain import TransferGain
 _SIZES = {"none": 0, "1 to 4": 1, "5 to 19": 5, "20 and more": 20}
 OWN, OTHERS = "history there", "history elsewhere"
 _MISSES = 0.05
+# Of fewer, a bootstrap knows nothing: those who agree have an interval without width.
+_FEWEST_USERS = 30
 
 
 class Audit(NamedTuple):
     """What an audit found.
 
     Attributes:
-      gains: by group of interactions, all of them first, with 95 % intervals.
+      whole: the gain over all interactions, with a 95 % interval.
+      groups: that of each group with enough users, with a wider interval.
+      small: the other groups' gains, whose intervals say nothing.
+      level: of the groups' intervals, such as 0.99.
       trainings: pairs of trainings.
     """
 
-    gains: dict[str, TransferGain]
+    whole: TransferGain
+    groups: Mapping[str, TransferGain]
+    small: Mapping[str, TransferGain]
+    level: float
     trainings: int
-
-    @property
-    def whole(self) -> TransferGain:
-        """The gain over all interactions."""
-        return self.gains[ALL]
-
-    def groups(self) -> dict[str, TransferGain]:
-        """Returns the gains of groups that have interactions, with widened intervals."""
-        named = {name: gain for name, gain in self.gains.items() if name != ALL and gain.rows}
-        wider = _wider(len(named))
-        return {
-            name: gain._replace(
-                low=gain.gain - wider * (gain.gain - gain.low),
-                high=gain.gain + wider * (gain.high - gain.gain),
-            )
-            for name, gain in named.items()
-        }
 
 
 def history_groups() -> tuple[RowGroups, RowGroups]:
@@ -95,8 +85,21 @@ def audit(
         paired_bootstrap.measure_groups(ours, others, groups, metric, seed)
         for ours, others in trainings
     ]
-    gains = {name: TransferGain.over_trainings([of[name] for of in of_each]) for name in of_each[0]}
-    return Audit(gains, len(trainings))
+    members = trainings[0][0].by_group(groups)
+    users = {name: len(np.unique(ranks.user)) for name, ranks in members.items()}
+    enough = [name for name in members if name != ALL and users[name] >= _FEWEST_USERS]
+    level = 1 - _MISSES / max(1, len(enough))
+
+    def joined(name: str, level: float) -> TransferGain:
+        return TransferGain.over_trainings([of[name] for of in of_each], level)
+
+    return Audit(
+        whole=joined(ALL, 1 - _MISSES),
+        groups={name: joined(name, level) for name in enough},
+        small={name: joined(name, level) for name in members if name not in (ALL, *enough)},
+        level=level,
+        trainings=len(trainings),
+    )
 
 
 def advice(found: Audit, bars: Mapping[str, float]) -> list[str]:
@@ -104,7 +107,7 @@ def advice(found: Audit, bars: Mapping[str, float]) -> list[str]:
 
     Args:
       found: the audit.
-      bars: by name, the same figure of what is above the model with transfer for certain.
+      bars: by name, the same figure of what is above both models by its interval.
 
     Returns:
       Sentences, the most important first.
@@ -126,16 +129,15 @@ def advice(found: Audit, bars: Mapping[str, float]) -> list[str]:
             f"which is less to keep up, does {measured}."
         )
     said = [first]
+    groups = found.groups
     for word, text in (("helped", "It helps"), ("HURT", "It HURTS")):
-        named = [name for name, gain in found.groups().items() if gain.word() == word]
-        if named and (word != whole.word() or len(named) < len(found.groups())):
-            listed = ", ".join(f"{name} ({found.gains[name].gain:+.4f})" for name in named)
+        named = [name for name, gain in groups.items() if gain.word() == word]
+        if named and (word != whole.word() or len(named) < len(groups)):
+            listed = ", ".join(f"{name} ({groups[name].gain:+.4f})" for name in named)
             said.append(f"{text} these groups measurably: {listed}.")
-    best = max(whole.transfer, whole.no_transfer)
-    above = {name: figure for name, figure in bars.items() if figure > best}
-    if above:
-        name = max(above, key=lambda bar: above[bar])
-        said.append(f"Either way serve {name}, which have {above[name]:.4f}.")
+    if bars:
+        name = max(bars, key=lambda bar: bars[bar])
+        said.append(f"Either way serve {name}, which have {bars[name]:.4f}.")
     if found.trainings == 1:
         said.append("One training says nothing about another: train with --seeds=3 to be sure.")
     return said
@@ -145,11 +147,3 @@ def _percent(gain: TransferGain) -> str:
     if not gain.no_transfer:
         return f"{abs(gain.gain):.4f}"
     return f"{100 * abs(gain.gain) / gain.no_transfer:.0f} %"
-
-
-def _wider(groups: int) -> float:
-    """Returns by how much half an interval grows so that all of so many are right together."""
-    if not groups:
-        return 1.0
-    each, alone = (float(scipy.special.ndtri(1 - _MISSES / 2 / number)) for number in (groups, 1))
-    return each / alone

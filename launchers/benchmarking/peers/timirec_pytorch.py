@@ -52,7 +52,8 @@ def set_up(settings: dict[str, Any]) -> Workload:
             valid = history > 0
             items = self.items(history)
             if config["position_embedding"]:
-                places = (lengths[:, None] - torch.arange(history.shape[1])) * valid
+                ages = lengths.to(history.device)[:, None] - torch.arange(history.shape[1])
+                places = ages * valid
                 items = items + self.positions(places)
             if config["transformer_layer"]:
                 scores = self.queries(items) @ self.keys(items).transpose(1, 2) / size**0.5

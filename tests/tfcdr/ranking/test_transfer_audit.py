@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tfcdr.ranking import transfer_audit
+from tfcdr.ranking import paired_bootstrap, transfer_audit
 from tfcdr.ranking.held_out_ranks import Ranks
 from tfcdr.ranking.transfer_audit import OTHERS, OWN
-from tfcdr.row_groups import ALL
 
 METRIC = "HR@10"
 GROUPS = transfer_audit.history_groups()
@@ -35,34 +34,47 @@ def audit(*trainings):
 
 
 def test_groups_are_by_how_much_of_a_user_trains():
-    own, others = [0, 1, 4, 5, 19, 20, 300], [20, 19, 5, 4, 1, 0, 0]
-    gains = audit(pair([1] * 7, own, others)).gains
-    assert {name: gain.rows for name, gain in gains.items()} == {
-        ALL: 7,
-        f"{OWN}: none": 1,
-        f"{OWN}: 1 to 4": 2,
-        f"{OWN}: 5 to 19": 2,
-        f"{OWN}: 20 and more": 2,
-        f"{OTHERS}: none": 2,
-        f"{OTHERS}: 1 to 4": 2,
-        f"{OTHERS}: 5 to 19": 2,
-        f"{OTHERS}: 20 and more": 1,
-    }
+    sizes = np.array([0, 1, 4, 5, 19, 20, 300])
+    times = np.array([30, 20, 20, 15, 15, 29, 1])
+    own, others = np.repeat(sizes, times), np.repeat(sizes[::-1], times)
+    found = audit(pair([1] * times.sum(), own, others))
+    of_own = {"none": 30, "1 to 4": 40, "5 to 19": 30, "20 and more": 30}
+    of_others = {"none": 1, "1 to 4": 44, "5 to 19": 35, "20 and more": 50}
+    by_name = {f"{OWN}: {name}": n for name, n in of_own.items()}
+    by_name |= {f"{OTHERS}: {name}": n for name, n in of_others.items()}
+    gains = {**found.groups, **found.small}
+    assert {name: gain.rows for name, gain in gains.items()} == by_name
+    # One user has an interval without width, which says nothing about others.
+    assert list(found.small) == [f"{OTHERS}: none"]
+    assert not any(
+        "none (+1" in line for line in transfer_audit.advice(found, {}) if OTHERS in line
+    )
 
 
 def test_a_group_has_its_own_gain_and_a_wider_interval_than_alone():
     gains = np.repeat([1, 0, -1, 0], [60, 40, 30, 70])
     own = np.repeat([2, 10], 100)
-    found = audit(pair(gains, own))
-    few, some = (found.groups()[f"{OWN}: {name}"] for name in ("1 to 4", "5 to 19"))
+    ours, alone = pair(gains, own)
+    found = audit((ours, alone))
+    few, some = (found.groups[f"{OWN}: {name}"] for name in ("1 to 4", "5 to 19"))
     assert (few.gain, some.gain) == (pytest.approx(0.6), pytest.approx(-0.3))
     assert (few.word(), some.word()) == ("helped", "HURT")
     assert found.whole.gain == pytest.approx(0.15)
     # Three groups have users: one of three intervals of 98.3 % misses in 5 % of all audits.
-    alone = found.gains[f"{OWN}: 1 to 4"]
+    assert found.level == pytest.approx(1 - 0.05 / 3)
+    first = np.arange(len(gains)) < 100
+    narrow = paired_bootstrap.measure(ours.only(first), alone.only(first), METRIC, seed=0)
     wider = scipy.stats.norm.ppf(1 - 0.025 / 3) / scipy.stats.norm.ppf(0.975)
-    assert few.high - few.low == pytest.approx(wider * (alone.high - alone.low))
-    assert few.low < alone.low < few.gain < alone.high < few.high
+    assert few.high - few.low == pytest.approx(wider * (narrow.high - narrow.low))
+
+
+def test_groups_of_few_trainings_are_widened_by_students_quantile():
+    """Three trainings that differ more than their users do have two degrees of freedom."""
+    shares = [[1] * n + [0] * (300 - n) for n in (60, 90, 120)]
+    own = np.repeat([2, 10], 150)
+    found = audit(*(pair(np.array(share)[::-1], own) for share in shares))
+    group = found.groups[f"{OWN}: 5 to 19"]
+    assert group.high - group.low > 1.5 * (found.whole.high - found.whole.low)
 
 
 def test_several_trainings_count_what_lies_between_them():
@@ -97,7 +109,7 @@ def test_groups_that_go_another_way_are_named():
 def test_what_is_better_without_training_is_to_be_served():
     found = audit(pair([1] * 50 + [0] * 50), pair([1] * 50 + [0] * 50))
     assert not [
-        line for line in transfer_audit.advice(found, {"most popular": 0.1}) if "serve" in line
+        line for line in transfer_audit.advice(found, {}) if "serve" in line
     ]
     said = transfer_audit.advice(found, {"most popular": 0.6, "item neighbours": 0.7})
     assert said[-1] == "Either way serve item neighbours, which have 0.7000."

@@ -84,7 +84,7 @@ class PeterRecConfig:
       target_table: the vectors W_t of the items that are predicted: a table of their "own", as in
         the paper, or that of "histories", by which the user's earlier target items are read. On
         sparse data the second has far fewer weights to learn; histories must hold target items, and
-        fine-tuning train what reads them.
+        fine-tuning train what reads them, by table_update=all_rows.
       target_start: where the target table W_t starts: "independent" of pre-training, as in the
         paper, or "pretrained", from the output vectors of the target's items, which pre-training
         has with history_domains=all.
@@ -200,6 +200,11 @@ class PeterRecConfig:
                 "target items, and adaptation=fine_tune_all or from_scratch, or nothing trains "
                 f"their vectors. Received: history_domains={self.history_domains}, "
                 f"adaptation={self.adaptation}."
+            )
+        if self.target_table == "histories" and self.table_update == "touched_rows":
+            raise ValueError(
+                "target_table=histories needs table_update=all_rows: what is predicted is a part "
+                "of the table, which moves as a whole."
             )
         if self.target_table == "histories" and self.target_start == "pretrained":
             raise ValueError(

@@ -185,13 +185,13 @@ class PretrainingModel(StageModel, RankingModel):
 
 
 class FinetuningModel(StageModel, RankingModel):
-    """The (adapted) trunk read at its CLS tokens, and the target item table W_t.
+    """The (adapted) trunk read at its CLS tokens or last item, and the target item table W_t.
 
     Batch (view `transfer`): `context` int32 [batch, T+1], history then CLS (causal), or
     [batch, T+2], CLS on both sides; `target_item` int32 [batch]; `example_weight` float32
     [batch]; in training `negative_items` int32 [batch, negatives] where the loss reads negatives
-    of each row. With history_domains=all (view `leave_one_out`) `history` int32 [batch, T] in place
-    of `context`.
+    of each row, and `user` int32 [batch] where units are dropped. With history_domains=all or
+    target (view `leave_one_out`) `history` int32 [batch, T] in place of `context`.
 
     Source: SPEC section 4.
 

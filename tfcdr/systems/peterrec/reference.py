@@ -18,9 +18,15 @@ _ADAPTER_SCOPES = {
 
 
 def reference_weights(model: PretrainingModel | FinetuningModel) -> dict[str, ReferenceWeight]:
-    """Maps every variable name of the release to its place in a model."""
+    """Maps every variable name of the release to its place in a model.
+
+    Raises:
+      ValueError: the model has no target table of its own, as the release has.
+    """
     weights = _trunk_weights(model.trunk, model.config.dilations)
     if isinstance(model, FinetuningModel):
+        if model.target_embedding is None:
+            raise ValueError("The release has a target table of its own: target_table=own.")
         weights["target-item/allitem_embeddings_target"] = ReferenceWeight(model.target_embedding)
     elif model.config.pretrain_loss == "full_softmax":
         weights["logits/weight"] = ReferenceWeight(

@@ -9,7 +9,7 @@ from tfcdr.systems.peterrec.adapter import Adapter, InitializerFactory
 from tfcdr.systems.peterrec.dilated_convolution import DilatedConvolution, prefers_time_major
 
 INITIAL_STDDEV = 0.02
-# The use of dropout within a step, whose numbers are all those that follow.
+# A use of dropout within a step, the last one: many units take the numbers that follow, too.
 _ITEMS = 1
 
 

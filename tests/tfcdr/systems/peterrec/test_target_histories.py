@@ -171,6 +171,15 @@ def test_too_many_shared_negatives_are_one_line():
             },
             "target_start=pretrained .* target_table=own",
         ),
+        (
+            {
+                "target_table": "histories",
+                "history_domains": "target",
+                "adaptation": "from_scratch",
+                "table_update": "touched_rows",
+            },
+            "target_table=histories needs table_update=all_rows",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(fields, message):
