@@ -108,9 +108,7 @@ def test_groups_that_go_another_way_are_named():
 
 def test_what_is_better_without_training_is_to_be_served():
     found = audit(pair([1] * 50 + [0] * 50), pair([1] * 50 + [0] * 50))
-    assert not [
-        line for line in transfer_audit.advice(found, {}) if "serve" in line
-    ]
+    assert not [line for line in transfer_audit.advice(found, {}) if "serve" in line]
     said = transfer_audit.advice(found, {"most popular": 0.6, "item neighbours": 0.7})
     assert said[-1] == "Either way serve item neighbours, which have 0.7000."
 
