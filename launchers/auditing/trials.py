@@ -83,6 +83,9 @@ def run(number: int) -> Iterator[Trial]:
 
     Yields:
       Each trial, as it ends.
+
+    Raises:
+      RunError: a training fails.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     truths = list(_WORDS)
