@@ -20,7 +20,6 @@ from absl import flags
 
 from launchers import program
 from launchers.auditing import findings, trials
-from launchers.auditing.findings import Finding
 from launchers.auditing.trials import Trial
 from launchers.comparing import page
 from launchers.comparing.page import Part
@@ -58,13 +57,16 @@ def main(argv: Sequence[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value)
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir / "audit"
     found = findings.of_run(workdir, _DATA_DIR.value)
+    parts = []
     for target, finding in found.items():
-        table = finding.table()
-        print(f"\n{target}\n{_shown(table).to_string(index=False)}")
-        print(f"\n{finding.about_intervals()}\n{finding.about_times()}")
-        for sentence in finding.advice():
-            print(sentence)
-    _write(output, found)
+        table, advice = finding.table(), finding.advice()
+        shown, about = _shown(table), [finding.about_times(), finding.about_intervals()]
+        print(f"\n{target}\n{shown.to_string(index=False)}\n")
+        print("\n".join([*about, *advice]))
+        metric, verdict = finding.audit.whole.metric, " ".join([*advice, *about])
+        standings = finding.standings()
+        parts.append(Part(target, metric, standings, table, shown, verdict, counted="test rows"))
+    page.write(output, "audit", parts)
 
 
 def _try(number: int) -> None:
@@ -104,29 +106,6 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
         **figures, gain=signed["gain"], interval=interval, verdict=table["verdict"]
     )
     return shown.replace({"nan": "-", "+nan": "-", "+nan to +nan": "-"})
-
-
-def _write(output: pathlib.Path, found: dict[str, Finding]) -> None:
-    parts = [
-        Part(
-            target,
-            finding.audit.whole.metric,
-            finding.standings(),
-            finding.table(),
-            " ".join([*finding.advice(), finding.about_times(), finding.about_intervals()]),
-            counted="test rows",
-        )
-        for target, finding in found.items()
-    ]
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        path = output / "audit.csv"
-        pd.concat([of.table.assign(target=of.target) for of in parts]).to_csv(path, index=False)
-        shown = [part._replace(table=_shown(part.table)) for part in parts]
-        page.write(str(output / "index.html"), shown, title="transfer audit")
-    except OSError as error:
-        raise RunError(f"{output}: cannot be written ({error.strerror}).") from error
-    print(f"\nwrote {path} and {output / 'index.html'}")
 
 
 def run() -> None:

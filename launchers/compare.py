@@ -12,7 +12,6 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from absl import flags
 
 from launchers import program
@@ -62,8 +61,8 @@ def main(argv: Sequence[str]) -> None:
         if all(len(of.ranks) == 1 for of in each):
             print("One seed each: the intervals say nothing about another training.")
         print(verdict)
-        parts.append(Part(runs.target, runs.options.monitor, standings, table, verdict))
-    _write(output, parts)
+        parts.append(Part(runs.target, runs.options.monitor, standings, table, table, verdict))
+    page.write(output, "comparison", parts)
 
 
 def _verdict(runs: Runs) -> str:
@@ -103,19 +102,6 @@ def _verdict(runs: Runs) -> str:
             f"takes {best.seconds:.0f} s: {reached}, but {apart}."
         )
     return f"Serve {name}: {reached}, though {apart}."
-
-
-def _write(output: pathlib.Path, parts: list[Part]) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        path = output / "comparison.csv"
-        pd.concat([part.table.assign(target=part.target) for part in parts]).to_csv(
-            path, index=False
-        )
-        page.write(str(output / "index.html"), parts)
-    except OSError as error:
-        raise RunError(f"{output}: cannot be written ({error.strerror}).") from error
-    print(f"\nwrote {path} and {output / 'index.html'}")
 
 
 def run() -> None:

@@ -15,17 +15,24 @@ class HistorySizes(NamedTuple):
     Attributes:
       counts: int64 [1 + users, domains of the data set], interactions by id of the user, from 1; a
         source's are those before the user's first held-out label.
+      starts: int64 [domains + 1], the index of each domain's first item.
     """
 
     counts: np.ndarray
+    starts: np.ndarray
 
-    def own(self, user: np.ndarray, domain: np.ndarray) -> np.ndarray:
-        """Returns those of users [n] in domains [n]: int64 [n]."""
-        return self.counts[user, domain]
+    def own_and_others(self, user: np.ndarray, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Counts in the domain of an item, and in all others.
 
-    def others(self, user: np.ndarray, domain: np.ndarray) -> np.ndarray:
-        """Returns those of users [n] in all but a domain [n]: int64 [n]."""
-        return self.counts.sum(1)[user] - self.counts[user, domain]
+        Args:
+          user: int [n], ids.
+          item: int [n], ids of the data set.
+
+        Returns:
+          int64 [n] each.
+        """
+        own = self.counts[user, _domain(self.starts, item)]
+        return own, self.counts.sum(1)[user] - own
 
 
 def history_sizes(source: InteractionSource) -> HistorySizes:
@@ -36,7 +43,7 @@ def history_sizes(source: InteractionSource) -> HistorySizes:
         trains = records.is_target & (records.parts == TRAIN)
         trains |= records.is_source & records.before_held_out
         np.add.at(counts, (records.user[records.row[trains]], records.domains[trains]), 1)
-    return HistorySizes(counts)
+    return HistorySizes(counts, source.prepared.items.starts)
 
 
 class ReadLater(NamedTuple):
@@ -88,7 +95,7 @@ class HistoryTimes:
             asked, known = self._tested.look_up(user * self._items + item)
             first, taken = self._first.look_up(user[:, np.newaxis] * self._items + history)
             there = history > 0
-            elsewhere = self._domain(history) != self._domain(item)[:, np.newaxis]
+            elsewhere = _domain(self._starts, history) != _domain(self._starts, item)[:, np.newaxis]
             skipped = there & elsewhere & (not self._comparable)
             is_late = there & ~skipped & (~taken | (first > -asked[:, np.newaxis]))
             seen += len(user)
@@ -96,8 +103,10 @@ class HistoryTimes:
             unknown += int(skipped.any(1).sum())
         return ReadLater(seen, late, unknown)
 
-    def _domain(self, items: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self._starts[1:], items - 1, side="right")
+
+def _domain(starts: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Returns the numbers of the domains of a data set's items."""
+    return np.searchsorted(starts[1:], items - 1, side="right")
 
 
 class _Extreme(NamedTuple):

@@ -10,17 +10,15 @@ import pandas as pd
 
 from data_pipelines.prepared import history_audit
 from data_pipelines.prepared.history_audit import HistoryTimes, ReadLater
-from data_pipelines.prepared.interaction_source import InteractionSource
-from launchers import finished_run
+from launchers import finished_run, ranking_runs
 from launchers.finished_run import FinishedRun
 from launchers.run_folders import seed_folder
-from launchers.stored_config import restored
 from tfcdr.bar_gain import BarGain
 from tfcdr.distribution.one_device import ONE_DEVICE
 from tfcdr.errors import RunError
 from tfcdr.ranking import transfer_audit
 from tfcdr.ranking.comparison import Standing
-from tfcdr.ranking.held_out_ranks import EvaluationOptions, Ranks
+from tfcdr.ranking.held_out_ranks import Ranks
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.ranking.transfer_audit import Audit
@@ -153,12 +151,9 @@ def of_trainings(folders: Sequence[pathlib.Path], data_dir: str | None) -> dict[
     for folder in folders:  # one after the other: what is kept of each are its ranks
         for target, run in finished_run.load(folder, data_dir).items():
             _system(run)
-            if run.folder.metrics() is None:
-                raise RunError(
-                    f"{run.folder.path}: the run is not finished; run its command again."
-                )
+            ranking_runs.check_finished(run)
             alone = _alone(run, data_dir)
-            name = target or ",".join(_source(run).roles.targets)
+            name = target or ",".join(ranking_runs.interactions_of(run).roles.targets)
             if name not in audited:
                 audited[name] = _Audited(run, alone)
             audited[name].add(run, alone)
@@ -170,9 +165,9 @@ class _Audited:
 
     def __init__(self, run: FinishedRun, alone: FinishedRun) -> None:
         """Looks at the data; `run` and `alone` are the first pair."""
-        source, system = _source(run), _system(run)
+        source, system = ranking_runs.interactions_of(run), _system(run)
         self._path = run.folder.path
-        self._options = _options(run)
+        self._options = ranking_runs.options_of(run)
         self._sizes = history_audit.history_sizes(source)
         of_domains = [group for group in system.row_groups(source) if group is not COLD_AND_WARM]
         self._groups = [*of_domains, *transfer_audit.history_groups()]
@@ -184,17 +179,13 @@ class _Audited:
 
     def add(self, run: FinishedRun, alone: FinishedRun) -> None:
         """Ranks the test by both models of a training."""
-        system, source = _system(run), _source(run)
+        system, source = _system(run), ranking_runs.interactions_of(run)
         evaluator = system.evaluator(source, self._options, ONE_DEVICE)
         scores = [evaluator.own_scores(_stage(each), each.model, "test") for each in (run, alone)]
-        catalogue = source.vocabulary(_stage(run).catalogue)
-        starts = source.prepared.items.starts
-        domain_of = np.searchsorted(starts[1:], catalogue.indices, side="right")
+        answers = 1 + source.vocabulary(_stage(run).catalogue).indices
         ours, others = (
             transfer_audit.with_history_sizes(
-                ranks,
-                self._sizes.own(ranks.user, domain_of[ranks.item - 1]),
-                self._sizes.others(ranks.user, domain_of[ranks.item - 1]),
+                ranks, *self._sizes.own_and_others(ranks.user, answers[ranks.item - 1])
             )
             for ranks in evaluator.completed(*scores)
         )
@@ -249,24 +240,9 @@ def _alone(run: FinishedRun, data_dir: str | None) -> FinishedRun:
     return alone
 
 
-def _source(run: FinishedRun) -> InteractionSource:
-    if not isinstance(run.source, InteractionSource):
-        raise RunError(f"{run.folder.path}: the run read impressions.")
-    return run.source
-
-
-def _system(run: FinishedRun) -> RankingSystem:
-    if not isinstance(run.system, RankingSystem):
-        raise RunError(
-            f"{run.folder.path}: {run.system.name} ranks no items; only systems that do are "
-            "audited."
-        )
-    return run.system
-
-
 def _what_is_read(run: FinishedRun) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Gives users, answers and histories of the test rows, as ids of the data set."""
-    source, stage = _source(run), _stage(run)
+    source, stage = ranking_runs.interactions_of(run), _stage(run)
     catalogue = source.vocabulary(stage.catalogue)
     space = source.vocabulary(_system(run).history_space(run.config))
     answers = np.concatenate([[0], catalogue.indices + 1])
@@ -282,7 +258,7 @@ def _what_is_read(run: FinishedRun) -> Iterator[tuple[np.ndarray, np.ndarray, np
                 f"{run.folder.path}: {run.system.name} reads no history by one of the names "
                 f"{', '.join(ids)}, so that nothing can be said of its times."
             )
-        history = np.concatenate([items.reshape(len(items), -1) for items in read], 1)
+        history = np.concatenate([of.reshape(len(of), -1) for of in read], 1)
         user, answer = (batch[name].numpy()[there] for name in ("user", "target_item"))
         yield user.astype(np.int64), answers[answer], history
 
@@ -291,6 +267,5 @@ def _stage(run: FinishedRun) -> RankingStage:
     return _system(run).stages(run.config)[-1]
 
 
-def _options(run: FinishedRun) -> EvaluationOptions:
-    settings: Any = run.folder.config()["evaluation"]
-    return restored(EvaluationOptions, settings)
+def _system(run: FinishedRun) -> RankingSystem:
+    return ranking_runs.system_of(run, "audited")

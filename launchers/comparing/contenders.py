@@ -8,18 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipelines.prepared.interaction_source import InteractionSource
-from launchers import finished_run
+from launchers import finished_run, ranking_runs
 from launchers.finished_run import FinishedRun
-from launchers.stored_config import restored
 from tfcdr.errors import RunError
 from tfcdr.ranking import held_out_ranks
 from tfcdr.ranking.comparison import Contender
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
-from tfcdr.ranking.system import RankingSystem
 from tfcdr.row_groups import RowGroups
 from tfcdr.runs.run_folder import differences
 
+_COMPARED = "compared"  # what runs of systems that rank are here
 # What tells the settings of runs apart, besides the system.
 _SETTINGS = ("config", "reading", "pretrained", "mixed_precision")
 
@@ -71,8 +69,9 @@ def read(patterns: Sequence[str], data_dir: str | None) -> list[Runs]:
     by_target: dict[str, dict[str, list[FinishedRun]]] = {}
     for folder in _folders(patterns):
         for target, run in finished_run.load(folder, data_dir).items():
-            _check_comparable(run, folder)
-            name = target or ",".join(_interactions(run).roles.targets)
+            ranking_runs.system_of(run, _COMPARED)
+            ranking_runs.check_finished(run)
+            name = target or ",".join(ranking_runs.interactions_of(run).roles.targets)
             by_target.setdefault(name, {}).setdefault(_settings(run), []).append(run)
     return [_of_target(target, list(runs.values())) for target, runs in by_target.items()]
 
@@ -85,28 +84,6 @@ def _folders(patterns: Sequence[str]) -> list[Path]:
             raise RunError(f"{pattern}: no such folder.")
         folders += [Path(path) for path in found if Path(path) not in folders]
     return folders
-
-
-def _check_comparable(run: FinishedRun, folder: Path) -> None:
-    _ranking(run)
-    if run.folder.metrics() is None:
-        raise RunError(f"{folder}: the run is not finished; run its command again.")
-
-
-def _ranking(run: FinishedRun) -> RankingSystem:
-    if not isinstance(run.system, RankingSystem):
-        raise RunError(
-            f"{run.folder.path}: {run.system.name} ranks no items; only systems that do are "
-            "compared."
-        )
-    return run.system
-
-
-def _interactions(run: FinishedRun) -> InteractionSource:
-    """Returns what a ranking system has read."""
-    if not isinstance(run.source, InteractionSource):
-        raise RunError(f"{run.folder.path}: the run read impressions.")
-    return run.source
 
 
 def _settings(run: FinishedRun) -> str:
@@ -124,9 +101,9 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
                 f"{run.folder.path}: trained on the data set {run.source.prepared.fingerprint}, "
                 f"but {first.folder.path} on {data}; only runs on the same data can be compared."
             )
-    options = _options(first)
+    options = ranking_runs.options_of(first)
     for run in (run for runs in contenders for run in runs):
-        theirs = _options(run)
+        theirs = ranking_runs.options_of(run)
         if (theirs.monitor, theirs.protocol) != (options.monitor, options.protocol):
             raise RunError(
                 f"{run.folder.path}: evaluated by {theirs.monitor} ({theirs.protocol}), but "
@@ -158,12 +135,10 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
             if scorer not in beside or len(ranks.row) > len(beside[scorer].contender.ranks[0].row):
                 validation = _validation(metrics[0], scorer, options)
                 beside[scorer] = Candidate(Contender(scorer, (ranks,)), validation, 0.0)
-    groups = _ranking(first).row_groups(_interactions(first))
+    groups = ranking_runs.system_of(first, _COMPARED).row_groups(
+        ranking_runs.interactions_of(first)
+    )
     return Runs(target, options, groups, [*candidates, *beside.values()])
-
-
-def _options(run: FinishedRun) -> EvaluationOptions:
-    return restored(EvaluationOptions, run.folder.config()["evaluation"])
 
 
 def _names(runs: Sequence[FinishedRun]) -> list[str]:

@@ -1,7 +1,8 @@
-"""The page of a comparison: one file with its pictures in it, that can be mailed."""
+"""The table and the page of a comparison: one file with its pictures in it, that can be mailed."""
 
 import html
 import io
+import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from launchers.comparing.contenders import Runs
+from tfcdr.errors import RunError
 from tfcdr.ranking.comparison import Standing
 from tfcdr.report_section import table_html
 
@@ -27,8 +29,9 @@ class Part(NamedTuple):
       target: its name.
       metric: that is compared.
       standings: of all recommenders.
-      table: see `table`.
-      verdict: which to serve.
+      table: for the file.
+      shown: the same as people read it.
+      verdict: what to do.
       counted: what a standing's number is of.
     """
 
@@ -36,26 +39,41 @@ class Part(NamedTuple):
     metric: str
     standings: Sequence[Standing]
     table: pd.DataFrame
+    shown: pd.DataFrame
     verdict: str
     counted: str = "users"
 
 
-def write(path: str, comparison: Sequence[Part], title: str = "comparison") -> None:
-    """Writes the page.
+def write(output: pathlib.Path, name: str, parts: Sequence[Part]) -> None:
+    """Writes the table NAME.csv and the page index.html, and says so.
 
     Args:
-      path: of the file.
-      comparison: a part for each target.
-      title: of the page.
+      output: the folder, made if it is not there.
+      name: of the table and the page.
+      parts: one for each target.
+
+    Raises:
+      RunError: the folder cannot be written.
     """
-    parts = []
-    for of in comparison:
-        parts.append(f"<h1>{html.escape(of.target)}</h1><p><b>{html.escape(of.verdict)}</b></p>")
-        parts.append(_svg(figure(of.standings, of.metric, of.counted)))
-        parts.append(f"<div>{table_html(of.table)}</div>")
+    path, page = output / f"{name}.csv", output / "index.html"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        tables = [part.table.assign(target=part.target) for part in parts]
+        pd.concat(tables).to_csv(path, index=False)
+        page.write_text(_page(name, parts), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{output}: cannot be written ({error.strerror}).") from error
+    print(f"\nwrote {path} and {page}")
+
+
+def _page(title: str, parts: Sequence[Part]) -> str:
+    written = []
+    for of in parts:
+        written.append(f"<h1>{html.escape(of.target)}</h1><p><b>{html.escape(of.verdict)}</b></p>")
+        written.append(_svg(figure(of.standings, of.metric, of.counted)))
+        written.append(f"<div>{table_html(of.shown)}</div>")
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title>"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"<!doctype html>{head}<style>{_STYLE}</style>{''.join(parts)}\n")
+    return f"<!doctype html>{head}<style>{_STYLE}</style>{''.join(written)}\n"
 
 
 def table(runs: Runs, standings: Sequence[Standing]) -> pd.DataFrame:

@@ -91,10 +91,11 @@ def test_sizes_are_those_of_the_plain_rule(tmp_path, kind):
     order = source.prepared.items.domains
     assert sorted(order) == sorted(DOMAINS)
     users = np.arange(1, source.num_users + 1)
-    toys = np.full(len(users), order.index("toys"))
+    toys = np.full(len(users), source.prepared.items.starts[order.index("toys")] + 1)
     for user, name in zip(users, source.user_names(users), strict=True):
         for number, domain in enumerate(order):
             assert sizes.counts[user, number] == expected[name, domain]
-    own, others = sizes.own(users, toys), sizes.others(users, toys)
+    own, others = sizes.own_and_others(users, toys)
+    np.testing.assert_array_equal(own, sizes.counts[users, order.index("toys")])
     assert own.sum() + others.sum() == sizes.counts.sum() == sum(expected.values()) > 0
     assert len(rows_of(split_log)) > sizes.counts.sum()
