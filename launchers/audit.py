@@ -60,10 +60,10 @@ def main(argv: Sequence[str]) -> None:
     parts = []
     for target, finding in found.items():
         table, advice = finding.table(), finding.advice()
-        shown, about = _shown(table), [finding.about_times(), finding.about_intervals()]
+        shown, about = _shown(table), [finding.about_intervals(), finding.about_times()]
         print(f"\n{target}\n{shown.to_string(index=False)}\n")
         print("\n".join([*about, *advice]))
-        metric, verdict = finding.audit.whole.metric, " ".join([*advice, *about])
+        metric, verdict = finding.audit.whole.metric, " ".join([*advice, *about[::-1]])
         standings = finding.standings()
         parts.append(Part(target, metric, standings, table, shown, verdict, counted="test rows"))
     page.write(output, "audit", parts)
