@@ -1,4 +1,4 @@
-"""Exports a run's model for TensorFlow Serving, as the next version in WORKDIR/export.
+"""Exports a run's model for TensorFlow Serving, as the next version in WORKDIR/export or elsewhere.
 
     python launchers/export.py --workdir=runs/demo
 
@@ -19,6 +19,9 @@ from tfcdr.system import Serving
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The prepared data set, if it has moved since training."
+)
+_EXPORT_DIR = flags.DEFINE_string(
+    "export_dir", "", "The folder that the server watches, WORKDIR/export by default."
 )
 _TOP_K = flags.DEFINE_integer("top_k", Serving().top_k, "Items in a recommendation.", lower_bound=1)
 _RETRIEVAL = flags.DEFINE_enum(
@@ -45,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
                 "nothing; leave it out."
             )
     serving = Serving(_TOP_K.value, _RETRIEVAL.value)
-    version = finished_run.export(_WORKDIR.value, runs, serving)
+    version = finished_run.export(_WORKDIR.value, runs, serving, _EXPORT_DIR.value or None)
     recommends = f" (top {_TOP_K.value})" if RECOMMEND in signatures else ""
     plural = "s" if len(signatures) > 1 else ""
     print(f"{version}: signature{plural} {' and '.join(signatures)}{recommends}.")

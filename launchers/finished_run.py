@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from data_pipelines.prepared.dataset import open_prepared
-from data_pipelines.prepared.reading import Source, reopen
+from data_pipelines.prepared.reading import Source
 from launchers import folder_lock
+from launchers.run_data import source_of
 from launchers.run_folders import seed_folder, target_folder
 from launchers.stored_config import restored
 from tfcdr.errors import RunError
@@ -84,53 +84,44 @@ def export(
     workdir: str | pathlib.Path,
     runs: Mapping[str, FinishedRun],
     serving: Serving = _SERVING,
+    export_dir: str | pathlib.Path | None = None,
 ) -> pathlib.Path:
-    """Writes the models' next version to WORKDIR/export; see `System.export`.
+    """Writes the models' next version; see `System.export`.
 
     Args:
       workdir: the run's folder.
       runs: as `load` gives them.
       serving: how the models answer.
+      export_dir: the folder that the server watches, WORKDIR/export by default.
 
     Raises:
       HeldError: another process exports there.
       RunError: the folder cannot be written.
     """
-    export_dir = pathlib.Path(workdir) / "export"
+    watched = pathlib.Path(export_dir or pathlib.Path(workdir) / "export")
     first = next(iter(runs.values()))
-    with folder_lock.held(export_dir, "exports"):
-        saved_model.clear_unfinished(export_dir)
+    with folder_lock.held(watched, "exports"):
+        saved_model.clear_unfinished(watched)
         if len(runs) == 1:
-            return first.system.export(first.config, first.model, first.source, export_dir, serving)
-        models = {target: (run.model, run.source) for target, run in runs.items()}
-        return first.system.export_targets(first.config, models, export_dir, serving)
+            version = first.system.export(first.config, first.model, first.source, watched, serving)
+        else:
+            models = {target: (run.model, run.source) for target, run in runs.items()}
+            version = first.system.export_targets(first.config, models, watched, serving)
+    RunFolder(pathlib.Path(workdir)).remember_export(version)
+    return version
 
 
 def _load(folder: RunFolder, data_dir: str | None, evaluation: Mapping[str, Any]) -> FinishedRun:
-    settings = folder.config()
-    if data_dir is None and not pathlib.Path(str(settings.get("data_dir"))).is_dir():
-        raise RunError(
-            f"{folder.path}: its data set was in {settings.get('data_dir')}, where there is none "
-            "now; name its new folder with --data_dir."
-        )
-    prepared = open_prepared(data_dir or settings["data_dir"])
-    prepared.check_files()
+    source, settings = source_of(folder, data_dir), folder.config()
     try:
         system = SYSTEMS[settings["system"]]
         config = restored(system.config_class, settings["config"])
         options = restored(system.evaluation_options, {**settings["evaluation"], **evaluation})
-        reading, fingerprint = settings["reading"], settings["data_fingerprint"]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{folder.path}/config.json: settings that this version does not know ({error}); train "
             "again, or use the version that wrote them."
         ) from error
-    source = reopen(prepared, reading)
-    if source.fingerprint != fingerprint:
-        raise RunError(
-            f"{prepared.data_dir}: not the data that the run in {folder.path} was trained on; name "
-            "that with --data_dir."
-        )
     experiment = Experiment(
         system=system,
         config=config,
@@ -140,6 +131,6 @@ def _load(folder: RunFolder, data_dir: str | None, evaluation: Mapping[str, Any]
         seed=settings["seed"],
         jit_compile=settings["jit_compile"],
     )
-    with prepared.naming_corrupt_shards():
+    with source.prepared.naming_corrupt_shards():
         model = experiment.best_model()
     return FinishedRun(folder, system, config, source, experiment, model)

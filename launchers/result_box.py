@@ -17,7 +17,6 @@ from launchers import finished_run
 from tfcdr.bar_gain import BarGain
 from tfcdr.ranking.signatures import RECOMMEND
 from tfcdr.runs.run_folder import RunFolder
-from tfcdr.serving import saved_model
 from tfcdr.system import System
 from tfcdr.transfer_gain import TransferGain
 
@@ -110,14 +109,14 @@ def _files(workdir: Path, folders: list[RunFolder]) -> Iterator[tuple[str, str]]
         page = folder.path / "report" / "index.html"
         if page.exists():
             yield "report", str(page)
-    if versions := saved_model.versions(workdir / "export"):
-        yield "export", str(workdir / "export" / str(versions[-1]))
+    if version := RunFolder(workdir).exported():
+        yield "export", str(version)
 
 
 def _next(workdir: Path, system: System) -> str:
     where = shlex.quote(str(workdir))
     if RECOMMEND in system.signatures:
         return f"python launchers/recommend.py --workdir={where} --output=recommendations.csv"
-    if not saved_model.versions(workdir / "export"):
+    if RunFolder(workdir).exported() is None:
         return f"python launchers/export.py --workdir={where}"
     return f"python launchers/evaluate.py --workdir={where}"

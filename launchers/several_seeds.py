@@ -58,8 +58,7 @@ def carry_out(
         sources = read(data)
         # Before anything is written.
         target_runs.check_all(wish, sources, distribution)
-        with distribution.chief_first():
-            folder.claim(settings)
+        target_runs.claim(wish, wish.config, folder, settings, distribution)
         return sources
 
     lock = folder_lock.held(wish.workdir, "trains")

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 from data_pipelines.errors import DataError
 from data_pipelines.prepared.interaction_source import InteractionSource
-from data_pipelines.prepared.reading import Source, reopen
+from data_pipelines.prepared.reading import Source
+from launchers import lengthening, pretraining
+from launchers.pretraining import Pretrained
 from launchers.run_folders import target_folder
 from tfcdr import bar_gain, row_groups
 from tfcdr.distribution.one_device import Distribution
@@ -75,25 +77,26 @@ def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> N
       RunError: something does not fit; see `Experiment`.
       DataError: the data cannot give what is asked for.
     """
-    pretrained = _pretrained(wish.pretrained)
     if len(sources) == 1:
-        (source,) = sources.values()
+        ((target, source),) = sources.items()
+        pretrained = _pretrained(wish, target, source)
         _run_target(wish, source, wish.workdir, distribution, pretrained)
         return
     folder = RunFolder(wish.workdir, distribution.is_chief)
     settings = run_config(wish, wish.config, distribution)
-    settings |= {"targets": list(sources), "pretrained": _path(pretrained)}
+    settings |= {"targets": list(sources), "pretrained": wish.pretrained and _path(wish.pretrained)}
     check_all(wish, sources, distribution)
-    with distribution.chief_first():
-        folder.claim(settings)
+    claim(wish, wish.config, folder, settings, distribution)
     stages = wish.system.stages(wish.config)
-    metrics = {}
+    metrics, shared = {}, None
     for target, source in sources.items():
         print(f"\ntarget {target}")
         of_target = target_folder(wish.workdir, target)
+        pretrained = shared or _pretrained(wish, target, source)
         metrics[target] = _run_target(wish, source, of_target, distribution, pretrained)
-        if pretrained is None and stages[0].shared and len(stages) > 1:
-            pretrained = RunFolder(of_target, False)
+        trained_first = pretrained is None or pretrained.data is not None
+        if trained_first and stages[0].shared and len(stages) > 1:
+            shared = Pretrained(RunFolder(of_target, False))
     folder.finish(_summary(metrics))
 
 
@@ -108,11 +111,11 @@ def check_all(wish: Wish, sources: dict[str, Source], distribution: Distribution
     Raises:
       RunError: one does not fit.
     """
-    pretrained = _pretrained(wish.pretrained)
     errors = {}
     for target, source in sources.items():
         folder = RunFolder(target_folder(wish.workdir, target), distribution.is_chief)
         try:
+            pretrained = _pretrained(wish, target, source)
             _checked(wish, wish.config, source, folder, distribution, pretrained)
         except (DataError, RunError) as error:
             errors[target] = error
@@ -127,13 +130,14 @@ def _run_target(
     source: Source,
     workdir: pathlib.Path,
     distribution: Distribution,
-    pretrained: RunFolder | None,
+    pretrained: Pretrained | None,
 ) -> dict[str, Any]:
     """Trains and evaluates for one target, and returns what metrics.json holds."""
     folder = RunFolder(workdir, distribution.is_chief)
     main_run = claimed(wish, wish.config, source, folder, distribution, pretrained)
     if pretrained is not None:
-        _say_what_was_read(pretrained, source)
+        for line in pretraining.what_was_read(pretrained, source):
+            print(line)
     if isinstance(source, InteractionSource):
         for line in (*source.left_out(), *_about_weights(wish.system, source)):
             print(line)
@@ -222,7 +226,7 @@ def _checked(
     source: Source,
     folder: RunFolder,
     distribution: Distribution,
-    pretrained: RunFolder | None,
+    pretrained: Pretrained | None,
 ) -> Experiment:
     """Returns a run with one configuration that fits the data; writes nothing."""
     experiment = Experiment(
@@ -236,7 +240,8 @@ def _checked(
         distribution=distribution,
         mixed_precision=wish.mixed_precision,
         read_losses_every=wish.read_losses_every,
-        pretrained=pretrained,
+        pretrained=pretrained and pretrained.folder,
+        pretrained_data=pretrained and pretrained.data,
     )
     experiment.check_data()
     return experiment
@@ -248,7 +253,7 @@ def claimed(
     source: Source,
     folder: RunFolder,
     distribution: Distribution,
-    pretrained: RunFolder | None = None,
+    pretrained: Pretrained | None = None,
 ) -> Experiment:
     """Checks the data and claims the folder of a run with one configuration."""
     experiment = _checked(wish, config, source, folder, distribution, pretrained)
@@ -257,11 +262,36 @@ def claimed(
         "data_fingerprint": source.fingerprint,
         "shared_fingerprint": source.shared_fingerprint,
         "reading": source.settings,
-        "pretrained": _path(pretrained),
+        "pretrained": _path(pretrained.folder.path) if pretrained else "",
     }
-    with distribution.chief_first():
-        folder.claim(settings)
+    claim(wish, config, folder, settings, distribution)
     return experiment
+
+
+def claim(
+    wish: Wish,
+    config: Any,
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    distribution: Distribution,
+) -> None:
+    """Claims a folder; a run that is there and is to train longer goes on with these settings.
+
+    Args:
+      wish: what is asked for.
+      config: of the run.
+      folder: of the run, or of the runs of several targets or seeds.
+      settings: what config.json holds.
+      distribution: the processes that share the folder.
+
+    Raises:
+      RunError: see `RunFolder.claim` and `lengthening.is_longer`.
+    """
+    with distribution.chief_first():
+        if lengthening.is_longer(wish.system, config, folder, settings, wish.options.monitor):
+            print(f"{folder.path}: goes on with the run that is there, for longer")
+            folder.lengthen(settings)
+        folder.claim(settings)
 
 
 def _finish(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
@@ -333,8 +363,15 @@ def run_config(wish: Wish, config: Any, distribution: Distribution) -> dict[str,
     }
 
 
-def _path(folder: RunFolder | None) -> str:
-    return str(folder.path.absolute()) if folder else ""
+def _pretrained(wish: Wish, target: str, source: Source) -> Pretrained | None:
+    if not wish.pretrained:
+        return None
+    stages = wish.system.stages(wish.config)
+    return pretraining.of_target(pathlib.Path(wish.pretrained), stages, target, source)
+
+
+def _path(folder: str | pathlib.Path) -> str:
+    return str(pathlib.Path(folder).absolute())
 
 
 def _summary(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -360,19 +397,6 @@ def _means(figures: list[Mapping[str, float | None]]) -> dict[str, float]:
     return means
 
 
-def _pretrained(path: str) -> RunFolder | None:
-    """Returns the run that `--pretrained` names; of several targets, that of the first.
-
-    Raises:
-      RunError: there is no run.
-    """
-    if not path:
-        return None
-    run = RunFolder(pathlib.Path(path), writable=False)
-    targets = run.config().get("targets")
-    return RunFolder(target_folder(run.path, targets[0]), writable=False) if targets else run
-
-
 def _about_weights(system: System, source: InteractionSource) -> list[str]:
     """Says so if the data give kinds of event a weight that the system makes no use of."""
     if not source.weighs_events or system.weighs_events:
@@ -381,22 +405,3 @@ def _about_weights(system: System, source: InteractionSource) -> list[str]:
         f"{system.name} makes no use of --read.event_weights: to it, all kinds of event count "
         "alike; item neighbours weigh them."
     ]
-
-
-def _say_what_was_read(pretrained_run: RunFolder, source: Source) -> None:
-    """Prints what a pre-trained run of another target has read that this one's should not have."""
-    if not isinstance(source, InteractionSource):
-        return
-    reading = pretrained_run.config()["reading"]
-    if reading["targets"] == list(source.roles.targets):
-        return
-    theirs_read = reopen(source.prepared, reading)
-    if not isinstance(theirs_read, InteractionSource):
-        return
-    interactions, users = source.trained_too_late(theirs_read)
-    theirs = ", ".join(reading["targets"]) or "no target"
-    print(
-        f"{pretrained_run.path}: pre-trained for {theirs}. It has read {interactions:,} source "
-        f"interactions of {users:,} users that come after their first held-out one in "
-        f"{source.roles.target}; to pre-train without them, name all targets in one run."
-    )

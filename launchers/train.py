@@ -2,8 +2,9 @@
 
     python launchers/train.py --flagfile=launchers/flagfiles/demo.cfg --workdir=runs/demo
 
-Run again with the same flags, it resumes where it stopped; a finished run says so. With --reader
-and its flags, a data set that --data_dir lacks is prepared first.
+Run again with the same flags, it resumes where it stopped; a finished run says so, or goes on if
+it is asked for more epochs or patience. With --reader and its flags, a data set that --data_dir
+lacks is prepared first.
 """
 
 import shlex
@@ -50,15 +51,22 @@ _SEEDS = flags.DEFINE_integer(
 _PRETRAINED = flags.DEFINE_string(
     "pretrained",
     "",
-    "Folder of a run of the same system on the same data: its best epochs stand for all stages but "
-    "the last, which alone is trained. It may be of another target, where targets share what is "
-    "pre-trained.",
+    "Folder of a run of the same system. On the same data, its best epochs stand for all stages "
+    "but the last, which alone is trained; it may be of another target, where targets share what "
+    "is pre-trained. On other data, such as the log of the day before, each stage starts from its "
+    "best epoch there, items and users by their names, and is trained.",
 )
 _EXPORT = flags.DEFINE_bool(
     "export",
     False,
-    "Also exports the model to WORKDIR/export, unless a version is there; see launchers/export.py "
+    "Also exports the model to --export_dir, unless it is exported; see launchers/export.py "
     "for other settings.",
+)
+_EXPORT_DIR = flags.DEFINE_string(
+    "export_dir",
+    "",
+    "With --export, the folder that the server watches, WORKDIR/export by default: a new run's "
+    "model becomes the next version of what is served.",
 )
 _REPORT = flags.DEFINE_bool(
     "report",
@@ -108,7 +116,13 @@ def main(argv: Sequence[str]) -> None:
         return reading_flags.sources(data, wish.system, wish.config)
 
     command = shlex.join(["python", *sys.argv])
-    presentation = Presentation(_REPORT.value, _EXPORT.value, _titles, command)
+    presentation = Presentation(
+        report=_REPORT.value,
+        export=_EXPORT.value,
+        export_dir=_EXPORT_DIR.value,
+        titles=_titles,
+        command=command,
+    )
     if _SEEDS.value == 1:
         whole_run.carry_out(wish, prepare, read, presentation, distribution)
     else:
@@ -137,6 +151,13 @@ def _refuse_unused_flags() -> None:
     if flags.FLAGS["cluster_timeout"].present and _STRATEGY.value in ("default", "mirrored"):
         raise program.FlagError(
             f"--cluster_timeout has no meaning for --strategy={_STRATEGY.value}; leave it out."
+        )
+    if _EXPORT_DIR.value and not _EXPORT.value:
+        raise program.FlagError("--export_dir is for --export alone; add it, or leave this out.")
+    if _EXPORT_DIR.value and _SEEDS.value > 1:
+        raise program.FlagError(
+            "--export_dir would hold the models of several --seeds as versions of one; export the "
+            "one to serve by launchers/export.py."
         )
     data_flags.refuse_unused(titles=bool(_TITLES().path))
 

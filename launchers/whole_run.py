@@ -13,7 +13,7 @@ from launchers.target_runs import Wish
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.report_section import ShownDomain
 from tfcdr.runs import report
-from tfcdr.serving import saved_model
+from tfcdr.runs.run_folder import RunFolder
 
 _SHOWN_USERS = 6
 _NOTHING_HELD = contextlib.nullcontext()
@@ -24,13 +24,15 @@ class Presentation(NamedTuple):
 
     Attributes:
       report: whether its page is drawn.
-      export: whether it is exported, unless a version is there.
+      export: whether it is exported, unless it is already.
+      export_dir: the folder that the server watches, WORKDIR/export by default.
       titles: reads what items are called on the page, by raw id.
       command: what was called, for the page.
     """
 
     report: bool = False
     export: bool = False
+    export_dir: str = ""
     titles: Callable[[], Mapping[str, str]] = dict
     command: str = ""
 
@@ -108,7 +110,7 @@ def _summarize(wish: Wish, sources: Mapping[str, Source]) -> None:
 
 def _present(wish: Wish, presentation: Presentation, titles: Mapping[str, str]) -> None:
     """Draws and exports the finished run, as is asked for."""
-    export = presentation.export and not saved_model.has_version(wish.workdir / "export")
+    export = presentation.export and RunFolder(wish.workdir).exported() is None
     if not (presentation.report or export):
         return
     # Not the models that were trained: those may be spread over processes.
@@ -126,7 +128,10 @@ def _present(wish: Wish, presentation: Presentation, titles: Mapping[str, str]) 
         )
         print(f"\nreport {page}")
     if export:
-        print(f"\nexported {finished_run.export(wish.workdir, finished)}")
+        version = finished_run.export(
+            wish.workdir, finished, export_dir=presentation.export_dir or None
+        )
+        print(f"\nexported {version}")
 
 
 @contextlib.contextmanager

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests import graph_passes
 from tests import real_data as real_data_folder
 
+graph_passes.before_tensorflow()
 # Before TensorFlow is imported, and inherited by the processes that tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as `import tfcdr` does, which may come later
 if os.environ.get("PYTEST_XDIST_WORKER"):
@@ -45,6 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # Memory of a worker above which what a module has left is freed, which can take many seconds.
 _ROOM = 3 * 2**30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_graph_passes() -> None:
+    graph_passes.leave_out()
 
 
 @pytest.fixture(scope="module", autouse=True)

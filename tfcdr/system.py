@@ -12,6 +12,7 @@ from tfcdr.data_source import SourceT
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.evaluator import Evaluator
+from tfcdr.named_rows import NamedRows
 from tfcdr.report_section import Names, Section
 from tfcdr.stage import Stage
 from tfcdr.stage_model import StageModel
@@ -134,6 +135,18 @@ class System(abc.ABC, Generic[SourceT]):
         Write it if the system has several stages.
         """
         raise NotImplementedError(f"{self.name} has several stages, but no warm_start.")
+
+    def named_rows(self, config: Any, model: StageModel, data: SourceT) -> Sequence[NamedRows]:
+        """Returns a stage's variables with a row for each of something that has a name in the log.
+
+        Items, users, values: by their names a model starts from that of a run on another log
+        (`--pretrained`). All other variables must have the same shape in both.
+
+        Raises:
+          RunError: a model is fitted anew on each log.
+        """
+        del config, model, data
+        raise RunError(f"{self.name} starts from no run on other data.")
 
     @abc.abstractmethod
     def without_transfer(self, config: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfcdr.data_source import DataSource, Vocabulary
+from tfcdr.named_rows import whole_names
 
 
 class HistoryNames(NamedTuple):
@@ -59,12 +60,3 @@ def names_in(run: Vocabulary, read: range) -> HistoryNames:
     names = [*(whole[place] for place in places), *(bare[place] for place in short)]
     ids = np.array([*places, *short], np.int32) - places.start + 1
     return HistoryNames(names, ids)
-
-
-def whole_names(vocabulary: Vocabulary) -> list[str]:
-    """Returns every item as `domain:item`, in the order of ids; no domain has a colon."""
-    sizes = vocabulary.domain_sizes
-    if len(sizes) > 1:
-        return list(vocabulary.tokens)
-    (domain,) = sizes
-    return [f"{domain}:{token}" for token in vocabulary.tokens]

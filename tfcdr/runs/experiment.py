@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcdr import bar_gain
+from tfcdr import bar_gain, named_rows
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
@@ -42,6 +42,7 @@ class Experiment:
         mixed_precision: bool = False,
         read_losses_every: int = READ_LOSSES_EVERY,
         pretrained: RunFolder | None = None,
+        pretrained_data: DataSource | None = None,
     ) -> None:
         """Creates the experiment.
 
@@ -59,6 +60,9 @@ class Experiment:
           pretrained: a run whose best epochs stand for all stages but the last, which alone is
             trained then. It may be of another target, if its stage before the last is shared by
             all targets.
+          pretrained_data: what that run has read, if it is other data, such as the log of the day
+            before. It then stands for no stage: each starts from its own best epoch there, rows of
+            items and users by their names, and is trained.
         """
         self._system = system
         self._config = config
@@ -71,6 +75,7 @@ class Experiment:
         self._mixed_precision = mixed_precision
         self._read_losses_every = read_losses_every
         self._pretrained = pretrained
+        self._pretrained_data = pretrained_data
         self._stages = system.stages(config)
 
     def check_data(self) -> None:
@@ -82,7 +87,7 @@ class Experiment:
           ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
             the data cannot give what the configuration asks for.
         """
-        if self._pretrained is not None:
+        if self._takes_over:
             _ = self._pretrained_model
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
@@ -93,6 +98,9 @@ class Experiment:
                 request.batches(self._data, "train", batch_size, self._seed)
             self._evaluator.check_data(stage, "validation")
         self._evaluator.check_data(self._stages[-1], "test")
+        if self._pretrained_data is not None:
+            for stage in self._stages:
+                self._start_from_other_data(stage, self._stage_run(stage, self._folder).model)
 
     def run(self) -> dict[str, Any]:
         """Runs or resumes every stage, evaluates, and writes metrics.json.
@@ -140,19 +148,21 @@ class Experiment:
         """
         previous: StageModel | None = None
         trained, stages = {}, self._stages
-        if self._pretrained is not None:
+        if self._takes_over:
             previous, stages = self._pretrained_model, stages[-1:]
             for stage in self._stages[:-1]:
-                print(f"{stage.name}: taken from {self._pretrained.path}")
+                print(f"{stage.name}: taken from {self._pretrained_folder.path}")
         for stage in stages:
             stage_run = self._stage_run(stage, self._folder)
-            if previous is not None:
-                self._system.warm_start(stage_run.model, previous)
             place = self._place(stage)
             print(
                 f"{place}{', ' if place else ''}{stage.name}: "
                 f"{_describe_parameters(stage_run.model)}"
             )
+            if self._pretrained_data is not None:
+                print(self._start_from_other_data(stage, stage_run.model))
+            if previous is not None:
+                self._system.warm_start(stage_run.model, previous)
             stage_run.train(functools.partial(self._evaluator.validation, stage), watch)
             trained[stage.name] = stage_run.summary()
             print(self._describe_training(stage, trained[stage.name]))
@@ -246,7 +256,7 @@ class Experiment:
 
     def _comparable_scores(self) -> dict[str, list[float]]:
         scores = {}
-        for stage in self._stages if self._pretrained is None else self._stages[-1:]:
+        for stage in self._stages[-1:] if self._takes_over else self._stages:
             if stage.evaluation == self._stages[-1].evaluation:
                 lines = [line["validation"] for line in self._folder.epochs(stage.name)]
                 of_stage = [line[self._evaluator.monitor] for line in lines]
@@ -261,6 +271,72 @@ class Experiment:
         """Returns test users of the last stage; see `Evaluator.shown_users`."""
         return self._evaluator.shown_users(self._stages[-1], model, names, number)
 
+    @property
+    def _takes_over(self) -> bool:
+        """Whether a pre-trained run stands for all stages but the last."""
+        return self._pretrained is not None and self._pretrained_data is None
+
+    @property
+    def _pretrained_folder(self) -> RunFolder:
+        if self._pretrained is None:
+            raise RunError("the run starts from no pre-trained one (--pretrained).")
+        return self._pretrained
+
+    def _check_system(self) -> None:
+        """Raises RunError if the pre-trained run is of another system."""
+        found = self._pretrained_folder.config()["system"]
+        if found != self._system.name:
+            raise RunError(
+                f"{self._pretrained_folder.path}: a run of {found}, not of {self._system.name}."
+            )
+
+    def _start_from_other_data(self, stage: Stage, model: StageModel) -> str:
+        """Gives a stage's new model the weights of its best epoch in a run on other data.
+
+        Returns:
+          What it starts from.
+
+        Raises:
+          RunError: the run does not fit this one.
+        """
+        pretrained, data = self._pretrained_folder, self._pretrained_data
+        self._check_system()
+        if not pretrained.has_checkpoint(stage.name):
+            return f"{stage.name}: starts afresh, {pretrained.path} has no such stage"
+        rows = self._system.named_rows(self._config, model, self._data)
+        with self._naming_differences(pretrained):
+            previous = self._stage_run(stage, pretrained, data)
+            previous.restore_best()
+            previous_rows = self._system.named_rows(self._config, previous.model, data)
+            try:
+                overlap = named_rows.start_from(model, rows, previous.model, previous_rows)
+            except RunError as error:
+                raise RunError(f"{pretrained.path}: {error}") from error
+        if not overlap.known:
+            raise RunError(
+                f"{pretrained.path}: none of its items, users or values is one of this run's: it "
+                "is of other things, or its log calls them otherwise."
+            )
+        return (
+            f"{stage.name}: starts from {pretrained.path}, which knows {overlap.known:,} of the "
+            f"{overlap.known + overlap.new:,} names that its tables have rows for"
+            + (f"; {overlap.gone:,} of its own are gone" if overlap.gone else "")
+        )
+
+    @contextlib.contextmanager
+    def _naming_differences(self, pretrained: RunFolder) -> Iterator[None]:
+        """A body whose RunError may come from another configuration, which is then described."""
+        try:
+            yield
+        except RunError as error:
+            ours = dataclasses.asdict(self._config)
+            differing = differences("", pretrained.config().get("config", ours), ours)
+            if not differing:
+                raise
+            raise RunError(
+                f"{error} The configurations differ in {'; '.join(differing)}."
+            ) from error
+
     @functools.cached_property
     def _pretrained_model(self) -> StageModel:
         """The pre-trained run's model that the last stage starts from.
@@ -268,19 +344,14 @@ class Experiment:
         Raises:
           RunError: the run cannot stand for the stages before the last.
         """
-        pretrained = self._pretrained
-        if pretrained is None:
-            raise RunError("the run starts from no pre-trained one (--pretrained).")
+        pretrained = self._pretrained_folder
         settings = pretrained.config()
         if len(self._stages) == 1:
             raise RunError(
                 f"{pretrained.path}: the configuration has the stage {self._stages[0].name} alone, "
                 "which takes nothing over from a pre-trained run."
             )
-        if settings["system"] != self._system.name:
-            raise RunError(
-                f"{pretrained.path}: a run of {settings['system']}, not of {self._system.name}."
-            )
+        self._check_system()
         if self._stages[-2].shared:
             if settings["shared_fingerprint"] != self._data.shared_fingerprint:
                 raise RunError(
@@ -292,16 +363,8 @@ class Experiment:
                 f"{pretrained.path}: a run on other data, or with another target, other sources or "
                 "examples."
             )
-        try:
+        with self._naming_differences(pretrained):
             return self._model_of(self._stages[-2], pretrained)
-        except RunError as error:
-            ours = dataclasses.asdict(self._config)
-            differing = differences("", settings.get("config", ours), ours)
-            if not differing:
-                raise
-            raise RunError(
-                f"{error} The configurations differ in {'; '.join(differing)}."
-            ) from error
 
     def _model_of(self, stage: Stage, folder: RunFolder) -> StageModel:
         """Rebuilds the model of a stage with the weights of its best epoch in a run."""
@@ -309,12 +372,15 @@ class Experiment:
         stage_run.restore_best()
         return stage_run.model
 
-    def _stage_run(self, stage: Stage, folder: RunFolder) -> StageRun:
+    def _stage_run(
+        self, stage: Stage, folder: RunFolder, data: DataSource | None = None
+    ) -> StageRun:
+        """Builds a stage's model, of this run's data or of other data, and what trains it."""
         # Each stage starts from a seed of its own, so that a resumed run, which skips the stages
         # before, draws the same initial weights.
         tf.keras.utils.set_random_seed(self._seed + 1000 * self._stages.index(stage))
         with self._distribution.scope(), _dtype_policy(self._mixed_precision):
-            model = self._system.build(stage.name, self._config, self._data, self._seed)
+            model = self._system.build(stage.name, self._config, data or self._data, self._seed)
             optimizers = self._system.optimizers(stage.name, self._config)
             model.compile(optimizers, jit_compile=self._jit_compile)
         return StageRun(

@@ -3,6 +3,7 @@
 config.json     every setting, versions and the data's fingerprints
 metrics.jsonl   a line for each finished epoch
 metrics.json    the final figures; its presence means that the run is finished
+exported.json   where its model was exported last
 checkpoints/    <stage>/latest and <stage>/best
 tensorboard/    <stage>
 """
@@ -87,6 +88,29 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written ({error.strerror}).") from error
         self._write("config.json", config)
+
+    def lengthen(self, config: Mapping[str, Any]) -> None:
+        """Takes the settings of a run that goes on, whose figures and export are then old."""
+        if not self.writable:
+            return
+        for name in ("metrics.json", "exported.json"):
+            with naming_unwritable(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
+        self._write("config.json", config)
+
+    def remember_export(self, version: pathlib.Path) -> None:
+        """Notes the folder of an exported version, which may lie elsewhere."""
+        own, where = self.path.absolute(), version.absolute()
+        inside = where.is_relative_to(own)
+        self._write("exported.json", {"version": str(where.relative_to(own) if inside else where)})
+
+    def exported(self) -> pathlib.Path | None:
+        """Returns the version that was exported last, if it is still there."""
+        path = self.path / "exported.json"
+        if not path.exists():
+            return None
+        version = self.path / str(read_object(path, "remove it").get("version"))
+        return version if (version / "saved_model.pb").exists() else None
 
     def config(self) -> dict[str, Any]:
         """Reads config.json.
@@ -188,6 +212,10 @@ class RunFolder:
     def checkpoints(self, stage: str, kind: str) -> str:
         """Returns the folder of a stage's checkpoints; `kind` is "latest" or "best"."""
         return str(self.path / "checkpoints" / stage / kind)
+
+    def has_checkpoint(self, stage: str) -> bool:
+        """Whether a stage has finished an epoch."""
+        return pathlib.Path(self.checkpoints(stage, "best")).is_dir()
 
     def tensorboard(self, stage: str) -> str:
         """Returns the folder of a stage's TensorBoard events."""

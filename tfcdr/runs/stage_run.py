@@ -3,7 +3,7 @@
 import itertools
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,25 @@ Watch = Callable[[], None]
 
 def unwatched() -> None:
     """A `Watch` that does nothing."""
+
+
+def is_over(stage: Stage, epochs: Sequence[Mapping[str, Any]], monitor: str) -> bool:
+    """Whether a stage has made all its epochs, or its last `patience` ones brought nothing better.
+
+    Args:
+      stage: how long it trains.
+      epochs: its finished ones, as metrics.jsonl has them, oldest first.
+      monitor: the validation metric that is to rise, strictly.
+    """
+    scores = [_score(epoch, monitor) for epoch in epochs]
+    stale = bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= stage.patience
+    return stale or len(scores) >= stage.epochs
+
+
+def _score(epoch: Mapping[str, Any], monitor: str) -> float:
+    score = epoch["validation"].get(monitor)
+    # What is not finite is null in metrics.jsonl, and so in a resumed run.
+    return -np.inf if score is None or not np.isfinite(score) else score
 
 
 class StageRun:
@@ -126,7 +145,7 @@ class StageRun:
             self._then,
         )
         with writer.as_default(), screen:
-            while int(self._epoch) < self.stage.epochs and not self._is_stale():
+            while not is_over(self.stage, self._epochs, self._monitor):
                 if reads:
                     batches, reads = self._read_from(int(self._epoch)), False
                 self._train_epoch(batches, validate, screen)
@@ -164,14 +183,7 @@ class StageRun:
         }
 
     def _score(self, epoch: dict[str, Any]) -> float:
-        score = epoch["validation"][self._monitor]
-        # What is not finite is null in metrics.jsonl, and so in a resumed run.
-        return -np.inf if score is None or not np.isfinite(score) else score
-
-    def _is_stale(self) -> bool:
-        """Whether the last `patience` epochs brought nothing better (strictly)."""
-        scores = [self._score(epoch) for epoch in self._epochs]
-        return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= self.stage.patience
+        return _score(epoch, self._monitor)
 
     def _steps(self) -> int:
         """Returns the train steps of an epoch; 1 for a model that is fitted as a whole."""

@@ -75,12 +75,6 @@ def versions(export_dir: Path) -> list[int]:
     )
 
 
-def has_version(export_dir: Path) -> bool:
-    """Whether there is a version with a graph that is not empty, as a damaged disk leaves it."""
-    graphs = [export_dir / str(version) / "saved_model.pb" for version in versions(export_dir)]
-    return any(graph.is_file() and graph.stat().st_size for graph in graphs)
-
-
 def captured_variables(
     functions: Mapping[str, tf.types.experimental.GenericFunction],
 ) -> list[tf.Variable]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -186,6 +187,18 @@ def test_seed_decides_the_outcome(tmp_path, finished):
         models = [run._model_of(run._stages[stage], run._folder) for run in (finished[1], other)]
         first, second = (model.get_weights() for model in models)
         assert not all(map(np.array_equal, first, second))
+
+
+def test_a_lengthened_run_is_as_if_it_had_been_asked_for_so_much(tmp_path, finished):
+    shutil.copytree(finished[0], tmp_path / "longer")
+    config = dataclasses.replace(CONFIG, finetune_epochs=4)
+    folder = RunFolder(tmp_path / "longer")
+    folder.lengthen({**folder.config(), **dataclasses.asdict(config)})
+    assert folder.metrics() is None
+    longer = experiment(tmp_path / "longer", config=config).run()
+    whole = experiment(tmp_path / "whole", config=config).run()
+    assert without_clock(longer) == without_clock(whole)
+    assert epochs(tmp_path / "longer") == epochs(tmp_path / "whole")
 
 
 def test_takes_earlier_stages_over_from_a_pretrained_run(tmp_path, finished):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfcdr import losses
 from tfcdr.label_prediction.model import MODEL, LabelModel, Scorer
 from tfcdr.layers.hypergradient import Hypergradient, hypergradient
+from tfcdr.named_rows import NamedRows
 from tfcdr.stage_model import MODEL_OPTIMIZER, Batch, StepReport
 from tfcdr.systems.biao.backbones import make_backbone
 from tfcdr.systems.biao.config import BiaoConfig
@@ -158,6 +159,10 @@ class BiaoModel(LabelModel):
             named[HEAD_OPTIMIZER] = self.replacement_head.trainable_variables
             named[IMPORTANCE_OPTIMIZER] = self.importance.trainable_variables
         return named
+
+    def rows_of_figures(self) -> list[NamedRows]:
+        """Returns what counts an epoch's weights by names, of categories among others."""
+        return [] if self._weight_figures is None else self._weight_figures.named_rows()
 
     def scorers(self) -> dict[str, Scorer]:
         return {MODEL: lambda batch: self.probabilities(batch)[:, tf.newaxis]}

@@ -12,6 +12,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.label_prediction.logistic_regression import LogisticRegression
 from tfcdr.label_prediction.system import LabelPredictionSystem
+from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.report_section import Names, Section
 from tfcdr.row_groups import COLD_AND_WARM, RowGroups
 from tfcdr.serving.saved_model import SERVING_DEFAULT
@@ -19,7 +20,7 @@ from tfcdr.stage import Feed, PeriodicStep, Stage
 from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.system import Serving
 from tfcdr.systems.biao import report
-from tfcdr.systems.biao.behaviour_source import BehaviourSource
+from tfcdr.systems.biao.behaviour_source import BehaviourSource, whole_categories
 from tfcdr.systems.biao.benchmark import BiaoBenchmark
 from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.model import (
@@ -32,7 +33,14 @@ from tfcdr.systems.biao.model import (
     BiaoModel,
 )
 from tfcdr.systems.biao.signatures import export_models
-from tfcdr.systems.biao.tables import TARGET_CATEGORY, TARGET_ITEM, USER, TableSizes
+from tfcdr.systems.biao.tables import (
+    SOURCE_CATEGORY,
+    SOURCE_ITEM,
+    TARGET_CATEGORY,
+    TARGET_ITEM,
+    USER,
+    TableSizes,
+)
 
 VIEW, DEVELOPING_VIEW = "paired_behaviour", "developing_behaviour"
 LABEL = "liked"
@@ -119,6 +127,22 @@ class Biao(LabelPredictionSystem[BehaviourSource]):
                     "them, such as --reader=movielens, amazon with its metadata, or csv with "
                     "--read.category_column."
                 )
+
+    def named_rows(
+        self, config: BiaoConfig, model: BiaoModel, data: BehaviourSource
+    ) -> Sequence[NamedRows]:
+        """Users, items and categories, and what is measured of these in an epoch."""
+        del config
+        target, source = (data.vocabulary(space) for space in ("target", "source"))
+        names = {
+            USER: data.user_names(range(1, data.num_users + 1)),
+            TARGET_ITEM: whole_names(target),
+            TARGET_CATEGORY: whole_categories(target),
+            SOURCE_ITEM: whole_names(source),
+            SOURCE_CATEGORY: whole_categories(source),
+        }
+        tables = [NamedRows(of, [NO_ITEM, *names[name]]) for name, of in model.tables.items()]
+        return [*tables, *model.rows_of_figures()]
 
     def without_transfer(self, config: BiaoConfig) -> BiaoConfig:
         """Trains the target's tower alone; it reads nothing of the sources.

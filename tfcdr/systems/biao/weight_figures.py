@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfcdr.named_rows import NamedRows
 from tfcdr.stage_model import Batch
 
 # Ratings from here on count as one; most scales end at 5 or 10.
@@ -75,6 +76,10 @@ class WeightFigures(tf.Module):
         squares = tf.reduce_sum(relative**2 * present)
         share = tf.math.divide_no_nan(tf.reduce_sum(relative * present), squares)
         self._effective.assign_add(tf.stack([share, tf.cast(squares > 0, tf.float32)]))
+
+    def named_rows(self) -> list[NamedRows]:
+        """Returns the sums and the labels of their rows."""
+        return [NamedRows(sums, self._names[name]) for name, sums in self._sums.items()]
 
     def means(self, name: str) -> dict[str, tuple[float, int]]:
         """Returns the mean relative weight and the number of rows of each label of a kind.

@@ -11,6 +11,7 @@ from tfcdr.data_source import DomainPairs, ImpressionSource, ViewRequest
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.label_prediction.system import LabelPredictionSystem
+from tfcdr.named_rows import NamedRows
 from tfcdr.report_section import Names, Section
 from tfcdr.serving.saved_model import SERVING_DEFAULT
 from tfcdr.stage import Stage
@@ -26,6 +27,7 @@ from tfcdr.systems.daa.adaptation import (
 from tfcdr.systems.daa.backbone import TASKS
 from tfcdr.systems.daa.benchmark import DaaBenchmark
 from tfcdr.systems.daa.config import DaaConfig
+from tfcdr.systems.daa.field_embedding import FieldEmbedding
 from tfcdr.systems.daa.signatures import export_model
 from tfcdr.systems.daa.task_model import ImpressionModel, MetaTaskModel, TaskModel
 
@@ -154,6 +156,21 @@ class Daa(LabelPredictionSystem[ImpressionSource]):
             model.start_from(previous.network)
         else:
             model.network.set_weights(previous.network.get_weights())
+
+    def named_rows(
+        self, config: DaaConfig, model: ImpressionModel, data: ImpressionSource
+    ) -> Sequence[NamedRows]:
+        """The values of categorical columns."""
+        del config
+        known = data.field_values or [()] * len(data.field_sizes)
+        columns = zip(data.categorical_columns, data.field_sizes, known, strict=True)
+        names = [
+            f"{column}={value}"
+            for column, size, values in columns
+            for value in (["any other", *map(repr, values)] if values else range(size))
+        ]
+        layers = [each for each in model.submodules if isinstance(each, FieldEmbedding)]
+        return [NamedRows(layer.table, names) for layer in layers]
 
     def without_transfer(self, config: DaaConfig) -> DaaConfig:
         """Trains the same network on the target's labels from a random start."""

@@ -1,6 +1,7 @@
 """PeterRec's stages and how one starts from the other."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
+from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.ranking import item_loss
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
@@ -96,6 +98,20 @@ class PeterRec(RankingSystem):
             layer.set_weights(pretrained.get_weights())
         if model.target_embedding is not None and model.config.target_start == "pretrained":
             model.target_embedding.assign(previous.output_vectors[: model.num_items + 1])
+
+    def named_rows(
+        self, config: PeterRecConfig, model: PretrainingModel | FinetuningModel, data: DataSource
+    ) -> Sequence[NamedRows]:
+        """The items that are read, and those that are predicted."""
+        read = data.vocabulary(config.history_space)
+        names = [NO_ITEM, *whole_names(read), "CLS", "MASK"]
+        rows = [NamedRows(model.trunk.item_embedding.embeddings, names)]
+        if isinstance(model, PretrainingModel):
+            rows += [NamedRows(each, names) for each in (model.output_vectors, model.output_bias)]
+        elif model.target_embedding is not None:
+            targets = [NO_ITEM, *whole_names(data.vocabulary("target"))]
+            rows.append(NamedRows(model.target_embedding, targets))
+        return rows
 
     def without_transfer(self, config: PeterRecConfig) -> PeterRecConfig:
         if config.stages == "pretrain":

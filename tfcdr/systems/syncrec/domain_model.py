@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfcdr.named_rows import NamedRows
 from tfcdr.ranking.catalogue_softmax import ItemRange
 from tfcdr.ranking.item_loss import ItemLoss
 from tfcdr.ranking.model import RankingModel, RankingQuery
@@ -43,6 +44,10 @@ class DomainModel(StageModel, RankingModel):
         # Before the first item of each domain, and behind the last of all.
         self._bounds = np.concatenate([[0], np.cumsum(domain_sizes)]).astype(np.int32)
         self.item_loss = ItemLoss(config, np.ones(self.num_items), seed=seed)
+
+    @abc.abstractmethod
+    def rows_of_domains(self) -> list[NamedRows]:
+        """Returns the variables with a row for each domain."""
 
     @abc.abstractmethod
     def encode(

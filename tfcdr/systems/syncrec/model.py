@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfcdr.named_rows import NO_ITEM, NamedRows
 from tfcdr.stage_model import Batch, StepReport, Totals
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.domain_model import DomainModel
@@ -262,6 +263,16 @@ class SyncRecModel(DomainModel):
         outputs = self.network.cross_task(items, domains, draws, training=False)
         has_item = items[:, -1:] > 0
         return tf.where(has_item, tf.cast(outputs.hidden[0, :, -1], tf.float32), 0.0)
+
+    def rows_of_domains(self) -> list[NamedRows]:
+        table = self.network.embedding.domain_table
+        own = self.network.own_variables()
+        if self.rebalancing is not None:
+            own.append(self.rebalancing.delta)
+        return [
+            NamedRows(table, [NO_ITEM, *self._names]),
+            *(NamedRows(variable, self._names) for variable in own),
+        ]
 
     def item_factors(self) -> tuple[tf.Tensor, None]:
         return self.network.embedding.item_table, None

@@ -108,6 +108,12 @@ class CooperativeNetwork(tf.keras.layers.Layer):
             for name, count in (("single_towers", domains), ("cross_tower", 1))
         )
 
+    def own_variables(self) -> list[tf.Variable]:
+        """Returns the variables that have a row for each domain, its gate's and its tower's."""
+        if self._config.modules == "released":
+            return []
+        return [*self.single_gates.variables, *self.single_towers.variables]
+
     def idle_layers(self, with_single: bool) -> list[tf.keras.layers.Layer]:
         """Returns the parts that training does not move.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfcdr.named_rows import NamedRows
 from tfcdr.stage_model import Batch, StepReport, Totals
 from tfcdr.systems.syncrec.config import SyncRecConfig
 from tfcdr.systems.syncrec.domain_model import DomainModel
@@ -121,6 +122,10 @@ class SingleDomainModel(DomainModel):
         chosen = tf.one_hot(target - 1, number, axis=0, dtype=hidden.dtype)
         user = tf.cast(tf.reduce_sum(chosen[..., tf.newaxis] * hidden, 0), tf.float32)
         return tf.where(own[:, -1:] > 0, user, 0.0)
+
+    def rows_of_domains(self) -> list[NamedRows]:
+        others = [each for each in self.variables if each is not self.item_table]
+        return [NamedRows(variable, self._names) for variable in others]
 
     def item_factors(self) -> tuple[tf.Tensor, None]:
         return self.item_table, None

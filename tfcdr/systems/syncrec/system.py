@@ -8,9 +8,10 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
+from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.ranking import item_loss
 from tfcdr.ranking.export import ServedTarget
-from tfcdr.ranking.history_names import names_in, whole_names
+from tfcdr.ranking.history_names import names_in
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
@@ -76,6 +77,16 @@ class SyncRec(RankingSystem):
     def history_space(self, config: SyncRecConfig) -> str:
         del config
         return "joint"
+
+    def named_rows(
+        self, config: SyncRecConfig, model: DomainModel, data: DataSource
+    ) -> Sequence[NamedRows]:
+        """Items, and what the model has of each domain."""
+        del config
+        return [
+            NamedRows(model.item_factors()[0], [NO_ITEM, *whole_names(data.vocabulary("joint"))]),
+            *model.rows_of_domains(),
+        ]
 
     def without_transfer(self, config: SyncRecConfig) -> SyncRecConfig:
         """Trains an encoder for each domain, which reads that domain alone."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
+from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.ranking import item_loss
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
@@ -82,6 +83,18 @@ class TiMiRec(RankingSystem):
     def warm_start(self, model: InterestModel, previous: InterestModel) -> None:
         """Copies the extractor; the predictor keeps its fresh start."""
         model.extractor.set_weights(previous.extractor.get_weights())
+
+    def named_rows(
+        self, config: TiMiRecConfig, model: InterestModel, data: DataSource
+    ) -> Sequence[NamedRows]:
+        """The extractor's items and, in fine-tuning, the predictor's."""
+        names = [NO_ITEM, *whole_names(data.vocabulary(self.history_space(config)))]
+        rows = [NamedRows(model.extractor.item_embedding.embeddings, names)]
+        if isinstance(model, FinetuningModel):
+            # The last row is the release's, which nothing reads.
+            of_predictor = model.predictor.item_embedding.embeddings
+            rows.append(NamedRows(of_predictor, [*names, "NOT READ"]))
+        return rows
 
     def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
         """Reads histories of the target domain alone."""

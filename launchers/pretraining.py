@@ -1,0 +1,90 @@
+"""The run that another one starts from (`--pretrained`): its files, and what it has read."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from data_pipelines.prepared import earlier_training
+from data_pipelines.prepared.interaction_source import InteractionSource
+from data_pipelines.prepared.reading import Source, reopen
+from launchers.run_data import source_of
+from launchers.run_folders import target_folder
+from tfcdr.runs.run_folder import RunFolder
+from tfcdr.stage import Stage
+
+
+class Pretrained(NamedTuple):
+    """A run to start from.
+
+    Attributes:
+      folder: its files.
+      data: what it has read, if it is other data than this run's; None where it stands for all
+        stages but the last.
+    """
+
+    folder: RunFolder
+    data: Source | None = None
+
+
+def of_target(
+    path: pathlib.Path, stages: Sequence[Stage], target: str, source: Source
+) -> Pretrained:
+    """Returns the run that a target's starts from.
+
+    Args:
+      path: the folder of a run; of several targets, that of the same one is meant, or the first.
+      stages: of the run that starts.
+      target: its name.
+      source: what it reads.
+
+    Raises:
+      RunError: there is no run, or its data are gone.
+      DataError: its data are damaged.
+    """
+    run = RunFolder(path, writable=False)
+    targets = run.config().get("targets")
+    if targets:
+        first, own = (
+            RunFolder(target_folder(run.path, name), writable=False)
+            for name in (targets[0], target if target in targets else targets[0])
+        )
+        # Where targets share a stage, the first alone has trained it.
+        run = own if own.has_checkpoint(stages[0].name) else first
+    settings = run.config()
+    shared = len(stages) > 1 and stages[-2].shared
+    name = "shared_fingerprint" if shared else "data_fingerprint"
+    if settings.get(name) == (source.shared_fingerprint if shared else source.fingerprint):
+        return Pretrained(run)
+    return Pretrained(run, source_of(run))
+
+
+def what_was_read(pretrained: Pretrained, source: Source) -> Iterator[str]:
+    """Says what a run has trained on that would be too late, or an answer, for this one's.
+
+    Args:
+      pretrained: the run.
+      source: what the run reads that starts from it.
+    """
+    if not isinstance(source, InteractionSource):
+        return
+    where = pretrained.folder.path
+    if isinstance(pretrained.data, InteractionSource):
+        answers = earlier_training.known_answers(source, pretrained.data)
+        yield (
+            f"{where}: has trained on {answers.known:,} of the {answers.held_out:,} interactions "
+            "that are held out here" + ("; figures are too good by that." if answers.known else ".")
+        )
+        return
+    reading = pretrained.folder.config()["reading"]
+    if reading["targets"] == list(source.roles.targets):
+        return
+    theirs_read = reopen(source.prepared, reading)
+    if not isinstance(theirs_read, InteractionSource):
+        return
+    interactions, users = source.trained_too_late(theirs_read)
+    theirs = ", ".join(reading["targets"]) or "no target"
+    yield (
+        f"{where}: pre-trained for {theirs}. It has read {interactions:,} source interactions of "
+        f"{users:,} users that come after their first held-out one in {source.roles.target}; to "
+        "pre-train without them, name all targets in one run."
+    )
