@@ -85,7 +85,8 @@ def train(
       data_dir: folder of the prepared data set; by default `workdir`/data.
       compare_no_transfer: also trains the same model on the target alone and says whether the
         transfer helped.
-      pretrained: folder of a run whose stages but the last are taken over.
+      pretrained: folder of a run whose stages but the last are taken over; or, if it is of other
+        data, from which every stage starts.
       report: draws the run, in `workdir`/report.
       export: exports the model for TensorFlow Serving, to `workdir`/export.
       seed: of weights, order and draws.
@@ -280,15 +281,25 @@ class Run:
         return pd.concat([table.to_pandas() for table in found], ignore_index=True)
 
     def export(
-        self, *, top_k: int = Serving().top_k, retrieval: str = Serving().retrieval
+        self,
+        *,
+        top_k: int = Serving().top_k,
+        retrieval: str = Serving().retrieval,
+        export_dir: str | pathlib.Path | None = None,
     ) -> pathlib.Path:
         """Writes the model's next version for TensorFlow Serving; returns its folder.
+
+        Args:
+          top_k: items in a recommendation.
+          retrieval: how they are found, one of `tfcdr.ranking.retrieval.KINDS`.
+          export_dir: the folder that the server watches; by default `export` in the run's.
 
         Raises:
           HeldError: another process exports there.
           RunError: the folder cannot be written, or the retrieval cannot be had.
         """
-        return finished_run.export(self.workdir, self.targets, Serving(top_k, retrieval))
+        serving = Serving(top_k, retrieval)
+        return finished_run.export(self.workdir, self.targets, serving, export_dir)
 
     def _folders(self) -> dict[str, RunFolder]:
         return finished_run.folders(self.workdir)

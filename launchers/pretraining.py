@@ -58,6 +58,24 @@ def of_target(
     return Pretrained(run, source_of(run))
 
 
+def beside(pretrained: Pretrained, name: str) -> Pretrained | None:
+    """Returns the run that what a run is compared with starts from; None if it starts afresh.
+
+    A model that starts from another day's is compared fairly with one that does, too.
+
+    Args:
+      pretrained: what the run itself starts from.
+      name: of the folder within a run's that holds what it is compared with.
+    """
+    if pretrained.data is None:
+        return None
+    folder = RunFolder(pretrained.folder.path / name, writable=False)
+    if (folder.path / "config.json").exists():
+        return Pretrained(folder, pretrained.data)
+    print(f"{folder.path}: there is no such run, so that this one starts afresh")
+    return None
+
+
 def what_was_read(pretrained: Pretrained, source: Source) -> Iterator[str]:
     """Says what a run has trained on that would be too late, or an answer, for this one's.
 

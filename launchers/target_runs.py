@@ -160,7 +160,8 @@ def _run_target(
                 if part == TRANSFER
                 else f"\nThe same model without {part}:"
             )
-            baselines[part] = _baseline(wish, config, source, path, distribution)
+            before = pretraining.beside(pretrained, path.name) if pretrained else None
+            baselines[part] = _baseline(wish, config, source, path, distribution, before)
         bars = RunFolder(alone).finished_metrics().get("bars", {})
         metrics = {**metrics, **_compare(metrics, main_run, baselines, bars, folder)}
     main_run.print_tables(metrics)
@@ -211,11 +212,16 @@ def _time_left(system: System, configs: Sequence[Any], metrics: Mapping[str, Any
 
 
 def _baseline(
-    wish: Wish, config: Any, source: Source, path: pathlib.Path, distribution: Distribution
+    wish: Wish,
+    config: Any,
+    source: Source,
+    path: pathlib.Path,
+    distribution: Distribution,
+    pretrained: Pretrained | None,
 ) -> Experiment:
     """Trains and evaluates what the run is compared with."""
     folder = RunFolder(path, distribution.is_chief)
-    baseline = claimed(wish, config, source, folder, distribution)
+    baseline = claimed(wish, config, source, folder, distribution, pretrained)
     _print_figure("without it", _finish(baseline, folder), wish.options.monitor)
     return baseline
 

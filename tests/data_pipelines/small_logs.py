@@ -8,10 +8,14 @@ from data_pipelines.prepared import build, dataset
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
+from data_pipelines.views import user_records
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import roles_of
+from tests.data_pipelines.plain_reading import without_pipelines
 
 DOMAINS = ("books", "films", "toys")
+# That are read without a pipeline.
+MOST_WINDOWS = 16
 COLUMNS = ("user_id", "item_id", "domain", "timestamp")
 
 
@@ -129,6 +133,16 @@ def built(folder, split_log, targets=(), sources=(), **options):
 
 def read(source, view, split, *, batch_size=7, seed=1, **options):
     """Reads an epoch as a list of dicts of arrays."""
+    if source.num_users > MOST_WINDOWS * user_records.USERS_AT_ONCE:
+        # Many windows would take longer one by one than a pipeline takes to start.
+        return read_by_pipeline(source, view, split, batch_size=batch_size, seed=seed, **options)
+    source.domain_sizes()  # counts all records by a pipeline, once
+    with without_pipelines():
+        return source.batches(view, split, batch_size=batch_size, seed=seed, **options)
+
+
+def read_by_pipeline(source, view, split, *, batch_size=7, seed=1, **options):
+    """Reads an epoch as `read` does, by the data set that training reads."""
     batches = source.batches(view, split, batch_size=batch_size, seed=seed, **options)
     return list(batches.as_numpy_iterator())
 

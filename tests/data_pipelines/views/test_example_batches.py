@@ -5,7 +5,14 @@ import pytest
 import tensorflow as tf
 
 from data_pipelines.views import user_records
-from tests.data_pipelines.small_logs import built, demo_log, joined, read, source_of
+from tests.data_pipelines.small_logs import (
+    built,
+    demo_log,
+    joined,
+    read,
+    read_by_pipeline,
+    source_of,
+)
 
 SIZE = 24  # Of the batches whose shapes are looked at.
 SHAPES = {
@@ -73,7 +80,9 @@ def test_training(source_for, view):
     size, number = of_several_batches(source, view, "train"), source.num_examples(view, "train")
 
     def epoch_of(epoch, rows=None, seed=3):
-        return read(
+        # A process's share by a pipeline; the whole by none, which must be the same.
+        reader = read_by_pipeline if rows else read
+        return reader(
             source, view, "train", batch_size=size, seed=seed, epoch=epoch, rows=rows, **options
         )
 

@@ -62,7 +62,7 @@ CASES = {
         ("masked_item", "leave_one_out"),
         {"source_history": "all"},
         parts=("train", "validation"),
-        users_at_once=1,
+        users_at_once=13,
     ),
     "time": Case(
         {"kind": "time", "cut_times": (8, 14)},
@@ -80,7 +80,7 @@ CASES = {
         ("leave_one_out",),
         {"cold_share": 0.2},
         parts=("train", "test"),
-        users_at_once=1,
+        users_at_once=13,
     ),
     "users_without_comparable_times": Case(
         {"kind": "user", "validation_share": 0.2, "test_share": 0.2},
@@ -101,7 +101,7 @@ CASES = {
         joint=True,
     ),
     "one_model_for_two_and_a_source": Case(
-        {}, ["toys", "books"], [], ("multi_domain_sequence",), users_at_once=1, joint=True
+        {}, ["toys", "books"], [], ("multi_domain_sequence",), users_at_once=13, joint=True
     ),
     "one_model_by_time": Case(
         {"kind": "time", "cut_times": (8, 14)},
