@@ -115,7 +115,3 @@ def test_a_run_of_another_target_can_be_taken_over(data_dir, tmp_path):
     [said] = [line for line in second.out.splitlines() if "pre-trained for target." in line]
     assert int(said.split("It has read ")[1].split()[0].replace(",", "")) > 0
     assert list(metrics(tmp_path / "second")["stages"]) == ["finetune"]
-    # Other sources are other items.
-    third = run("third", "--target=noise", taken)
-    assert third.status == 1
-    assert "a run on other data, or with other sources" in third.error

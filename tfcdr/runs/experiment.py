@@ -57,9 +57,9 @@ class Experiment:
           distribution: the devices and processes that train.
           mixed_precision: whether layers compute in float16; weights are float32 in any case.
           read_losses_every: steps between two readings of the losses from the device.
-          pretrained: a run whose best epochs stand for all stages but the last, which alone is
-            trained then. It may be of another target, if its stage before the last is shared by
-            all targets.
+          pretrained: a run on the same data whose best epochs stand for all stages but the last,
+            which alone is trained then. It may be of another target, if its stage before the last
+            is shared by all targets.
           pretrained_data: what that run has read, if it is other data, such as the log of the day
             before. It then stands for no stage: each starts from its own best epoch there, rows of
             items and users by their names, and is trained.
@@ -345,24 +345,12 @@ class Experiment:
           RunError: the run cannot stand for the stages before the last.
         """
         pretrained = self._pretrained_folder
-        settings = pretrained.config()
         if len(self._stages) == 1:
             raise RunError(
                 f"{pretrained.path}: the configuration has the stage {self._stages[0].name} alone, "
                 "which takes nothing over from a pre-trained run."
             )
         self._check_system()
-        if self._stages[-2].shared:
-            if settings["shared_fingerprint"] != self._data.shared_fingerprint:
-                raise RunError(
-                    f"{pretrained.path}: a run on other data, or with other sources, history "
-                    "length or columns."
-                )
-        elif settings["data_fingerprint"] != self._data.fingerprint:
-            raise RunError(
-                f"{pretrained.path}: a run on other data, or with another target, other sources or "
-                "examples."
-            )
         with self._naming_differences(pretrained):
             return self._model_of(self._stages[-2], pretrained)
 
