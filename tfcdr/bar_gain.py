@@ -105,16 +105,20 @@ def lines(bars: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
 
 
 def baseline_line(bars: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Says which bars the baseline of a transfer is below; "" if it is below none.
+    """Says which bars the baseline of a transfer is not above; "" if it is above all.
 
     Args:
       bars: of the run without transfer; see `lines`.
     """
     gains = [BarGain.from_json(next(iter(of_groups.values()))) for of_groups in bars.values()]
-    below = [f"{gain.bar} ({gain.of_bar:.4f})" for gain in gains if gain.gain < 0]
-    if not below:
+    named = [
+        f"{gain.word()} {gain.bar} ({gain.of_bar:.4f})"
+        for gain in gains
+        if math.isfinite(gain.gain) and not gain.is_above
+    ]
+    if not named:
         return ""
     return (
-        f"  the model without transfer ({gains[0].model:.4f}) is itself BELOW "
-        f"{' and '.join(below)}: to be better than it says little"
+        f"  the model without transfer ({gains[0].model:.4f}) is itself "
+        f"{' and '.join(named)}: to be better than it says little"
     )

@@ -8,30 +8,20 @@ from tests.end_to_end import clusters, launching
 from tests.end_to_end.clusters import Processes
 
 STEPS = 20
-# A later system adds its name and the flags of a run of at least STEPS steps in each stage, with
-# even batch sizes.
-SYSTEMS = {
-    "peterrec": (
-        "--peterrec.channels=8",
-        "--peterrec.dilations=1",
-        "--peterrec.pretrain_batch_size=24",
-        "--peterrec.pretrain_epochs=2",
-        "--peterrec.finetune_batch_size=28",
-        "--peterrec.finetune_epochs=2",
-    ),
-    # Histories of the target alone: users new in it have none, and their rows no weight.
-    "timirec": (
-        "--timirec.history_domains=target",
-        "--timirec.embedding_size=8",
-        "--timirec.l2=1e-3",
-        "--timirec.layers=2",
-        "--nojit_compile",  # XLA and replicas are tested together by peterrec
-        "--timirec.pretrain_batch_size=24",
-        "--timirec.pretrain_epochs=2",
-        "--timirec.finetune_batch_size=28",
-        "--timirec.finetune_epochs=2",
-    ),
-}
+# A run of at least STEPS steps in each stage, with even batch sizes. What other systems' models
+# make of a share of a batch, their own tests say; processes know nothing of a system.
+RUN = (
+    "--system=peterrec",
+    *launching.SMALL_READING,
+    "--peterrec.channels=8",
+    "--peterrec.dilations=1",
+    "--peterrec.pretrain_batch_size=24",
+    "--peterrec.pretrain_epochs=2",
+    "--peterrec.finetune_batch_size=28",
+    "--peterrec.finetune_epochs=2",
+    "--evaluation.negatives=20",
+    "--evaluation.batch_size=31",  # odd: workers share an evaluation batch of 32
+)
 # Processes and flags of a strategy that has two replicas.
 STRATEGIES = {
     "mirrored": ({}, ("--cpu_devices=2",)),
@@ -40,33 +30,18 @@ STRATEGIES = {
 }
 
 
-def command(system, data, workdir):
-    return (
-        f"--system={system}",
-        *launching.SMALL_READING,
-        *SYSTEMS[system],
-        "--evaluation.negatives=20",
-        "--evaluation.batch_size=31",  # odd: workers share an evaluation batch of 32
-        f"--data_dir={data}",
-        f"--workdir={workdir}",
-    )
+def command(data, workdir):
+    return (*RUN, f"--data_dir={data}", f"--workdir={workdir}")
 
 
 @pytest.fixture(scope="module")
 def single(small_data, tmp_path_factory):
-    """Gives the folder of a system's run by one process on one device."""
-    made = {}
-
-    def run(system):
-        if system not in made:
-            workdir = tmp_path_factory.mktemp(system) / "run"
-            with Processes({}, *command(system, small_data, workdir)) as processes:
-                outcome = processes.outcome("process 0")
-            assert outcome.status == 0, outcome.err
-            made[system] = workdir
-        return made[system]
-
-    return run
+    """The folder of a run by one process on one device."""
+    workdir = tmp_path_factory.mktemp("single") / "run"
+    with Processes({}, *command(small_data, workdir)) as processes:
+        outcome = processes.outcome("process 0")
+    assert outcome.status == 0, outcome.err
+    return workdir
 
 
 def figures(workdir):
@@ -89,15 +64,11 @@ def assert_same_run(workdir, reference):
         assert figures(workdir)[split] == pytest.approx(metrics, abs=0.02)
 
 
-# Processes know nothing of a system; what TiMiRec adds to PeterRec, two replicas of one show.
-@pytest.mark.parametrize(
-    ("system", "strategy"),
-    [*(("peterrec", strategy) for strategy in STRATEGIES), ("timirec", "mirrored")],
-)
-def test_a_strategy_makes_the_steps_of_one_process(single, small_data, tmp_path, system, strategy):
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_strategy_makes_the_steps_of_one_process(single, small_data, tmp_path, strategy):
     jobs, flags = STRATEGIES[strategy]
     workdir = tmp_path / "run"
-    arguments = (*command(system, small_data, workdir), f"--strategy={strategy}", *flags)
+    arguments = (*command(small_data, workdir), f"--strategy={strategy}", *flags)
     with Processes(jobs, *arguments) as processes:
         outcomes = processes.outcomes()
     chief = next(iter(outcomes))
@@ -105,9 +76,9 @@ def test_a_strategy_makes_the_steps_of_one_process(single, small_data, tmp_path,
         assert outcome.status == 0, (name, outcome.err)
         # Only the chief reports.
         assert ("most popular" in outcome.out) == (name == chief)
-    assert_same_run(workdir, single(system))
+    assert_same_run(workdir, single)
     epochs = (workdir / "metrics.jsonl").read_text().splitlines()
-    assert len(epochs) == len((single(system) / "metrics.jsonl").read_text().splitlines())
+    assert len(epochs) == len((single / "metrics.jsonl").read_text().splitlines())
     if strategy == "multi_worker":
         assert "1 files of records for 2 workers" in outcomes[chief].out
 
@@ -129,7 +100,7 @@ SHORT = ("--peterrec.stages=pretrain", "--nojit_compile")
 def test_after_the_loss_of_a_worker_the_run_resumes(single, small_data, tmp_path, lost):
     """The chief is lost, or the other one; in the second of two epochs."""
     workdir = tmp_path / "run"
-    arguments = (*command("peterrec", small_data, workdir), *SHORT, "--strategy=multi_worker")
+    arguments = (*command(small_data, workdir), *SHORT, "--strategy=multi_worker")
     jobs, (other,) = {"worker": 2}, {"worker 0", "worker 1"} - {lost}
     with Processes(jobs, *arguments, die_at={lost: "pretrain 13"}) as processes:
         outcomes = processes.outcomes()
@@ -144,27 +115,27 @@ def test_after_the_loss_of_a_worker_the_run_resumes(single, small_data, tmp_path
         resumed = processes.outcomes()
     for name, outcome in resumed.items():
         assert outcome.status == 0, (name, outcome.err)
-    assert_resumed(workdir, single("peterrec"))
+    assert_resumed(workdir, single)
 
 
 def test_a_run_goes_on_with_another_strategy(single, small_data, tmp_path):
     """One process begins, two devices go on: batches are nobody's own."""
     workdir = tmp_path / "run"
-    arguments = (*command("peterrec", small_data, workdir), *SHORT)
+    arguments = (*command(small_data, workdir), *SHORT)
     with Processes({}, *arguments, die_at={"process 0": "pretrain 12"}) as processes:
         assert processes.outcome("process 0").status == -9
     (workdir / "steps.jsonl").unlink()
     with Processes({}, *arguments, "--strategy=mirrored", "--cpu_devices=2") as processes:
         resumed = processes.outcome("process 0")
     assert resumed.status == 0, resumed.err
-    assert_resumed(workdir, single("peterrec"))
+    assert_resumed(workdir, single)
 
 
 def test_a_lost_worker_of_a_parameter_server_changes_nothing(single, small_data, tmp_path):
     """It dies right behind a result; the other one does its share from then on."""
     workdir = tmp_path / "run"
     jobs, _ = STRATEGIES["parameter_server"]
-    arguments = (*command("peterrec", small_data, workdir), *SHORT, "--strategy=parameter_server")
+    arguments = (*command(small_data, workdir), *SHORT, "--strategy=parameter_server")
     victim = tmp_path / "pid"
     with Processes(jobs, *arguments, victim=victim) as processes:
         victim.write_text(str(processes.pid("worker 1")))
@@ -174,7 +145,7 @@ def test_a_lost_worker_of_a_parameter_server_changes_nothing(single, small_data,
         assert outcome.status == 0, (name, outcome.err)
     made, expected = (
         [step["loss"] for step in clusters.steps(folder)["pretrain"]]
-        for folder in (workdir, single("peterrec"))
+        for folder in (workdir, single)
     )
     assert made == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
@@ -183,7 +154,7 @@ def test_a_lost_worker_of_a_parameter_server_changes_nothing(single, small_data,
 def test_a_lost_server_ends_the_run_in_one_line(small_data, tmp_path):
     workdir = tmp_path / "run"
     jobs, _ = STRATEGIES["parameter_server"]
-    arguments = (*command("peterrec", small_data, workdir), *SHORT, "--strategy=parameter_server")
+    arguments = (*command(small_data, workdir), *SHORT, "--strategy=parameter_server")
     with Processes(jobs, *arguments) as processes:
         processes.wait_for_steps(workdir, 3)
         processes.kill("ps 0")

@@ -38,9 +38,10 @@ def test_groups_that_are_not_above_have_a_line():
     assert bar_gain.lines({}) == []
 
 
-def test_a_baseline_below_a_bar_is_said_to_be():
-    bars = {"most popular": {"all": entry(-0.1, -0.2, 0.1, bar="most popular")}}
+@pytest.mark.parametrize(("high", "word"), [(-0.05, "BELOW"), (0.1, "NOT ABOVE")])
+def test_a_baseline_that_is_not_above_a_bar_is_said_to_be(high, word):
+    bars = {"most popular": {"all": entry(-0.1, -0.2, high, bar="most popular")}}
     line = bar_gain.baseline_line({**bars, "item neighbours": {"all": ABOVE}})
-    assert "the model without transfer (0.1000) is itself BELOW most popular (0.2000):" in line
+    assert f"without transfer (0.1000) is itself {word} most popular (0.2000): to be" in line
     assert bar_gain.baseline_line({"item neighbours": {"all": ABOVE}}) == ""
     assert bar_gain.baseline_line({}) == ""
