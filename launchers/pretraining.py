@@ -2,33 +2,20 @@
 
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from data_pipelines.prepared import earlier_training
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source, reopen
+from launchers import finished_run
 from launchers.run_data import source_of
-from launchers.run_folders import target_folder
+from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.stage import Stage
 
 
-class Pretrained(NamedTuple):
-    """A run to start from.
-
-    Attributes:
-      folder: its files.
-      data: what it has read, if it is other data than this run's; None where it stands for all
-        stages but the last.
-    """
-
-    folder: RunFolder
-    data: Source | None = None
-
-
 def of_target(
     path: pathlib.Path, stages: Sequence[Stage], target: str, source: Source
-) -> Pretrained:
+) -> PretrainedRun:
     """Returns the run that a target's starts from.
 
     Args:
@@ -41,24 +28,20 @@ def of_target(
       RunError: there is no run, or its data are gone.
       DataError: its data are damaged.
     """
-    run = RunFolder(path, writable=False)
-    targets = run.config().get("targets")
-    if targets:
-        first, own = (
-            RunFolder(target_folder(run.path, name), writable=False)
-            for name in (targets[0], target if target in targets else targets[0])
-        )
-        # Where targets share a stage, the first alone has trained it.
-        run = own if own.has_checkpoint(stages[0].name) else first
+    found = finished_run.folders(path)
+    first = next(iter(found.values()))
+    own = found.get(target, first)
+    # Where targets share a stage, the first alone has trained it.
+    run = own if own.has_checkpoint(stages[0].name) else first
     settings = run.config()
     shared = len(stages) > 1 and stages[-2].shared
     name = "shared_fingerprint" if shared else "data_fingerprint"
     if settings.get(name) == (source.shared_fingerprint if shared else source.fingerprint):
-        return Pretrained(run)
-    return Pretrained(run, source_of(run))
+        return PretrainedRun(run)
+    return PretrainedRun(run, source_of(run))
 
 
-def beside(pretrained: Pretrained, name: str) -> Pretrained | None:
+def beside(pretrained: PretrainedRun, name: str) -> PretrainedRun | None:
     """Returns the run that what a run is compared with starts from; None if it starts afresh.
 
     A model that starts from another day's is compared fairly with one that does, too.
@@ -71,12 +54,12 @@ def beside(pretrained: Pretrained, name: str) -> Pretrained | None:
         return None
     folder = RunFolder(pretrained.folder.path / name, writable=False)
     if (folder.path / "config.json").exists():
-        return Pretrained(folder, pretrained.data)
+        return PretrainedRun(folder, pretrained.data)
     print(f"{folder.path}: there is no such run, so that this one starts afresh")
     return None
 
 
-def what_was_read(pretrained: Pretrained, source: Source) -> Iterator[str]:
+def what_was_read(pretrained: PretrainedRun, source: Source) -> Iterator[str]:
     """Says what a run has trained on that would be too late, or an answer, for this one's.
 
     Args:

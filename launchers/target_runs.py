@@ -16,12 +16,12 @@ from data_pipelines.errors import DataError
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source
 from launchers import lengthening, pretraining
-from launchers.pretraining import Pretrained
 from launchers.run_folders import target_folder
 from tfcdr import bar_gain, row_groups
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.runs.experiment import Experiment
+from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.stage_screen import clock
 from tfcdr.system import System
@@ -96,7 +96,7 @@ def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> N
         metrics[target] = _run_target(wish, source, of_target, distribution, pretrained)
         trained_first = pretrained is None or pretrained.data is not None
         if trained_first and stages[0].shared and len(stages) > 1:
-            shared = Pretrained(RunFolder(of_target, False))
+            shared = PretrainedRun(RunFolder(of_target, False))
     folder.finish(_summary(metrics))
 
 
@@ -130,7 +130,7 @@ def _run_target(
     source: Source,
     workdir: pathlib.Path,
     distribution: Distribution,
-    pretrained: Pretrained | None,
+    pretrained: PretrainedRun | None,
 ) -> dict[str, Any]:
     """Trains and evaluates for one target, and returns what metrics.json holds."""
     folder = RunFolder(workdir, distribution.is_chief)
@@ -217,7 +217,7 @@ def _baseline(
     source: Source,
     path: pathlib.Path,
     distribution: Distribution,
-    pretrained: Pretrained | None,
+    pretrained: PretrainedRun | None,
 ) -> Experiment:
     """Trains and evaluates what the run is compared with."""
     folder = RunFolder(path, distribution.is_chief)
@@ -232,7 +232,7 @@ def _checked(
     source: Source,
     folder: RunFolder,
     distribution: Distribution,
-    pretrained: Pretrained | None,
+    pretrained: PretrainedRun | None,
 ) -> Experiment:
     """Returns a run with one configuration that fits the data; writes nothing."""
     experiment = Experiment(
@@ -246,8 +246,7 @@ def _checked(
         distribution=distribution,
         mixed_precision=wish.mixed_precision,
         read_losses_every=wish.read_losses_every,
-        pretrained=pretrained and pretrained.folder,
-        pretrained_data=pretrained and pretrained.data,
+        pretrained=pretrained,
     )
     experiment.check_data()
     return experiment
@@ -259,7 +258,7 @@ def claimed(
     source: Source,
     folder: RunFolder,
     distribution: Distribution,
-    pretrained: Pretrained | None = None,
+    pretrained: PretrainedRun | None = None,
 ) -> Experiment:
     """Checks the data and claims the folder of a run with one configuration."""
     experiment = _checked(wish, config, source, folder, distribution, pretrained)
@@ -369,7 +368,7 @@ def run_config(wish: Wish, config: Any, distribution: Distribution) -> dict[str,
     }
 
 
-def _pretrained(wish: Wish, target: str, source: Source) -> Pretrained | None:
+def _pretrained(wish: Wish, target: str, source: Source) -> PretrainedRun | None:
     if not wish.pretrained:
         return None
     stages = wish.system.stages(wish.config)

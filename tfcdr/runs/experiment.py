@@ -1,7 +1,6 @@
 """A run from prepared data to final figures: every stage of a system, then the test."""
 
 import contextlib
-import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Sequence
@@ -10,12 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcdr import bar_gain, named_rows
+from tfcdr import bar_gain
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
 from tfcdr.report_section import Names, Section, ShownUser
-from tfcdr.runs.run_folder import RunFolder, differences
+from tfcdr.runs.pretrained_run import PretrainedRun
+from tfcdr.runs.run_folder import RunFolder
 from tfcdr.runs.stage_run import StageRun, Watch, unwatched
 from tfcdr.runs.stage_screen import clock
 from tfcdr.runs.step_log import READ_LOSSES_EVERY
@@ -41,8 +41,7 @@ class Experiment:
         distribution: Distribution = ONE_DEVICE,
         mixed_precision: bool = False,
         read_losses_every: int = READ_LOSSES_EVERY,
-        pretrained: RunFolder | None = None,
-        pretrained_data: DataSource | None = None,
+        pretrained: PretrainedRun | None = None,
     ) -> None:
         """Creates the experiment.
 
@@ -57,12 +56,7 @@ class Experiment:
           distribution: the devices and processes that train.
           mixed_precision: whether layers compute in float16; weights are float32 in any case.
           read_losses_every: steps between two readings of the losses from the device.
-          pretrained: a run on the same data whose best epochs stand for all stages but the last,
-            which alone is trained then. It may be of another target, if its stage before the last
-            is shared by all targets.
-          pretrained_data: what that run has read, if it is other data, such as the log of the day
-            before. It then stands for no stage: each starts from its own best epoch there, rows of
-            items and users by their names, and is trained.
+          pretrained: the run that this one starts from, if there is one.
         """
         self._system = system
         self._config = config
@@ -75,7 +69,6 @@ class Experiment:
         self._mixed_precision = mixed_precision
         self._read_losses_every = read_losses_every
         self._pretrained = pretrained
-        self._pretrained_data = pretrained_data
         self._stages = system.stages(config)
 
     def check_data(self) -> None:
@@ -87,8 +80,8 @@ class Experiment:
           ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
             the data cannot give what the configuration asks for.
         """
-        if self._takes_over:
-            _ = self._pretrained_model
+        if self._taken_over is not None:
+            self._take_over(self._taken_over)
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
             self._distribution.check_stage(stage)
@@ -98,9 +91,9 @@ class Experiment:
                 request.batches(self._data, "train", batch_size, self._seed)
             self._evaluator.check_data(stage, "validation")
         self._evaluator.check_data(self._stages[-1], "test")
-        if self._pretrained_data is not None:
+        if self._pretrained is not None and self._pretrained.data is not None:
             for stage in self._stages:
-                self._start_from_other_data(stage, self._stage_run(stage, self._folder).model)
+                self._start(stage, self._stage_run(stage, self._folder).model)
 
     def run(self) -> dict[str, Any]:
         """Runs or resumes every stage, evaluates, and writes metrics.json.
@@ -148,10 +141,10 @@ class Experiment:
         """
         previous: StageModel | None = None
         trained, stages = {}, self._stages
-        if self._takes_over:
-            previous, stages = self._pretrained_model, stages[-1:]
+        if self._taken_over is not None:
+            previous, stages = self._take_over(self._taken_over), stages[-1:]
             for stage in self._stages[:-1]:
-                print(f"{stage.name}: taken from {self._pretrained_folder.path}")
+                print(f"{stage.name}: taken from {self._taken_over.folder.path}")
         for stage in stages:
             stage_run = self._stage_run(stage, self._folder)
             place = self._place(stage)
@@ -159,8 +152,8 @@ class Experiment:
                 f"{place}{', ' if place else ''}{stage.name}: "
                 f"{_describe_parameters(stage_run.model)}"
             )
-            if self._pretrained_data is not None:
-                print(self._start_from_other_data(stage, stage_run.model))
+            if said := self._start(stage, stage_run.model):
+                print(said)
             if previous is not None:
                 self._system.warm_start(stage_run.model, previous)
             stage_run.train(functools.partial(self._evaluator.validation, stage), watch)
@@ -256,7 +249,7 @@ class Experiment:
 
     def _comparable_scores(self) -> dict[str, list[float]]:
         scores = {}
-        for stage in self._stages[-1:] if self._takes_over else self._stages:
+        for stage in self._stages[-1:] if self._taken_over else self._stages:
             if stage.evaluation == self._stages[-1].evaluation:
                 lines = [line["validation"] for line in self._folder.epochs(stage.name)]
                 of_stage = [line[self._evaluator.monitor] for line in lines]
@@ -272,91 +265,59 @@ class Experiment:
         return self._evaluator.shown_users(self._stages[-1], model, names, number)
 
     @property
-    def _takes_over(self) -> bool:
-        """Whether a pre-trained run stands for all stages but the last."""
-        return self._pretrained is not None and self._pretrained_data is None
+    def _taken_over(self) -> PretrainedRun | None:
+        """The pre-trained run, if it stands for all stages but the last."""
+        found = self._pretrained
+        return None if found is None or found.data is not None else found
 
-    @property
-    def _pretrained_folder(self) -> RunFolder:
-        if self._pretrained is None:
-            raise RunError("the run starts from no pre-trained one (--pretrained).")
-        return self._pretrained
-
-    def _check_system(self) -> None:
-        """Raises RunError if the pre-trained run is of another system."""
-        found = self._pretrained_folder.config()["system"]
-        if found != self._system.name:
-            raise RunError(
-                f"{self._pretrained_folder.path}: a run of {found}, not of {self._system.name}."
-            )
-
-    def _start_from_other_data(self, stage: Stage, model: StageModel) -> str:
+    def _start(self, stage: Stage, model: StageModel) -> str | None:
         """Gives a stage's new model the weights of its best epoch in a run on other data.
 
         Returns:
-          What it starts from.
+          What it starts from; None if the run starts from no such run.
 
         Raises:
-          RunError: the run does not fit this one.
+          RunError: that run does not fit this one.
         """
-        pretrained, data = self._pretrained_folder, self._pretrained_data
-        self._check_system()
-        if not pretrained.has_checkpoint(stage.name):
-            return f"{stage.name}: starts afresh, {pretrained.path} has no such stage"
+        run = self._pretrained
+        if run is None or run.data is None:
+            return None
+        run.check_system(self._system.name)
+        if not run.folder.has_checkpoint(stage.name):
+            return f"{stage.name}: starts afresh, {run.folder.path} has no such stage"
         rows = self._system.named_rows(self._config, model, self._data)
-        with self._naming_differences(pretrained):
-            previous = self._stage_run(stage, pretrained, data)
-            previous.restore_best()
-            previous_rows = self._system.named_rows(self._config, previous.model, data)
-            try:
-                overlap = named_rows.start_from(model, rows, previous.model, previous_rows)
-            except RunError as error:
-                raise RunError(f"{pretrained.path}: {error}") from error
-        if not overlap.known:
-            raise RunError(
-                f"{pretrained.path}: none of its items, users or values is one of this run's: it "
-                "is of other things, or its log calls them otherwise."
-            )
-        return (
-            f"{stage.name}: starts from {pretrained.path}, which knows {overlap.known:,} of the "
-            f"{overlap.known + overlap.new:,} names that its tables have rows for"
-            + (f"; {overlap.gone:,} of its own are gone" if overlap.gone else "")
-        )
+        with run.naming_differences(self._config):
+            previous = self._model_of(stage, run.folder, run.data)
+        previous_rows = self._system.named_rows(self._config, previous, run.data)
+        said = run.start(self._config, model, rows, previous, previous_rows)
+        return f"{stage.name}: {said}"
 
-    @contextlib.contextmanager
-    def _naming_differences(self, pretrained: RunFolder) -> Iterator[None]:
-        """A body whose RunError may come from another configuration, which is then described."""
-        try:
-            yield
-        except RunError as error:
-            ours = dataclasses.asdict(self._config)
-            differing = differences("", pretrained.config().get("config", ours), ours)
-            if not differing:
-                raise
-            raise RunError(
-                f"{error} The configurations differ in {'; '.join(differing)}."
-            ) from error
-
-    @functools.cached_property
-    def _pretrained_model(self) -> StageModel:
-        """The pre-trained run's model that the last stage starts from.
+    def _take_over(self, run: PretrainedRun) -> StageModel:
+        """Returns a pre-trained run's model that the last stage starts from.
 
         Raises:
           RunError: the run cannot stand for the stages before the last.
         """
-        pretrained = self._pretrained_folder
         if len(self._stages) == 1:
             raise RunError(
-                f"{pretrained.path}: the configuration has the stage {self._stages[0].name} alone, "
+                f"{run.folder.path}: the configuration has the stage {self._stages[0].name} alone, "
                 "which takes nothing over from a pre-trained run."
             )
-        self._check_system()
-        with self._naming_differences(pretrained):
-            return self._model_of(self._stages[-2], pretrained)
+        run.check_system(self._system.name)
+        with run.naming_differences(self._config):
+            return self._model_of(self._stages[-2], run.folder)
 
-    def _model_of(self, stage: Stage, folder: RunFolder) -> StageModel:
-        """Rebuilds the model of a stage with the weights of its best epoch in a run."""
-        stage_run = self._stage_run(stage, folder)
+    def _model_of(
+        self, stage: Stage, folder: RunFolder, data: DataSource | None = None
+    ) -> StageModel:
+        """Rebuilds the model of a stage with the weights of its best epoch in a run.
+
+        Args:
+          stage: one of this configuration's.
+          folder: of the run.
+          data: what it has read, if it is other data.
+        """
+        stage_run = self._stage_run(stage, folder, data)
         stage_run.restore_best()
         return stage_run.model
 

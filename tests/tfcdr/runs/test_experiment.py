@@ -11,6 +11,7 @@ from tests.tfcdr.memory_data import MemoryData
 from tfcdr.errors import RunError
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
 from tfcdr.runs.experiment import Experiment
+from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.peterrec.system import PeterRec
@@ -203,7 +204,7 @@ def test_a_lengthened_run_is_as_if_it_had_been_asked_for_so_much(tmp_path, finis
 
 def test_takes_earlier_stages_over_from_a_pretrained_run(tmp_path, finished):
     path, _, expected, _ = finished
-    last = experiment(tmp_path, pretrained=RunFolder(path, writable=False))
+    last = experiment(tmp_path, pretrained=PretrainedRun(RunFolder(path, writable=False)))
     last.check_data()
     metrics = last.run()
     assert list(metrics["stages"]) == ["finetune"]
@@ -214,7 +215,7 @@ def test_takes_earlier_stages_over_from_a_pretrained_run(tmp_path, finished):
 def test_a_pretrained_run_may_be_of_another_target(tmp_path, finished):
     of_other_target = MemoryData()
     of_other_target.fingerprint = "another target"
-    pretrained = RunFolder(finished[0], writable=False)
+    pretrained = PretrainedRun(RunFolder(finished[0], writable=False))
     last = experiment(tmp_path, data=of_other_target, pretrained=pretrained)
     last.check_data()
     _, stages = last.train()
@@ -223,7 +224,7 @@ def test_a_pretrained_run_may_be_of_another_target(tmp_path, finished):
 
 def test_a_run_of_one_stage_takes_none_over(tmp_path):
     experiment(tmp_path / "whole")
-    pretrained = RunFolder(tmp_path / "whole", writable=False)
+    pretrained = PretrainedRun(RunFolder(tmp_path / "whole", writable=False))
     config = dataclasses.replace(CONFIG, adaptation="from_scratch")
     run = experiment(tmp_path / "run", pretrained=pretrained, config=config)
     with pytest.raises(RunError, match="finetune alone"):
@@ -232,6 +233,6 @@ def test_a_run_of_one_stage_takes_none_over(tmp_path):
 
 def test_a_pretrained_run_without_a_checkpoint_is_refused(tmp_path):
     experiment(tmp_path / "whole")
-    pretrained = RunFolder(tmp_path / "whole", writable=False)
+    pretrained = PretrainedRun(RunFolder(tmp_path / "whole", writable=False))
     with pytest.raises(RunError, match="no checkpoint of stage pretrain; train first"):
         experiment(tmp_path / "run", pretrained=pretrained).run()

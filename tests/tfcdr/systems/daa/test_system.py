@@ -14,6 +14,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.label_prediction.evaluator import LabelEvaluationOptions
 from tfcdr.runs.experiment import Experiment
+from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.daa.adaptation import AlternatingModel, ReversalModel
 from tfcdr.systems.daa.system import Daa
@@ -170,7 +171,9 @@ def test_alternating_needs_one_device():
 def test_a_source_run_of_another_backbone_is_refused(tmp_path):
     experiment(tmp_path / "source", backbone="mmoe").run()
     run = experiment(
-        tmp_path / "run", backbone="sharedbottom", pretrained=RunFolder(tmp_path / "source")
+        tmp_path / "run",
+        backbone="sharedbottom",
+        pretrained=PretrainedRun(RunFolder(tmp_path / "source")),
     )
     with pytest.raises(RunError, match="backbone: mmoe there, sharedbottom now"):
         run.check_data()

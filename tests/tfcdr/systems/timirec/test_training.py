@@ -11,6 +11,7 @@ from tfcdr.errors import RunError
 from tfcdr.ranking.evaluator import RankingEvaluator
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
 from tfcdr.runs.experiment import Experiment
+from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import InterestModel, PretrainingModel
@@ -114,7 +115,10 @@ def test_finetuning_needs_a_pretrained_extractor_unless_told_otherwise(tmp_path,
     run_folder = RunFolder(tmp_path / "first")
     run_folder.claim({"system": "timirec", "data_fingerprint": MemoryData.fingerprint})
     with pytest.raises(RunError, match="no checkpoint of stage pretrain; train first"):
-        run(tmp_path / "refused", pretrained=RunFolder(tmp_path / "first", writable=False))
+        run(
+            tmp_path / "refused",
+            pretrained=PretrainedRun(RunFolder(tmp_path / "first", writable=False)),
+        )
     assert RunFolder(tmp_path / "refused").epochs("finetune") == []
 
     _, metrics = run(tmp_path / "scratch", dataclasses.replace(CONFIG, from_scratch=True))
@@ -124,7 +128,8 @@ def test_finetuning_needs_a_pretrained_extractor_unless_told_otherwise(tmp_path,
     # An extractor alone is enough.
     extractor, _ = run(tmp_path / "extractor", dataclasses.replace(CONFIG, stages="pretrain"))
     _, metrics = run(
-        tmp_path / "second", pretrained=RunFolder(tmp_path / "extractor", writable=False)
+        tmp_path / "second",
+        pretrained=PretrainedRun(RunFolder(tmp_path / "extractor", writable=False)),
     )
     assert set(metrics["stages"]) == {"finetune"}
     (start,) = starts
