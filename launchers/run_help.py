@@ -55,8 +55,8 @@ def groups(system: System) -> Iterator[Group]:
     """Gives the groups of flags that have a meaning for a system, the most used first."""
     ranks = system.log == "interactions"
     roles = ("target", "sources") if ranks else ()
-    asked = ("compare_no_transfer", "report", "export", "pretrained", "seed", "seeds")
-    yield Group("The run", ("system", "workdir", *roles, *asked))
+    asked = ("compare_no_transfer", "report", "export", "export_dir", "pretrained")
+    yield Group("The run", ("system", "workdir", *roles, *asked, "seed", "seeds"))
     yield Group(f"{system.name}, its hyperparameters", _of_prefix(system.name))
     yield Group("Evaluation", _of_prefix(system.evaluation_group))
     if ranks:

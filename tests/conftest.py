@@ -11,7 +11,6 @@ import pytest
 from tests import graph_passes
 from tests import real_data as real_data_folder
 
-graph_passes.before_tensorflow()
 # Before TensorFlow is imported, and inherited by the processes that tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as `import tfcdr` does, which may come later
 if os.environ.get("PYTEST_XDIST_WORKER"):

@@ -1,15 +1,8 @@
-"""Passes over graphs that cost more than they give where a graph runs a few times, as in tests.
+"""Grappler costs more than it gives where a graph runs a few times, as in tests.
 
-Grappler and oneDNN's rewriting take a quarter of a small run's time. Programs that tests start by a
-new interpreter have Grappler, as a person's have.
+It takes a tenth of a small run's time. Programs that tests start by a new interpreter have it, as a
+person's have. (oneDNN's rewriting takes as much, but without it numbers round otherwise.)
 """
-
-import os
-
-
-def before_tensorflow() -> None:
-    """Switches oneDNN off; for the processes that this one starts, too."""
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def leave_out() -> None:

@@ -3,6 +3,7 @@
 import json
 
 from launchers import result_box
+from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.registry import SYSTEMS
 
 
@@ -31,6 +32,8 @@ def test_a_row_for_all_that_the_model_stands_beside(tmp_path, monkeypatch, capsy
     bars = {"most popular": {"all": gain(bar="most popular", of_other=0.4, low=-0.3, high=-0.1)}}
     written(folder, bars=bars, transfer=gain(), transfer_parts={"pre-training": gain(low=-0.1)})
     (folder / "export" / "3").mkdir(parents=True)
+    (folder / "export" / "3" / "saved_model.pb").touch()
+    RunFolder(folder).remember_export(folder / "export" / "3")
     lines = [" ".join(line.split()) for line in shown(capsys, folder, "peterrec", "NDCG@10")]
     assert "peterrec in run" in lines[1]
     assert lines[2:-1] == [

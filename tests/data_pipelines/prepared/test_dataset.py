@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from data_pipelines.errors import DataError
 from data_pipelines.prepared import build, dataset
-from tests.data_pipelines.small_logs import demo_log, read, source_of
+from tests.data_pipelines.small_logs import demo_log, read_by_pipeline, source_of
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def shard_of(folder):
 
 
 def batches(folder):
-    return read(source_of(folder, ["toys"], max_length=5), "next_item", "train")
+    return read_by_pipeline(source_of(folder, ["toys"], max_length=5), "next_item", "train")
 
 
 def test_missing_and_half_built_folders_are_refused(broken, tmp_path):
