@@ -45,11 +45,16 @@ class Overlap(NamedTuple):
 
 def whole_names(vocabulary: Vocabulary) -> list[str]:
     """Returns every item as `domain:item`, in the order of ids; no domain has a colon."""
+    return with_domain(vocabulary, vocabulary.tokens)
+
+
+def with_domain(vocabulary: Vocabulary, names: Sequence[str]) -> list[str]:
+    """Returns names of a vocabulary as `domain:name`, as they are already if it has several."""
     sizes = vocabulary.domain_sizes
     if len(sizes) > 1:
-        return list(vocabulary.tokens)
+        return list(names)
     (domain,) = sizes
-    return [f"{domain}:{token}" for token in vocabulary.tokens]
+    return [f"{domain}:{name}" for name in names]
 
 
 def start_from(

@@ -47,6 +47,10 @@ class ItemTable:
         """Returns int16 [n], each item's domain."""
         return np.repeat(np.arange(len(self.domains), dtype=np.int16), np.diff(self.starts))
 
+    def prefixes(self) -> np.ndarray:
+        """Returns str [n], each item's domain with a colon."""
+        return np.array([f"{name}:" for name in self.domains], dtype=object)[self.domain_of()]
+
     def save(self, path: Path) -> None:
         """Writes a parquet table with a row for each item, in the order of ids."""
         names = np.array(self.domains, dtype=object)
@@ -198,8 +202,7 @@ class ItemSpace:
 
     def _prefixes(self) -> np.ndarray:
         """Returns str [n], the domain of each item with a colon."""
-        prefixes = np.array([f"{name}:" for name in self.items.domains], dtype=object)
-        return prefixes[self.items.domain_of()[self.indices]]
+        return self.items.prefixes()[self.indices]
 
     def shifts(self) -> np.ndarray:
         """Returns int64 [domains], what to add to a data set's ids for those of this space.

@@ -59,8 +59,7 @@ def _interactions(source: InteractionSource, parts: tuple[int, ...]) -> pd.DataF
 
 
 def _names(items: ItemTable) -> pd.Index:
-    domains = np.array(items.domains, dtype=object)[items.domain_of()]
-    return pd.Index(domains + ":" + items.ids)
+    return pd.Index(items.prefixes() + items.ids)
 
 
 def _places(names: pd.Index | tuple[str, ...], of: pd.Index | tuple[str, ...]) -> np.ndarray:

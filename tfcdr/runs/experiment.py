@@ -81,7 +81,7 @@ class Experiment:
             the data cannot give what the configuration asks for.
         """
         if self._taken_over is not None:
-            self._take_over(self._taken_over)
+            _ = self._taken_model
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
             self._distribution.check_stage(stage)
@@ -142,7 +142,7 @@ class Experiment:
         previous: StageModel | None = None
         trained, stages = {}, self._stages
         if self._taken_over is not None:
-            previous, stages = self._take_over(self._taken_over), stages[-1:]
+            previous, stages = self._taken_model, stages[-1:]
             for stage in self._stages[:-1]:
                 print(f"{stage.name}: taken from {self._taken_over.folder.path}")
         for stage in stages:
@@ -292,12 +292,16 @@ class Experiment:
         said = run.start(self._config, model, rows, previous, previous_rows)
         return f"{stage.name}: {said}"
 
-    def _take_over(self, run: PretrainedRun) -> StageModel:
-        """Returns a pre-trained run's model that the last stage starts from.
+    @functools.cached_property
+    def _taken_model(self) -> StageModel:
+        """The pre-trained run's model that the last stage starts from.
 
         Raises:
           RunError: the run cannot stand for the stages before the last.
         """
+        run = self._taken_over
+        if run is None:
+            raise RunError("the run takes nothing over from a pre-trained one (--pretrained).")
         if len(self._stages) == 1:
             raise RunError(
                 f"{run.folder.path}: the configuration has the stage {self._stages[0].name} alone, "

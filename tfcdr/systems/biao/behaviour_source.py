@@ -29,12 +29,3 @@ class BehaviourSource(DataSource, Protocol):
 
     def vocabulary(self, space: str) -> CategoryVocabulary:
         """Returns the vocabulary of item space "source" or "target"."""
-
-
-def whole_categories(vocabulary: CategoryVocabulary) -> list[str]:
-    """Returns every category as `domain:category`, in the order of ids; no domain has a colon."""
-    sizes = vocabulary.domain_sizes
-    if len(sizes) > 1:
-        return list(vocabulary.categories)
-    (domain,) = sizes
-    return [f"{domain}:{category}" for category in vocabulary.categories]

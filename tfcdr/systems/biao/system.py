@@ -12,7 +12,7 @@ from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.label_prediction.logistic_regression import LogisticRegression
 from tfcdr.label_prediction.system import LabelPredictionSystem
-from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
+from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names, with_domain
 from tfcdr.report_section import Names, Section
 from tfcdr.row_groups import COLD_AND_WARM, RowGroups
 from tfcdr.serving.saved_model import SERVING_DEFAULT
@@ -20,7 +20,7 @@ from tfcdr.stage import Feed, PeriodicStep, Stage
 from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.system import Serving
 from tfcdr.systems.biao import report
-from tfcdr.systems.biao.behaviour_source import BehaviourSource, whole_categories
+from tfcdr.systems.biao.behaviour_source import BehaviourSource
 from tfcdr.systems.biao.benchmark import BiaoBenchmark
 from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.model import (
@@ -137,9 +137,9 @@ class Biao(LabelPredictionSystem[BehaviourSource]):
         names = {
             USER: data.user_names(range(1, data.num_users + 1)),
             TARGET_ITEM: whole_names(target),
-            TARGET_CATEGORY: whole_categories(target),
+            TARGET_CATEGORY: with_domain(target, target.categories),
             SOURCE_ITEM: whole_names(source),
-            SOURCE_CATEGORY: whole_categories(source),
+            SOURCE_CATEGORY: with_domain(source, source.categories),
         }
         tables = [NamedRows(of, [NO_ITEM, *names[name]]) for name, of in model.tables.items()]
         return [*tables, *model.rows_of_figures()]
