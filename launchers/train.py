@@ -16,12 +16,11 @@ from absl import flags
 import launchers  # noqa: F401  (from here on Ctrl-C gives no trace)
 
 # isort: split
-from data_pipelines.prepared import item_titles
 from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.prepared.reading import Source
 from launchers import (
-    config_flags,
     data_flags,
+    presentation_flags,
     program,
     reading_flags,
     run_flags,
@@ -30,17 +29,10 @@ from launchers import (
     whole_run,
 )
 from launchers.target_runs import Wish
-from launchers.whole_run import Presentation
 from tfcdr.distribution import strategies
 from tfcdr.runs.experiment import enable_determinism
 from tfcdr.runs.run_folder import RunFolder
 
-_COMPARE = flags.DEFINE_bool(
-    "compare_no_transfer",
-    False,
-    "Also trains the same model on the target alone, in WORKDIR/no_transfer, and says whether the "
-    "transfer helped.",
-)
 _SEEDS = flags.DEFINE_integer(
     "seeds",
     1,
@@ -55,24 +47,6 @@ _PRETRAINED = flags.DEFINE_string(
     "but the last, which alone is trained; it may be of another target, where targets share what "
     "is pre-trained. On other data, such as the log of the day before, each stage starts from its "
     "best epoch there, items and users by their names, and is trained.",
-)
-_EXPORT = flags.DEFINE_bool(
-    "export",
-    False,
-    "Also exports the model to --export_dir, unless it is exported; see launchers/export.py "
-    "for other settings.",
-)
-_EXPORT_DIR = flags.DEFINE_string(
-    "export_dir",
-    "",
-    "With --export, the folder that the server watches, WORKDIR/export by default: a new run's "
-    "model becomes the next version of what is served.",
-)
-_REPORT = flags.DEFINE_bool(
-    "report",
-    False,
-    "Also draws the run, or a finished one again: WORKDIR/report/index.html, one file with the "
-    "verdict, pictures, some users' recommendations and all tables.",
 )
 _STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -92,8 +66,8 @@ _CPU_DEVICES = flags.DEFINE_integer(
     "try it out.",
     lower_bound=1,
 )
-_TITLES = config_flags.define("titles", item_titles.TitleOptions)
 flags.adopt_module_key_flags(run_flags)
+flags.adopt_module_key_flags(presentation_flags)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -115,14 +89,7 @@ def main(argv: Sequence[str]) -> None:
     def read(data: PreparedData) -> dict[str, Source]:
         return reading_flags.sources(data, wish.system, wish.config)
 
-    command = shlex.join(["python", *sys.argv])
-    presentation = Presentation(
-        report=_REPORT.value,
-        export=_EXPORT.value,
-        export_dir=_EXPORT_DIR.value,
-        titles=_titles,
-        command=command,
-    )
+    presentation = presentation_flags.presentation(shlex.join(["python", *sys.argv]))
     if _SEEDS.value == 1:
         whole_run.carry_out(wish, prepare, read, presentation, distribution)
     else:
@@ -133,6 +100,7 @@ def _wish() -> Wish:
     """Reads the flags and refuses, before any work, what cannot be done."""
     wish = run_flags.wish()
     RunFolder(wish.workdir).check_free()
+    presentation_flags.refuse_unused()
     _refuse_unused_flags()
     if _CPU_DEVICES.value > 1 and _STRATEGY.value != "mirrored":
         raise program.FlagError("--cpu_devices is for --strategy=mirrored alone; leave it out.")
@@ -142,7 +110,7 @@ def _wish() -> Wish:
             "--mixed_precision: TensorFlow cannot scale losses with --strategy=parameter_server; "
             "leave one of the two out."
         )
-    baseline_config = whole_run.without_transfer(wish) if _COMPARE.value else None
+    baseline_config = whole_run.without_transfer(wish) if presentation_flags.compares() else None
     return wish._replace(baseline_config=baseline_config, pretrained=_PRETRAINED.value)
 
 
@@ -152,22 +120,11 @@ def _refuse_unused_flags() -> None:
         raise program.FlagError(
             f"--cluster_timeout has no meaning for --strategy={_STRATEGY.value}; leave it out."
         )
-    if _EXPORT_DIR.value and not _EXPORT.value:
-        raise program.FlagError("--export_dir is for --export alone; add it, or leave this out.")
-    if _EXPORT_DIR.value and _SEEDS.value > 1:
+    if flags.FLAGS["export_dir"].value and _SEEDS.value > 1:
         raise program.FlagError(
             "--export_dir would hold the models of several --seeds as versions of one; export the "
             "one to serve by launchers/export.py."
         )
-    data_flags.refuse_unused(titles=bool(_TITLES().path))
-
-
-def _titles() -> dict[str, str]:
-    """Returns what `--titles.*` call the items; nothing without a report."""
-    options = _TITLES()
-    if not (_REPORT.value and options.path):
-        return {}
-    return item_titles.read_titles(data_flags.under_raw_dir(options.path), options)
 
 
 def run() -> None:

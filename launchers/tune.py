@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from data_pipelines.prepared.dataset import PreparedData
-from launchers import data_flags, program, reading_flags, run_flags
+from launchers import data_flags, presentation_flags, program, reading_flags, run_flags
 from launchers.target_runs import Wish
 from launchers.tuning import outcome, search_space, studies
 from launchers.tuning.trials import Trials
@@ -35,6 +35,7 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 0, "Minutes after which this process ends; 0 for no such end.", lower_bound=0
 )
 flags.adopt_module_key_flags(run_flags)
+flags.adopt_module_key_flags(presentation_flags)
 
 # Flags that say how to search, not what a trial is.
 _OWN_FLAGS = ("search", "trials", "minutes", "workdir", "flagfile", "data_dir")
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     started = time.monotonic()
     wish = run_flags.wish()
-    data_flags.refuse_unused()
+    presentation_flags.refuse_unused()
     if not _SEARCH.value:
         raise program.FlagError("--search is missing: name the file of the fields to vary.")
     groups: dict[str, Any] = {wish.system.name: wish.config}

@@ -1,9 +1,12 @@
 """tune.py: searches on validation alone, goes on after a stop, and gives a flagfile that trains."""
 
 import json
+import pathlib
 
 import pytest
+from absl import flags
 
+from launchers import tune as tune_launcher
 from launchers.tuning import trials
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_RUN
@@ -15,6 +18,7 @@ l2 = [0.0, 1e-3]
 """
 RUN = (*SMALL_RUN, "--peterrec.finetune_epochs=2", "--nojit_compile")
 ONE_STAGE = "--peterrec.adaptation=from_scratch"
+FLAGFILES = pathlib.Path(tune_launcher.__file__).parent.joinpath("flagfiles")
 
 
 @pytest.fixture
@@ -37,13 +41,14 @@ def test_a_search_goes_on_where_it_stopped_and_its_best_trains(
         raise KeyboardInterrupt
 
     folder = tmp_path / "search"
+    kept = "--titles.path=titles.csv"  # nothing to a search, but to the run of its best
     with monkeypatch.context() as patch:
         patch.setattr(trials.optuna.Trial, "should_prune", interrupted)
-        stopped = tune("--trials=1")
+        stopped = tune("--trials=1", kept)
     assert stopped.status == 130
     assert (folder / "trials" / "0" / "checkpoints").exists()
 
-    outcome = tune("--trials=1")
+    outcome = tune("--trials=1", kept)
     assert outcome.status == 0, outcome.err
     assert "finetune epoch 1" not in outcome.out  # as trial 0 goes on
     assert "2 trials, by validation NDCG@10" in outcome.out
@@ -52,6 +57,7 @@ def test_a_search_goes_on_where_it_stopped_and_its_best_trains(
     assert not list(folder.glob("trials/*/checkpoints"))
 
     best = (folder / "best.cfg").read_text()
+    assert kept in best.splitlines()
     score = float(best.splitlines()[0].partition("NDCG@10 ")[2].partition(" ")[0])
     again = ("--data_dir", small_data, "--workdir", tmp_path / "best")
     trained = launching.call("train", f"--flagfile={folder / 'best.cfg'}", *again)
@@ -59,8 +65,17 @@ def test_a_search_goes_on_where_it_stopped_and_its_best_trains(
     metrics = json.loads((tmp_path / "best" / "metrics.json").read_text())
     assert metrics["validation"]["NDCG@10"] == pytest.approx(score, abs=5e-5)
 
-    other = tune("--trials=3", "--seed=1")
+    other = tune("--trials=3", kept, "--seed=1")
     assert "a search with another flag (none there, --seed=1 now)" in other.error
+
+
+@pytest.mark.parametrize("path", sorted(FLAGFILES.glob("*.cfg")), ids=lambda path: path.stem)
+def test_every_flagfile_can_be_searched_from(path):
+    taken = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(tune_launcher)}
+    lines = [line for line in path.read_text().splitlines() if line.startswith("--")]
+    names = {line.removeprefix("--").partition("=")[0].strip() for line in lines}
+    assert names
+    assert {name if name in taken else name.removeprefix("no") for name in names} <= taken
 
 
 @pytest.mark.parametrize(
