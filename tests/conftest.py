@@ -46,6 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # Memory of a worker above which what a module has left is freed, which can take many seconds.
 _ROOM = 3 * 2**30
+# Tracing makes objects by the million, of which few lie in cycles: to look for these as often as
+# Python does by default takes 3 % of a run.
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)

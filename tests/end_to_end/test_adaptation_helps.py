@@ -11,7 +11,6 @@ import pytest
 
 from tests.end_to_end import launching
 
-SEEDS = range(2)
 LOG = (
     "--reader=synthetic",
     "--synthetic_impressions.source_pages=10000",
@@ -44,24 +43,16 @@ RUN = (
 
 @pytest.mark.slow
 def test_adapting_beats_the_source_model_and_the_labels_alone(tmp_path):
-    data_dir = tmp_path / "data"
+    data_dir, workdir = tmp_path / "data", tmp_path / "run"
     outcome = launching.call("convert", *LOG, "--log=impressions", f"--data_dir={data_dir}")
     assert outcome.status == 0, outcome.err
-    adapted, as_it_was, alone, before, after = [], [], [], [], []
-    for seed in SEEDS:
-        workdir = tmp_path / str(seed)
-        where = (f"--data_dir={data_dir}", f"--workdir={workdir}", f"--seed={seed}")
-        outcome = launching.call("train", *RUN, *where)
-        assert outcome.status == 0, outcome.err
-        metrics = json.loads((workdir / "metrics.json").read_text())
-        source = [
-            row["AUC"] for row in metrics["tables"]["test"] if row["scorer"] == "source model"
-        ]
-        adapted.append(metrics["test"]["AUC"])
-        as_it_was.append(np.mean(source))
-        alone.append(metrics["transfer"]["no_transfer"])
-        before.append(metrics["measurements"]["domain_auc_before"])
-        after.append(metrics["measurements"]["domain_auc_after"])
-    assert np.mean(adapted) > np.mean(as_it_was) + 0.01
-    assert np.mean(adapted) > np.mean(alone) + 0.01
-    assert np.mean(after) < np.mean(before) - 0.01
+    outcome = launching.call("train", *RUN, f"--data_dir={data_dir}", f"--workdir={workdir}")
+    assert outcome.status == 0, outcome.err
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    rows = metrics["tables"]["test"]
+    as_it_was = np.mean([row["AUC"] for row in rows if row["scorer"] == "source model"])
+    adapted, alone = metrics["test"]["AUC"], metrics["transfer"]["no_transfer"]
+    assert adapted > as_it_was + 0.02
+    assert adapted > alone + 0.02
+    domains = metrics["measurements"]
+    assert domains["domain_auc_after"] < domains["domain_auc_before"] - 0.02
