@@ -141,6 +141,16 @@ def recent_items(
     """
     if not length:
         return {}
+    return {"recent_items": of_cold_by_sources(rows, shared, latest_of_all(rows, shared, length))}
+
+
+def of_cold_by_sources(
+    rows: Mapping[str, tf.Tensor], shared: Mapping[str, Any], history: tf.Tensor
+) -> tf.Tensor:
+    """Replaces the histories of cold users, int64 [R, T], by their latest source items.
+
+    What they did in the target is all held out: who is new there has no such history.
+    """
+    length = history.shape[1]
     of_sources = latest(shared["joint_sources"], rows["source_start"], rows["source_end"], length)
-    of_all = latest_of_all(rows, shared, length)
-    return {"recent_items": tf.where(rows["cold"][:, tf.newaxis] == 1, of_sources, of_all)}
+    return tf.where(rows["cold"][:, tf.newaxis] == 1, of_sources, history)

@@ -33,6 +33,7 @@ from data_pipelines.views.label_histories import (
     history_features,
     latest_of_all,
     latest_with_own,
+    of_cold_by_sources,
     recent_items,
     source_features,
 )
@@ -57,14 +58,19 @@ class Batching(TargetItemOptions):
         target's items alone, as target ids.
       own_share: of "all", the share of the T places, rounded, that the target's own latest items
         have before other domains' later ones; 0 for the latest of all.
+      cold_history: what is read of a user without training interactions in the target. "held_out":
+        also the held-out ones before the label, as of anybody; "sources": the sources alone, as
+        the bars read them, for users who are new in the target.
     """
 
     history_domains: str = "all"
     own_share: float = 0.0
+    cold_history: str = "held_out"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, {"history_domains": ("all", "target")})
+        choices = {"history_domains": ("all", "target"), "cold_history": ("held_out", "sources")}
+        check_choices(self, choices)
         if not 0 <= self.own_share <= 1:
             raise ValueError(f"own_share must be in [0, 1]. Received: {self.own_share}.")
 
@@ -106,6 +112,8 @@ class LeaveOneOut(View):
         length = read.options.max_length
         kept_own = round(batching.own_share * length)
         recent = 0 if read.for_training else batching.recent
+        # Nobody is cold whose interactions train.
+        sources_of_cold = batching.cold_history == "sources" and not read.for_training
 
         def assemble(
             rows: Mapping[str, tf.Tensor], shared: Mapping[str, tf.Tensor], draws: Draws
@@ -117,6 +125,12 @@ class LeaveOneOut(View):
                 history = latest_with_own(rows, shared, length, kept_own)
             else:
                 history = latest_of_all(rows, shared, length)
+            if sources_of_cold and batching.history_domains == "target":
+                history = tf.where(
+                    rows["cold"][:, tf.newaxis] == 1, tf.zeros_like(history), history
+                )
+            elif sources_of_cold:
+                history = of_cold_by_sources(rows, shared, history)
             return {
                 "history": history,
                 # A history without padding ends with an item.

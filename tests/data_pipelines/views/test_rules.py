@@ -264,6 +264,23 @@ def test_a_share_of_the_history_is_kept_for_the_targets_own_items(run, own_share
     assert changed or run.options.source_history == "all" or len(run.source.roles.sources) == 0
 
 
+@pytest.mark.parametrize("history_domains", ["all", "target"])
+def test_cold_users_may_be_read_by_their_sources_alone(run, history_domains):
+    if "leave_one_out" not in run.case.views or not run.options.cold_share:
+        pytest.skip("another view's case, or one without cold users")
+    options = {"history_domains": history_domains, "recent": run.options.max_length}
+    usual, rows = (
+        run.read("leave_one_out", "test", cold_history=cold_history, **options)
+        for cold_history in ("held_out", "sources")
+    )
+    cold = rows["cold"] == 1
+    of_sources = rows["recent_items"] * (history_domains == "all")
+    np.testing.assert_array_equal(rows["history"][~cold], usual["history"][~cold])
+    np.testing.assert_array_equal(rows["history"][cold], of_sources[cold])
+    np.testing.assert_array_equal(rows["example_weight"], rows["history"][:, -1] > 0)
+    assert (rows["history"] != usual["history"]).any()
+
+
 def compare_recent_items(run, view, number, users, items, recent):
     assert recent.shape[1] == RECENT
     found = zip(users, items, (run.names("joint", row) for row in recent), strict=True)

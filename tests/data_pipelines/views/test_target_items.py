@@ -161,6 +161,7 @@ def test_candidates_that_came_with_the_data(tmp_path):
         (transfer.Batching, {"negatives_exclude": "none"}),
         (transfer.Batching, {"negatives": -1}),
         (leave_one_out.Batching, {"own_share": 1.5}),
+        (leave_one_out.Batching, {"cold_history": "none"}),
         (transfer.Batching, {"candidates": -1}),
         (transfer.Batching, {"lambdafm_rho": 0.0}),
         (transfer.Batching, {"lambdafm_rho": float("nan")}),

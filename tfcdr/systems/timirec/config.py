@@ -10,6 +10,7 @@ _CHOICES = {
     "variant": ("timirec", "comirec"),
     "stages": ("all", "pretrain"),
     "history_domains": ("all", "target"),
+    "cold_history": ("held_out", "sources"),
     "negative_sampler": ("uniform", "popularity", "lambdafm"),
     "negatives_exclude": ("seen", "positive"),
     "table_update": TABLE_UPDATES,
@@ -46,6 +47,9 @@ class TiMiRecConfig:
       own_share: share of a history's places that is kept for the target's own items, with
         history_domains=all: so many of the latest at least, however many items of other domains
         came after them. 0 keeps what is latest, as in a single log.
+      cold_history: what is read of a test user without training interactions in the target: what
+        he did elsewhere and the "held_out" ones before the label, as of anybody, or the "sources"
+        alone, for users who are new in the target.
       embedding_size: width d of item embeddings and interests.
       attention_size: width a of the attention that forms the interests.
       interests: interest vectors K of a user.
@@ -86,6 +90,7 @@ class TiMiRecConfig:
     from_scratch: bool = False
     history_domains: str = "all"
     own_share: float = 0.0
+    cold_history: str = "held_out"
     embedding_size: int = 64
     attention_size: int = 8
     interests: int = 2

@@ -32,6 +32,7 @@ class TiMiRec(RankingSystem):
         histories: dict[str, Any] = {"history_domains": config.history_domains}
         if config.own_share:
             histories["own_share"] = config.own_share
+        evaluation = {**histories, "cold_history": config.cold_history}
         training = {
             **histories,
             "negatives": item_loss.row_negatives(config),
@@ -44,7 +45,7 @@ class TiMiRec(RankingSystem):
             return RankingStage(
                 name=name,
                 training=ViewRequest("leave_one_out", training),
-                evaluation=ViewRequest("leave_one_out", histories),
+                evaluation=ViewRequest("leave_one_out", evaluation),
                 batch_size=batch_size,
                 epochs=epochs,
                 patience=config.patience,

@@ -56,6 +56,7 @@ def test_each_stage_has_its_own_settings():
 def test_views_get_what_the_configuration_says():
     both = stages(
         history_domains="target",
+        cold_history="sources",
         negatives=4,
         negative_sampler="lambdafm",
         lambdafm_rho=0.7,
@@ -70,7 +71,10 @@ def test_views_get_what_the_configuration_says():
             "lambdafm_rho": 0.7,
             "negatives_exclude": "positive",
         }
-        assert stage.evaluation.options == {"history_domains": "target"}
+        assert stage.evaluation.options == {
+            "history_domains": "target",
+            "cold_history": "sources",
+        }
 
 
 @pytest.mark.parametrize(
