@@ -14,15 +14,21 @@ SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 @pytest.fixture
 def train(small_data, tmp_path):
     """Trains with flags on top of the small ones; returns the folder and the outcome."""
+    return lambda *arguments: run(small_data, tmp_path / "run", *arguments)
 
-    def run(*arguments):
-        workdir = tmp_path / "run"
-        flags = (*SMALL_RUN, f"--data_dir={small_data}", f"--workdir={workdir}")
-        outcome = launching.call("train", *flags, *arguments)
-        assert outcome.status == 0, outcome.err
-        return workdir, outcome
 
-    return run
+@pytest.fixture(scope="module")
+def pretrained(small_data, tmp_path_factory):
+    """Folder of a run of the first stage alone, from which others start."""
+    workdir = tmp_path_factory.mktemp("pretrained") / "run"
+    return run(small_data, workdir, "--peterrec.stages=pretrain", "--nojit_compile")[0]
+
+
+def run(data_dir, workdir, *arguments):
+    flags = (*SMALL_RUN, f"--data_dir={data_dir}", f"--workdir={workdir}")
+    outcome = launching.call("train", *flags, *arguments)
+    assert outcome.status == 0, outcome.err
+    return workdir, outcome
 
 
 def trunk(workdir, stage):
@@ -33,10 +39,10 @@ def trunk(workdir, stage):
     }
 
 
-def changed_by_finetuning(workdir):
-    """Names of the pre-trained trunk's tensors that fine-tuning has changed."""
-    before, after = trunk(workdir, "pretrain"), trunk(workdir, "finetune")
-    return launching.differing(before, {name: after[name] for name in before})
+def changed_by_finetuning(before, after):
+    """Names of the tensors of the trunk pre-trained in a run that another's fine-tuning changed."""
+    first, second = trunk(before, "pretrain"), trunk(after, "finetune")
+    return launching.differing(first, {name: second[name] for name in first})
 
 
 def metrics(workdir):
@@ -44,35 +50,32 @@ def metrics(workdir):
 
 
 # `test_run_files` has causal adapters, compiled.
-@pytest.mark.parametrize(
-    ("arguments", "changed"),
-    [
-        (
-            ("--peterrec.insertion=parallel", "--nojit_compile"),
-            {"blocks/0/norm2/beta", "blocks/0/norm2/gamma"},
-        ),
-        (
-            ("--peterrec.causal=false", "--peterrec.position_embedding"),
-            {"blocks/0/norm2/beta", "blocks/0/norm2/gamma"},
-        ),
-        (
-            ("--peterrec.causal=false", "--peterrec.adaptation=last_layer", "--nojit_compile"),
-            set(),
-        ),
-    ],
-)
-def test_finetuning_changes_only_what_is_not_frozen(train, arguments, changed):
-    workdir, outcome = train(*arguments)
-    assert changed_by_finetuning(workdir) == changed
+NORMS_OF_ADAPTERS = {"blocks/0/norm2/beta", "blocks/0/norm2/gamma"}
+
+
+def test_finetuning_of_what_looks_both_ways_changes_only_what_is_not_frozen(train):
+    workdir, outcome = train("--peterrec.causal=false", "--peterrec.position_embedding")
+    assert changed_by_finetuning(workdir, workdir) == NORMS_OF_ADAPTERS
     assert metrics(workdir)["stages"].keys() == {"pretrain", "finetune"}
     assert " frozen" in outcome.out
 
 
-def test_fine_tune_all_has_no_adapters_and_changes_everything(train):
-    workdir, _ = train("--peterrec.adaptation=fine_tune_all", "--nojit_compile")
-    names = trunk(workdir, "pretrain").keys()
-    assert trunk(workdir, "finetune").keys() == names
-    assert changed_by_finetuning(workdir) == names
+@pytest.mark.parametrize(
+    ("flag", "changed"),
+    [
+        ("insertion=parallel", NORMS_OF_ADAPTERS),
+        ("adaptation=last_layer", set()),
+        ("adaptation=fine_tune_all", None),
+    ],
+)
+def test_finetuning_changes_only_what_is_not_frozen(train, pretrained, flag, changed):
+    workdir, outcome = train(f"--peterrec.{flag}", f"--pretrained={pretrained}", "--nojit_compile")
+    names = trunk(pretrained, "pretrain").keys()
+    everything = changed is None
+    assert changed_by_finetuning(pretrained, workdir) == (set(names) if everything else changed)
+    # Who tunes everything or the last layer alone, has no adapters.
+    assert (trunk(workdir, "finetune").keys() == names) == ("adaptation" in flag)
+    assert ("parameters, 0 frozen" in outcome.out) == everything
 
 
 @pytest.mark.parametrize(
@@ -89,12 +92,11 @@ def test_without_pretraining_there_is_one_stage(train, adaptation, causal, has_a
     assert ("parameters, 0 frozen" in outcome.out) != is_frozen
 
 
-def test_pretraining_alone_ranks_the_source(train):
-    workdir, _ = train("--peterrec.stages=pretrain", "--nojit_compile")
-    assert metrics(workdir)["stages"].keys() == {"pretrain"}
-    rows = metrics(workdir)["tables"]["test"]
+def test_pretraining_alone_ranks_the_source(pretrained):
+    assert metrics(pretrained)["stages"].keys() == {"pretrain"}
+    rows = metrics(pretrained)["tables"]["test"]
     assert {row["protocol"] for row in rows} == {"full"}
-    source = finished_run.load(workdir)[""].source
+    source = finished_run.load(pretrained)[""].source
     examples = source.num_examples("next_item", "test")
     assert {row["interactions"] for row in rows if row["group"] == "all"} == {examples}
 
