@@ -11,6 +11,7 @@ _CHOICES = {
     "stages": ("all", "pretrain"),
     "history_domains": ("all", "target"),
     "cold_history": ("held_out", "sources"),
+    "untrained_items": ("read", "skipped"),
     "negative_sampler": ("uniform", "popularity", "lambdafm"),
     "negatives_exclude": ("seen", "positive"),
     "table_update": TABLE_UPDATES,
@@ -50,6 +51,9 @@ class TiMiRecConfig:
       cold_history: what is read of a test user without training interactions in the target: what
         he did elsewhere and the "held_out" ones before the label, as of anybody, or the "sources"
         alone, for users who are new in the target.
+      untrained_items: what becomes of a history's items without training interactions, such as
+        those that came when the test began: "read", by vectors that are still as they were drawn,
+        as in the release; or "skipped", as if they were unknown.
       embedding_size: width d of item embeddings and interests.
       attention_size: width a of the attention that forms the interests.
       interests: interest vectors K of a user.
@@ -91,6 +95,7 @@ class TiMiRecConfig:
     history_domains: str = "all"
     own_share: float = 0.0
     cold_history: str = "held_out"
+    untrained_items: str = "read"
     embedding_size: int = 64
     attention_size: int = 8
     interests: int = 2

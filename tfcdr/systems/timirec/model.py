@@ -35,6 +35,7 @@ class InterestModel(StageModel, RankingModel):
         num_items: int,
         seed: int,
         counts: np.ndarray | None,
+        trained: np.ndarray | None,
     ) -> None:
         super().__init__(name=name)
         self.config = config
@@ -43,6 +44,8 @@ class InterestModel(StageModel, RankingModel):
         counts = np.ones(num_items) if counts is None else counts
         self.item_loss = ItemLoss(config, counts, config.negative_sampler, seed)
         self._seed = seed
+        skips = trained is not None and config.untrained_items == "skipped"
+        self._readable = np.concatenate([[False], trained]) if skips else None
         self.extractor = InterestExtractor(
             rows,
             max_length,
@@ -77,6 +80,18 @@ class InterestModel(StageModel, RankingModel):
             return self.extractor(history)
         dropout = UnitDropout(row_dropout, self.config.extractor_dropout)
         return self.extractor(history, dropout=dropout)
+
+    def read_history(self, history: tf.Tensor) -> tf.Tensor:
+        """Returns what is read of histories int [batch, T] outside of training, likewise padded.
+
+        Training needs no such choice: what its histories hold, trains.
+        """
+        if self._readable is None:
+            return history
+        readable = tf.gather(tf.constant(self._readable), history)
+        # The others give way to what is older.
+        order = tf.argsort(tf.cast(readable, tf.int32), axis=1, stable=True)
+        return tf.gather(tf.where(readable, history, 0), order, batch_dims=1)
 
     def row_dropout(self, batch: Batch) -> RowDropout:
         """Returns what draws the units that a step drops."""
@@ -133,6 +148,7 @@ class PretrainingModel(InterestModel):
         num_items: int,
         seed: int = 0,
         counts: np.ndarray | None = None,
+        trained: np.ndarray | None = None,
     ) -> None:
         """Creates the model.
 
@@ -143,12 +159,14 @@ class PretrainingModel(InterestModel):
           num_items: ranked items; they are the first of the table after padding.
           seed: of the dropout and of shared negatives.
           counts: int [num_items], their training interactions; alike if not given.
+          trained: bool [rows - 1], whether an item of histories has training interactions; all
+            have if not given.
         """
-        super().__init__("pretraining", config, max_length, rows, num_items, seed, counts)
+        super().__init__("pretraining", config, max_length, rows, num_items, seed, counts, trained)
         self.built = True
 
     def encode_history(self, history: tf.Tensor) -> tf.Tensor:
-        return self.interests(history)
+        return self.interests(self.read_history(history))
 
     def nearest_interest(self, interests: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         """Chooses the interest with the largest inner product with the target.
@@ -199,6 +217,7 @@ class FinetuningModel(InterestModel):
         num_items: int,
         seed: int = 0,
         counts: np.ndarray | None = None,
+        trained: np.ndarray | None = None,
     ) -> None:
         """Creates the model.
 
@@ -209,8 +228,10 @@ class FinetuningModel(InterestModel):
           num_items: ranked items; they are the first of the table after padding.
           seed: of the dropout and of shared negatives.
           counts: int [num_items], their training interactions; alike if not given.
+          trained: bool [rows - 1], whether an item of histories has training interactions; all
+            have if not given.
         """
-        super().__init__("finetuning", config, max_length, rows, num_items, seed, counts)
+        super().__init__("finetuning", config, max_length, rows, num_items, seed, counts, trained)
         self.predictor = InterestPredictor(
             rows + 1,  # as in the release, which does not read the last one
             config.embedding_size,
@@ -223,6 +244,7 @@ class FinetuningModel(InterestModel):
         self.built = True
 
     def encode_history(self, history: tf.Tensor) -> tf.Tensor:
+        history = self.read_history(history)
         return self.weighted(self.interests(history), self.interest_weights(history))
 
     def weighted(self, interests: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

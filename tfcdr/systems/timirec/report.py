@@ -47,15 +47,15 @@ def sections(
     users = [names.user(user) for user in rows["user"].tolist()]
     targets = [names.item("target", item) for item in rows["target_item"].tolist()]
     histories = [_latest(history, history_space, names) for history in rows["history"]]
+    read = model.read_history(tf.constant(rows["history"]))
     nearest = [
         [[names.item("target", item) for item in items] for items in of_user]
-        for of_user in nearest_items(model, rows["history"], _NEAREST_ITEMS).tolist()
+        for of_user in nearest_items(model, read, _NEAREST_ITEMS).tolist()
     ]
     if not isinstance(model, FinetuningModel):
         return (_interests_section(users, histories, targets, nearest, {}),)
-    history = tf.constant(rows["history"])
-    predicted = model.interest_weights(history).numpy()
-    taught = model.target_interest_weights(history, tf.constant(rows["target_item"])).numpy()
+    predicted = model.interest_weights(read).numpy()
+    taught = model.target_interest_weights(read, tf.constant(rows["target_item"])).numpy()
     weights = {"predicted weight": predicted, "weight in hindsight": taught}
     return (
         Section(
@@ -71,7 +71,7 @@ def sections(
     )
 
 
-def nearest_items(model: InterestModel, history: np.ndarray, count: int) -> np.ndarray:
+def nearest_items(model: InterestModel, history: tf.Tensor, count: int) -> np.ndarray:
     """Finds the target items with the largest inner product with each interest.
 
     Args:
@@ -83,7 +83,7 @@ def nearest_items(model: InterestModel, history: np.ndarray, count: int) -> np.n
       Target ids int32 [users, K, count], nearest first.
     """
     items = model.item_factors()[0][1 : model.num_items + 1]
-    interests = tf.cast(model.interests(tf.constant(history)), items.dtype)
+    interests = tf.cast(model.interests(history), items.dtype)
     count = min(count, model.num_items)
     # User by user, so that a large catalogue fits.
     places = [tf.math.top_k(tf.matmul(of, items, transpose_b=True), count)[1] for of in interests]

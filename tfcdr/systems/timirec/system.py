@@ -60,11 +60,12 @@ class TiMiRec(RankingSystem):
         return (finetune,) if config.from_scratch else (pretrain, finetune)
 
     def build(self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int) -> StageModel:
-        rows = data.vocabulary(self.history_space(config)).size + 1
+        histories = data.vocabulary(self.history_space(config))
+        rows, trained = histories.size + 1, histories.counts > 0
         targets = data.vocabulary("target")
         kind = PretrainingModel if stage == "pretrain" else FinetuningModel
         try:
-            return kind(config, data.max_length, rows, targets.size, seed, targets.counts)
+            return kind(config, data.max_length, rows, targets.size, seed, targets.counts, trained)
         except ValueError as error:
             raise RunError(f"--timirec.*: {error}") from error
 

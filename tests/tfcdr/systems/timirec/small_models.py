@@ -11,12 +11,12 @@ LENGTH, ITEMS, SIZE = 5, 9, 8
 MODELS = {"pretrain": PretrainingModel, "finetune": FinetuningModel}
 
 
-def make(stage, jit_compile=False, seed=0, **fields):
+def make(stage, jit_compile=False, seed=0, trained=None, **fields):
     """Returns a compiled model of a stage."""
     config = TiMiRecConfig(
         **{"embedding_size": SIZE, "attention_size": 4, "interests": 3, "layers": 2, **fields}
     )
-    model = MODELS[stage](config, LENGTH, rows=ITEMS + 4, num_items=ITEMS)
+    model = MODELS[stage](config, LENGTH, rows=ITEMS + 4, num_items=ITEMS, trained=trained)
     random = np.random.default_rng(seed)
     for variable in model.variables:
         variable.assign(random.normal(size=variable.shape) * 0.5)

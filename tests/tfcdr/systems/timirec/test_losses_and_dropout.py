@@ -81,6 +81,7 @@ def test_dropout_changes_training_and_nothing_else(stage, transformer_layer):
         ({"extractor_dropout": 1.0}, "extractor_dropout"),
         ({"own_share": 1.5}, "own_share"),
         ({"cold_history": "target"}, "cold_history"),
+        ({"untrained_items": "learned"}, "untrained_items"),
         ({"own_share": 0.5, "history_domains": "target"}, "own_share must be 0"),
         ({"loss": "gbce", "negative_sampler": "popularity"}, "loss=gbce"),
     ],

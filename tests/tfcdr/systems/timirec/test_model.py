@@ -66,6 +66,26 @@ def test_interests_do_not_depend_on_padding(variant):
     np.testing.assert_allclose(model.interests(padded), model.interests(history), atol=1e-6)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_items_that_never_trained_may_be_skipped_outside_of_training(stage):
+    trained = np.ones(ITEMS + 3, bool)
+    trained[[4 - 1, 12 - 1]] = False
+    model = make(stage, trained=trained, untrained_items="skipped")
+    histories = batch([[3, 4], [4, 1, 12, 2], [4], [9, 5]])["history"]
+    read = batch([[3], [1, 2], [], [9, 5]])["history"]
+    np.testing.assert_array_equal(model.read_history(histories), read)
+    users = model.encode_history(histories)
+    np.testing.assert_array_equal(users, make(stage).encode_history(read))
+    assert not np.allclose(users[:2], make(stage, trained=trained).encode_history(histories)[:2])
+    # Training does not look.
+    rows = {**batch([[3, 4]]), "history": histories[:1]}
+    (found, expected) = (
+        compiled_or_plain(of.loss_and_gradients, False)(rows)[0].losses["loss"]
+        for of in (model, make(stage))
+    )
+    assert float(found) == float(expected)
+
+
 def test_the_predictor_does_not_depend_on_padding():
     model = make("finetune")
     history = np.array([[4, 2, 9]], np.int32)
