@@ -69,7 +69,7 @@ def test_a_source_of_noise_does_not_help(informative, tmp_path):
     reader = ("--reader=csv", f"--input={tmp_path / 'log.csv'}", "--read.domains=noise,target")
     workdir, _ = train(tmp_path, *reader)
     (noisy, popular), (helped, _) = figures(workdir), figures(informative[0])
-    # What the target alone reaches is the same, whatever the source.
+    # The target alone reads no source, so that its figure of the other test serves here, too.
     alone = json.loads((informative[0] / "metrics.json").read_text())["transfer"]["no_transfer"]
     assert noisy - alone < 0.25 * (helped - alone)
     assert noisy < 1.1 * popular

@@ -1,12 +1,9 @@
 """tune.py: searches on validation alone, goes on after a stop, and gives a flagfile that trains."""
 
 import json
-import pathlib
 
 import pytest
-from absl import flags
 
-from launchers import tune as tune_launcher
 from launchers.tuning import trials
 from tests.end_to_end import launching
 from tests.end_to_end.launching import SMALL_RUN
@@ -18,7 +15,6 @@ l2 = [0.0, 1e-3]
 """
 RUN = (*SMALL_RUN, "--peterrec.finetune_epochs=2", "--nojit_compile")
 ONE_STAGE = "--peterrec.adaptation=from_scratch"
-FLAGFILES = pathlib.Path(tune_launcher.__file__).parent.joinpath("flagfiles")
 
 
 @pytest.fixture
@@ -67,15 +63,6 @@ def test_a_search_goes_on_where_it_stopped_and_its_best_trains(
 
     other = tune("--trials=3", kept, "--seed=1")
     assert "a search with another flag (none there, --seed=1 now)" in other.error
-
-
-@pytest.mark.parametrize("path", sorted(FLAGFILES.glob("*.cfg")), ids=lambda path: path.stem)
-def test_every_flagfile_can_be_searched_from(path):
-    taken = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(tune_launcher)}
-    lines = [line for line in path.read_text().splitlines() if line.startswith("--")]
-    names = {line.removeprefix("--").partition("=")[0].strip() for line in lines}
-    assert names
-    assert {name if name in taken else name.removeprefix("no") for name in names} <= taken
 
 
 @pytest.mark.parametrize(
