@@ -1,7 +1,7 @@
 """Opens a run's folder again: its data, its configuration and its best model."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from data_pipelines.prepared.reading import Source
@@ -44,6 +44,7 @@ def load(
     workdir: str | pathlib.Path,
     data_dir: str | None = None,
     evaluation: Mapping[str, Any] | None = None,
+    opened: Iterable[Source] = (),
 ) -> dict[str, FinishedRun]:
     """Opens a run.
 
@@ -51,6 +52,7 @@ def load(
       workdir: the run's folder.
       data_dir: the prepared data set, if it has moved since training.
       evaluation: fields of the options of the evaluation that are to have other values.
+      opened: what this process reads already.
 
     Returns:
       The run of each target by its name; that of a single one by "".
@@ -60,7 +62,10 @@ def load(
       DataError: the data set is missing or damaged.
     """
     found = folders(pathlib.Path(workdir))
-    return {target: _load(folder, data_dir, evaluation or {}) for target, folder in found.items()}
+    return {
+        target: _load(folder, source_of(folder, data_dir, opened), evaluation or {})
+        for target, folder in found.items()
+    }
 
 
 def folders(workdir: pathlib.Path) -> dict[str, RunFolder]:
@@ -111,8 +116,8 @@ def export(
     return version
 
 
-def _load(folder: RunFolder, data_dir: str | None, evaluation: Mapping[str, Any]) -> FinishedRun:
-    source, settings = source_of(folder, data_dir), folder.config()
+def _load(folder: RunFolder, source: Source, evaluation: Mapping[str, Any]) -> FinishedRun:
+    settings = folder.config()
     try:
         system = SYSTEMS[settings["system"]]
         config = restored(system.config_class, settings["config"])

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from data_pipelines.prepared import item_titles
@@ -72,7 +72,7 @@ def carry_out(
             _summarize(wish, sources)
             target_runs.run(wish, sources, distribution)
         if distribution.is_chief:
-            _present(wish, presentation, titles)
+            _present(wish, presentation, titles, sources.values())
             result_box.show(wish.workdir, wish.system, wish.options.monitor)
 
 
@@ -108,13 +108,18 @@ def _summarize(wish: Wish, sources: Mapping[str, Source]) -> None:
         print("\n".join(source.summary()))
 
 
-def _present(wish: Wish, presentation: Presentation, titles: Mapping[str, str]) -> None:
-    """Draws and exports the finished run, as is asked for."""
+def _present(
+    wish: Wish,
+    presentation: Presentation,
+    titles: Mapping[str, str],
+    sources: Collection[Source],
+) -> None:
+    """Draws and exports the finished run, as is asked for; `sources` is what it has read."""
     export = presentation.export and RunFolder(wish.workdir).exported() is None
     if not (presentation.report or export):
         return
     # Not the models that were trained: those may be spread over processes.
-    finished = finished_run.load(wish.workdir, str(wish.data_dir))
+    finished = finished_run.load(wish.workdir, str(wish.data_dir), opened=sources)
     for run_of_target in finished.values() if presentation.report else ():
         names = item_titles.ShownNames(run_of_target.source, titles)
         experiment, model = run_of_target.experiment, run_of_target.model

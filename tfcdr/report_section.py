@@ -2,13 +2,14 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-import tensorflow as tf
+
+from tfcdr.stage_model import Batch
 
 
 class Names(Protocol):
@@ -113,7 +114,7 @@ def _escaped(value: Any) -> str:
 
 
 def sample_rows(
-    batches: tf.data.Dataset, keys: Sequence[str], size: int, seed: int
+    batches: Iterable[Batch], keys: Sequence[str], size: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Draws rows of weight above 0 in one pass, each as likely as any other.
 
@@ -130,9 +131,9 @@ def sample_rows(
     # Every row draws a number; the rows with the smallest are kept.
     drawn = np.zeros(0)
     kept: dict[str, np.ndarray] = {}
-    for batch in batches.as_numpy_iterator():
-        chosen = batch["example_weight"] > 0
-        rows = {key: batch[key][chosen] for key in keys}
+    for batch in batches:
+        chosen = batch["example_weight"].numpy() > 0
+        rows = {key: batch[key].numpy()[chosen] for key in keys}
         numbers = np.concatenate([drawn, random.random(chosen.sum())])
         best = np.sort(np.argsort(numbers)[:size])
         drawn = numbers[best]

@@ -16,7 +16,7 @@ from tfcdr.evaluator import Evaluator
 from tfcdr.label_prediction.logistic_regression import LOGISTIC_REGRESSION, LogisticRegression
 from tfcdr.label_prediction.metrics import auc_influence, chunked, exact_auc, log_loss
 from tfcdr.label_prediction.model import MODEL, LabelModel, Scorer
-from tfcdr.repeated_reading import RepeatedReading
+from tfcdr.repeated_reading import HeldOutReadings, RepeatedReading
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage import Stage
 from tfcdr.transfer_gain import TransferGain
@@ -112,6 +112,7 @@ class LabelEvaluator(Evaluator[Stage]):
         # By the model's identity and the scorer; each keeps its model, so that an identity is not
         # used again.
         self._compiled: dict[tuple[int, str], tuple[LabelModel, Scorer]] = {}
+        self._read = HeldOutReadings(data, self._batch_size, seed=0)
         # The stage that trains and what it reads; the one before is not read again.
         self._validation: tuple[Stage, RepeatedReading] | None = None
 
@@ -121,7 +122,7 @@ class LabelEvaluator(Evaluator[Stage]):
         Raises:
           RunError: a class that the monitored figure needs does not occur.
         """
-        batches = self._batches(stage, split)
+        batches = self._reading(stage, split)
         if split != "validation":
             return
         counts = np.zeros(1 + len(self._monitored))
@@ -140,15 +141,12 @@ class LabelEvaluator(Evaluator[Stage]):
 
     def validation(self, stage: Stage, model: LabelModel) -> dict[str, float]:
         if self._validation is None or self._validation[0] is not stage:
-            examples = stage.evaluation.num_examples(self._data, "validation")
-            batches = self._batches(stage, "validation")
-            reading = RepeatedReading(batches, -(-examples // self._batch_size))
-            self._validation = stage, reading
+            self._validation = stage, self._reading(stage, "validation")
         batches = self._validation[1]
         return self.headline(self._scores(stage, model, [MODEL], "validation", batches))
 
     def scores(self, stage: Stage, model: LabelModel, split: str) -> LabelScores:
-        batches = self._batches(stage, split)
+        batches = self._reading(stage, split)
         found = self._scores(stage, model, list(model.scorers()), split, batches)
         if self._bar is None:
             return found
@@ -238,7 +236,7 @@ class LabelEvaluator(Evaluator[Stage]):
         model: LabelModel,
         scorers: Sequence[str],
         split: str,
-        batches: tf.data.Dataset | RepeatedReading,
+        batches: RepeatedReading,
     ) -> LabelScores:
         size = self._batch_size
         first, last = self._distribution.rows(size)
@@ -301,10 +299,8 @@ class LabelEvaluator(Evaluator[Stage]):
             self._compiled[key] = model, function.get_concrete_function(spec)
         return self._compiled[key][1]
 
-    def _batches(self, stage: Stage, split: str) -> tf.data.Dataset:
-        size = self._batch_size
-        rows = self._distribution.rows(size)
-        return stage.evaluation.batches(self._data, split, size, seed=0, rows=rows)
+    def _reading(self, stage: Stage, split: str) -> RepeatedReading:
+        return self._read(stage.evaluation, split, self._distribution.rows(self._batch_size))
 
 
 def _refuse_non_finite(probabilities: Mapping[str, np.ndarray], stage: Stage, split: str) -> None:

@@ -1,6 +1,7 @@
 """Evaluates models that rank items: every held-out interaction under both protocols."""
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from tfcdr.ranking.model import RankingModel
 from tfcdr.ranking.neighbours.bar import AskedLike, ItemNeighbours
 from tfcdr.ranking.neighbours.model import HISTORY, NeighbourModel
 from tfcdr.ranking.stage import RankingStage
-from tfcdr.repeated_reading import RepeatedReading
+from tfcdr.repeated_reading import HeldOutReadings, RepeatedReading
 from tfcdr.report_section import Names, ShownUser
 from tfcdr.row_groups import RowGroups
 from tfcdr.stage_model import Batch, StageModel
@@ -60,15 +61,18 @@ class RankingEvaluator(Evaluator[RankingStage]):
         self._distribution = distribution
         self._groups = groups
         self._batch_size = distribution.shared_batch_size(options.batch_size)
-        # By the model's identity; each keeps its model, so that an identity is not used again.
-        self._rankers: dict[int, HeldOutRanker] = {}
-        # The stage that trains and what it reads; the one before is not read again.
+        self._read = HeldOutReadings(data, self._batch_size, _CANDIDATE_SEED)
+        # By the model's identity and whether neighbours rank, too; each keeps its model, so that
+        # an identity is not used again.
+        self._rankers: dict[tuple[int, bool], HeldOutRanker] = {}
+        # The stage that trains and what it reads, if that is too much to stay in memory; the one
+        # before is not read again.
         self._validation: tuple[RankingStage, RepeatedReading] | None = None
         # By the item space that is ranked.
         self._neighbours: dict[str, ItemNeighbours] = {}
 
     def check_data(self, stage: RankingStage, split: str) -> None:
-        self._batches(stage, split, sampled=True, recent=True)
+        self._reading(stage, split)
 
     def validation(self, stage: RankingStage, model: StageModel) -> dict[str, float]:
         """Ranks by the chosen protocol, if the stage's view has candidates for it.
@@ -78,7 +82,8 @@ class RankingEvaluator(Evaluator[RankingStage]):
         """
         protocol = self._protocol(stage)
         batches = self._validation_batches(stage, protocol == "sampled")
-        ranks = self._ranks(stage, model, "validation", batches, [protocol])
+        ranker = self._ranker(stage, model, with_neighbours=False)
+        ranks = self._ranks(stage, ranker, "validation", batches, [protocol])
         figures = ranks[protocol, held_out_ranks.MODEL].summary(self._options.ks)
         if not figures:
             raise RunError(
@@ -89,8 +94,9 @@ class RankingEvaluator(Evaluator[RankingStage]):
 
     def scores(self, stage: RankingStage, model: StageModel, split: str) -> RanksByScorer:
         self._fit_neighbours(stage, model)
-        batches = self._batches(stage, split, sampled=True, recent=True)
-        return self._ranks(stage, model, split, batches, held_out_ranks.PROTOCOLS)
+        ranker = self._ranker(stage, model, with_neighbours=True)
+        batches = self._reading(stage, split)
+        return self._ranks(stage, ranker, split, batches, held_out_ranks.PROTOCOLS)
 
     def own_scores(self, stage: RankingStage, model: StageModel, split: str) -> RanksByScorer:
         """Ranks a split by the model and by popularity alone, in one process.
@@ -104,7 +110,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
           As `scores`, without item neighbours, which take longer than most models.
         """
         ranker = HeldOutRanker(model, self._counts(stage), self._groups)
-        return ranker(self._batches(stage, split, sampled=True))
+        return ranker(self._reading(stage, split))
 
     def headline(self, scores: RanksByScorer) -> dict[str, float]:
         """Returns the metrics of all users under the chosen protocol."""
@@ -156,8 +162,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
     ) -> dict[tuple[str, str], dict[str, float]]:
         """Returns coverage@k and popularity@k; see `beyond_accuracy.measure`. For one process."""
         self._fit_neighbours(stage, model)
-        batches = self._batches(stage, split, sampled=False, recent=True)
-        neighbours = self._neighbours_of(stage).model
+        neighbours, batches = self._neighbours_of(stage).model, self._reading(stage, split)
         return beyond_accuracy.measure(
             model, neighbours, self._counts(stage), batches, self._groups, self._options.ks
         )
@@ -166,7 +171,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
         self, stage: RankingStage, model: StageModel, names: Names, number: int
     ) -> Sequence[ShownUser]:
         """Draws rows of the test; see `shown_users.draw`."""
-        batches = self._batches(stage, "test", sampled=False, recent=True, shared=False)
+        batches = self._reading(stage, "test", shared=False)
         space = _history_space(stage)
         return shown_users.draw(model, batches, space, stage.catalogue, names, number)
 
@@ -185,7 +190,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
         neighbours = self._neighbours_of(stage)
         if neighbours.is_fitted:
             return
-        batches = self._batches(stage, "validation", sampled=True, recent=True, shared=False)
+        batches = self._reading(stage, "validation", shared=False)
         some = _KeptBatches.of(batches, -(-_ROWS_THAT_CHOOSE // self._batch_size))
         ranker = HeldOutRanker(AskedLike(neighbours.model, model), self._counts(stage))
         protocol, cutoff = self._protocol(stage), self.monitor.partition("@")[2]
@@ -210,13 +215,13 @@ class RankingEvaluator(Evaluator[RankingStage]):
     def _ranks(
         self,
         stage: RankingStage,
-        model: StageModel,
+        ranker: HeldOutRanker,
         split: str,
         batches: Batches,
         protocols: Collection[str],
     ) -> RanksByScorer:
         """Ranks a split; processes share its rows, and each gets the ranks of all."""
-        own = self._ranker(stage, model)(batches, protocols)
+        own = ranker(batches, protocols)
         if self._distribution.num_workers == 1:
             return own
         size = self._batch_size
@@ -236,54 +241,56 @@ class RankingEvaluator(Evaluator[RankingStage]):
             whole[scorer] = Ranks(user, rank, competitors, row, item, by_column)
         return whole
 
-    def _ranker(self, stage: RankingStage, model: StageModel) -> HeldOutRanker:
-        if id(model) not in self._rankers:
-            neighbours = self._neighbours_of(stage).model
-            self._rankers[id(model)] = HeldOutRanker(
-                model, self._counts(stage), self._groups, neighbours
-            )
-        return self._rankers[id(model)]
+    def _ranker(
+        self, stage: RankingStage, model: StageModel, with_neighbours: bool
+    ) -> HeldOutRanker:
+        key = id(model), with_neighbours
+        if key not in self._rankers:
+            neighbours = self._neighbours_of(stage).model if with_neighbours else None
+            self._rankers[key] = HeldOutRanker(model, self._counts(stage), self._groups, neighbours)
+        return self._rankers[key]
 
     def _validation_batches(self, stage: RankingStage, sampled: bool) -> RepeatedReading:
+        """Reads what an epoch is chosen by; `sampled`: by the candidates."""
         if self._validation is None or self._validation[0] is not stage:
-            examples = self._request(stage).num_examples(self._data, "validation")
-            batches = self._batches(stage, "validation", sampled)
-            reading = RepeatedReading(batches, -(-examples // self._batch_size))
+            reading = self._reading(stage, "validation")
+            if not reading.in_memory:
+                # No more than what is needed, since every epoch makes it anew.
+                rows = self._distribution.rows(self._batch_size)
+                request = self._request(stage, sampled=sampled, recent=False)
+                reading = self._read(request, "validation", rows)
             self._validation = stage, reading
         return self._validation[1]
 
-    def _batches(
-        self,
-        stage: RankingStage,
-        split: str,
-        sampled: bool,
-        recent: bool = False,
-        shared: bool = True,
-    ) -> tf.data.Dataset:
-        """Reads a split.
+    def _reading(self, stage: RankingStage, split: str, shared: bool = True) -> RepeatedReading:
+        """Reads a split with all that anybody asks of it: candidates, histories for neighbours.
 
         Args:
           stage: the model's.
           split: "validation" or "test".
-          sampled: whether candidates are wanted.
-          recent: whether histories for the neighbours are.
           shared: whether processes read their own rows alone.
         """
-        request = self._request(stage)
-        more = {"recent": HISTORY} if recent else {}
-        if sampled and stage.has_candidates and self._options.negatives:
-            more["candidates"] = self._options.negatives
-        request = request._replace(options={**request.options, **more})
-        size = self._batch_size
-        rows = self._distribution.rows(size) if shared else None
-        return request.batches(self._data, split, size, _CANDIDATE_SEED, rows=rows)
+        rows = self._distribution.rows(self._batch_size) if shared else None
+        return self._read(self._request(stage, sampled=True, recent=True), split, rows)
 
-    def _request(self, stage: RankingStage) -> ViewRequest:
-        """Returns what is read of a stage's rows: the same ones with candidates and without."""
+    def _request(
+        self, stage: RankingStage, sampled: bool = False, recent: bool = False
+    ) -> ViewRequest:
+        """Returns what is read of a stage's rows: the same ones with candidates and without.
+
+        Args:
+          stage: the model's.
+          sampled: whether candidates are wanted.
+          recent: whether histories for the neighbours are.
+        """
+        options = {**stage.evaluation.options}
         # Only views with candidates offer them; pre-training ranks the full catalogue.
-        if not (stage.has_candidates and self._options.negatives):
-            return stage.evaluation
-        options = {**stage.evaluation.options, "least_left": self._options.negatives}
+        if stage.has_candidates and self._options.negatives:
+            options["least_left"] = self._options.negatives
+            if sampled:
+                options["candidates"] = self._options.negatives
+        if recent:
+            options["recent"] = HISTORY
         return stage.evaluation._replace(options=options)
 
 
@@ -305,9 +312,9 @@ class _KeptBatches:
     batches: list[Batch]
 
     @classmethod
-    def of(cls, batches: tf.data.Dataset, number: int) -> "_KeptBatches":
+    def of(cls, batches: RepeatedReading, number: int) -> "_KeptBatches":
         """Reads the first so many."""
-        return cls(batches.element_spec, list(batches.take(number)))
+        return cls(batches.element_spec, list(itertools.islice(batches, number)))
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self.batches)

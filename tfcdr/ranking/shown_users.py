@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.ranking.beyond_accuracy import best_new
+from tfcdr.ranking.held_out_ranks import Batches
 from tfcdr.ranking.model import RankingModel
 from tfcdr.report_section import Names, ShownUser, sample_rows
 
@@ -15,7 +16,7 @@ _SEED = 0
 
 def draw(
     model: RankingModel,
-    batches: tf.data.Dataset,
+    batches: Batches,
     history_space: str,
     catalogue: str,
     names: Names,

@@ -70,6 +70,7 @@ class Experiment:
         self._read_losses_every = read_losses_every
         self._pretrained = pretrained
         self._stages = system.stages(config)
+        self._test_scores: Any = None  # of the best model, once they are known
 
     def check_data(self) -> None:
         """Opens every split of every stage, so that what the data lacks is known at once.
@@ -189,6 +190,9 @@ class Experiment:
     def evaluate(self, model: StageModel) -> dict[str, Any]:
         """Scores the validation and the test examples of the last stage.
 
+        Args:
+          model: the run's best.
+
         Returns:
           "validation" and "test": the evaluator's headline; "tables": its table for each split;
           "bars": the test's gain over each bar, by group of rows, if there are bars.
@@ -199,6 +203,7 @@ class Experiment:
             headlines[split] = self._evaluator.headline(scores)
             tables[split] = self._evaluator.table(scores)
             if split == "test":
+                self._test_scores = scores
                 bars = self._evaluator.bar_gains(scores, self._seed)
         found = {**headlines, "tables": tables}
         if bars:
@@ -232,8 +237,14 @@ class Experiment:
         Returns:
           The gain by group of test rows, `row_groups.ALL` among them.
         """
-        ours, others = (run.scores(run.best_model(), "test") for run in (self, baseline))
+        ours, others = (run._scores_of_best() for run in (self, baseline))
         return self._evaluator.transfer_gains(ours, others, self._seed)
+
+    def _scores_of_best(self) -> Any:
+        """Returns the scores of the test; of a run that was finished before, it is scored again."""
+        if self._test_scores is None:
+            self._test_scores = self.scores(self.best_model(), "test")
+        return self._test_scores
 
     def validation_scores(self) -> list[float]:
         """Returns the finished epochs' scores of the stages whose validation is the last one's."""
