@@ -1,7 +1,7 @@
 """A stage's model that is fitted to the training data as a whole, without steps or gradients."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,14 +17,15 @@ class FittedModel(StageModel):
     """
 
     @abc.abstractmethod
-    def fit_epoch(self, data: Any, epoch: int) -> dict[str, float]:
+    def fit_epoch(self, data: Any, epoch: int, scores: Sequence[float]) -> dict[str, float]:
         """Sets the weights to what fits with an epoch's choice of settings.
 
-        Nothing but (data, epoch) decides them: a resumed run begins at any epoch.
+        Nothing but the arguments decides them: a resumed run begins at any epoch.
 
         Args:
           data: what the run reads, a data source of the model's own kind.
           epoch: from 0.
+          scores: the validation scores of the epochs before; the greater, the better.
 
         Returns:
           The settings, and what else is worth watching, by name.

@@ -293,6 +293,8 @@ class Experiment:
         run = self._pretrained
         if run is None or run.data is None:
             return None
+        if stage.training is None and stage is not self._stages[0]:
+            return f"{stage.name}: is fitted anew"
         run.check_system(self._system.name)
         if not run.folder.has_checkpoint(stage.name):
             return f"{stage.name}: starts afresh, {run.folder.path} has no such stage"

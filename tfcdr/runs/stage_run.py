@@ -197,7 +197,8 @@ class StageRun:
         started = time.monotonic()
         if isinstance(self.model, FittedModel):
             log = StepLog(self.stage.batch_size, self._read_losses_every)
-            figures = self.model.fit_epoch(self._data, epoch)
+            scores = list(map(self._score, self._epochs))
+            figures = self.model.fit_epoch(self._data, epoch, scores)
         else:
             log = self._train_steps(epoch, batches, screen)
             figures = {**log.figures, **self.model.epoch_figures()}

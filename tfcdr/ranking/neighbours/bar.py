@@ -41,11 +41,11 @@ class ItemNeighbours:
         Args:
           validate: gives the validation figure of the model as it is; the greater, the better.
         """
-        scores = []
+        scores: list[float] = []
         for epoch in range(len(self.model.settings)):
-            self.model.fit_epoch(self._data, epoch)
+            self.model.fit_epoch(self._data, epoch, scores)
             scores.append(validate(self.model))
-        self.model.fit_epoch(self._data, int(np.argmax(scores)))
+        self.model.fit_epoch(self._data, int(np.argmax(scores)), scores)
         self.is_fitted = True
 
 

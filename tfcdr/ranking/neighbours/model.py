@@ -117,7 +117,10 @@ class NeighbourModel(FittedModel, RankingModel):
         self._fitted: Nearness | float | None = None
         self.built = True
 
-    def fit_epoch(self, data: HistorySource, epoch: int) -> dict[str, float]:
+    def fit_epoch(
+        self, data: HistorySource, epoch: int, scores: Sequence[float]
+    ) -> dict[str, float]:
+        del scores  # All choices are tried.
         settings = self.settings[epoch]
         self.decay.assign(settings.decay)
         self.other_weight.assign(settings.other_weight)
@@ -168,6 +171,16 @@ class NeighbourModel(FittedModel, RankingModel):
         is_own = (history >= first) & (history <= last)
         loudness = tf.where(is_own, 1.0, self.other_weight)
         weight = tf.where(known, self.decay**behind * loudness, 0.0)
+        return tf.stack([history, tf.bitcast(weight, tf.int32)], -1)
+
+    def shares(self, user: tf.Tensor) -> tf.Tensor:
+        """Scales a batch's users, so that the scores of all items add up to 1, or to 0.
+
+        What the popularity adds to scores is left out of the sum.
+        """
+        history, weight = user[..., 0], tf.bitcast(user[..., 1], tf.float32)
+        said = tf.reduce_sum(tf.gather(self.values, history), -1) * weight
+        weight = tf.math.divide_no_nan(weight, tf.reduce_sum(said, 1, keepdims=True))
         return tf.stack([history, tf.bitcast(weight, tf.int32)], -1)
 
     def item_factors(self) -> tuple[tf.Tensor, None]:

@@ -8,13 +8,17 @@ import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.ranking import item_loss
+from tfcdr.ranking.neighbours import blend
+from tfcdr.ranking.neighbours.blend import NeighbourBlend
+from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
 from tfcdr.report_section import Names, Section
-from tfcdr.stage_model import MODEL_OPTIMIZER, StageModel
+from tfcdr.stage_model import MODEL_OPTIMIZER
 from tfcdr.systems.timirec import report
 from tfcdr.systems.timirec.benchmark import TiMiRecBenchmark
 from tfcdr.systems.timirec.config import TiMiRecConfig
@@ -41,37 +45,58 @@ class TiMiRec(RankingSystem):
             "negatives_exclude": config.negatives_exclude,
         }
 
-        def stage(name: str, batch_size: int, epochs: int) -> RankingStage:
-            return RankingStage(
-                name=name,
-                training=ViewRequest("leave_one_out", training),
-                evaluation=ViewRequest("leave_one_out", evaluation),
-                batch_size=batch_size,
-                epochs=epochs,
-                patience=config.patience,
-                catalogue="target",
-                has_candidates=True,
-            )
+        pretrain = RankingStage(
+            name="pretrain",
+            training=ViewRequest("leave_one_out", training),
+            evaluation=ViewRequest("leave_one_out", evaluation),
+            batch_size=config.pretrain_batch_size,
+            epochs=config.pretrain_epochs,
+            patience=config.patience,
+            catalogue="target",
+            has_candidates=True,
+        )
+        finetune = dataclasses.replace(
+            pretrain,
+            name="finetune",
+            batch_size=config.finetune_batch_size,
+            epochs=config.finetune_epochs,
+        )
+        tries = blend.tries(config.history_domains == "all")
+        blended = dataclasses.replace(
+            pretrain, name="blend", training=None, epochs=tries, patience=tries
+        )
+        wanted = {
+            "pretrain": not config.from_scratch,
+            "finetune": config.has_finetuning,
+            "blend": config.blend_neighbours,
+        }
+        return tuple(stage for stage in (pretrain, finetune, blended) if wanted[stage.name])
 
-        pretrain = stage("pretrain", config.pretrain_batch_size, config.pretrain_epochs)
-        if not config.has_finetuning:
-            return (pretrain,)
-        finetune = stage("finetune", config.finetune_batch_size, config.finetune_epochs)
-        return (finetune,) if config.from_scratch else (pretrain, finetune)
-
-    def build(self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int) -> StageModel:
+    def build(
+        self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int
+    ) -> InterestModel | NeighbourBlend:
         histories = data.vocabulary(self.history_space(config))
-        rows, trained = histories.size + 1, histories.counts > 0
         targets = data.vocabulary("target")
+        if stage == "blend":
+            transfers = config.history_domains == "all"
+            of_space = self.history_space(config), histories.size, targets.counts
+            neighbours = NeighbourModel(NeighbourOptions(), *of_space, transfers)
+            trained = self.build(self.stages(config)[-2].name, config, data, seed)
+            return NeighbourBlend(trained, neighbours, data.max_length)
+        rows, has_trained = histories.size + 1, histories.counts > 0
         kind = PretrainingModel if stage == "pretrain" else FinetuningModel
         try:
-            return kind(config, data.max_length, rows, targets.size, seed, targets.counts, trained)
+            return kind(
+                config, data.max_length, rows, targets.size, seed, targets.counts, has_trained
+            )
         except ValueError as error:
             raise RunError(f"--timirec.*: {error}") from error
 
     def optimizers(
         self, stage: str, config: TiMiRecConfig
     ) -> dict[str, tf.keras.optimizers.Optimizer]:
+        if stage == "blend":
+            return {}
         rates = {
             "pretrain": config.pretrain_learning_rate,
             "finetune": config.finetune_learning_rate,
@@ -82,8 +107,11 @@ class TiMiRec(RankingSystem):
     def history_space(self, config: TiMiRecConfig) -> str:
         return "joint" if config.history_domains == "all" else "target"
 
-    def warm_start(self, model: InterestModel, previous: InterestModel) -> None:
-        """Copies the extractor; the predictor keeps its fresh start."""
+    def warm_start(self, model: InterestModel | NeighbourBlend, previous: InterestModel) -> None:
+        """Copies the extractor; the predictor keeps its fresh start. A blend takes the whole."""
+        if isinstance(model, NeighbourBlend):
+            model.model.set_weights(previous.get_weights())
+            return
         model.extractor.set_weights(previous.extractor.get_weights())
 
     def named_rows(
@@ -102,11 +130,29 @@ class TiMiRec(RankingSystem):
         """Reads histories of the target domain alone."""
         return dataclasses.replace(config, history_domains="target", own_share=0.0)
 
+    def check(self, config: TiMiRecConfig, data: DataSource, distribution: Distribution) -> None:
+        """Refuses several devices for what is fitted by one process.
+
+        Raises:
+          RunError: neighbours are to be blended there.
+        """
+        if config.blend_neighbours and distribution.num_replicas > 1:
+            raise RunError(
+                "neighbours are fitted by one process: leave --strategy or "
+                "--timirec.blend_neighbours out."
+            )
+
     def report_sections(
-        self, config: TiMiRecConfig, model: InterestModel, data: DataSource, names: Names
+        self,
+        config: TiMiRecConfig,
+        model: InterestModel | NeighbourBlend,
+        data: DataSource,
+        names: Names,
     ) -> Sequence[Section]:
         """Shows the interests of some test users and how much each counts."""
         stage = self.stages(config)[-1]
+        if isinstance(model, NeighbourBlend):
+            model = model.model
         return report.sections(stage, model, data, self.history_space(config), names)
 
 
