@@ -78,6 +78,10 @@ class MemoryData(EpochByEpoch):
         if space == "source":
             return self._histories
         targets = self._vocabularies["target"].size
+        if space == "target":  # as view leave_one_out has them
+            return np.concatenate(
+                [np.minimum(self._histories, targets), self._targets[:, np.newaxis]], 1
+            )
         sources = np.where(self._histories > 0, self._histories + targets, 0)
         return np.concatenate([sources, self._targets[:, np.newaxis]], 1)
 

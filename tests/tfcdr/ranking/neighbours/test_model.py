@@ -14,7 +14,7 @@ HISTORIES = np.array([[0, 0, 3, 12, 5], [0, 0, 0, 0, 0], [7, 0, 20, 0, 1]], np.i
 def fitted(data, epoch=0, **options):
     items, counts = data.vocabulary("joint").size, data.vocabulary("target").counts
     model = NeighbourModel(NeighbourOptions(**options), "joint", items, counts, transfers=True)
-    figures = model.fit_epoch(data, epoch)
+    figures = model.fit_epoch(data, epoch, [])
     return model, figures
 
 
@@ -79,7 +79,7 @@ def test_tables_are_fitted_once_for_all_settings_that_share_them(monkeypatch):
     data = MemoryData()
     model, _ = fitted(data)
     for epoch in range(len(model.settings)):
-        model.fit_epoch(data, epoch)
+        model.fit_epoch(data, epoch, [])
     assert len(calls) == len(set(calls)) == 3
 
 

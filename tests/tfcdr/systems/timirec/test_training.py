@@ -176,3 +176,65 @@ def test_a_first_stage_that_validates_better_is_kept(tmp_path, monkeypatch, caps
     assert isinstance(model, PretrainingModel)
     scores = experiment.evaluate(model)
     assert scores["test"] == metrics["test"]
+
+
+def test_a_blend_is_a_last_stage_that_a_killed_run_finishes(tmp_path):
+    config = dataclasses.replace(
+        CONFIG,
+        stages="pretrain",
+        pretrain_epochs=1,
+        history_domains="target",
+        blend_neighbours=True,
+    )
+    whole, metrics = run(tmp_path / "whole", config)
+    assert set(metrics["stages"]) == {"pretrain", "blend"}
+    lines = RunFolder(tmp_path / "whole").epochs("blend")
+    scores = [line["validation"]["NDCG@5"] for line in lines]
+    # Strength 0 is among them: the blend validates no worse than what it blends.
+    trained = RunFolder(tmp_path / "whole").epochs("pretrain")[-1]["validation"]["NDCG@5"]
+    assert trained in scores and max(scores) >= trained
+    assert metrics["validation"]["NDCG@5"] == max(scores)
+    blend = whole.best_model()
+    pretrained, _ = run(
+        tmp_path / "pretrained", dataclasses.replace(config, blend_neighbours=False)
+    )
+    for ours, theirs in zip(
+        blend.model.get_weights(), pretrained.best_model().get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+    # Taken over from the run without it, and killed behind an epoch of its own.
+    folder = tmp_path / "killed"
+    taken = PretrainedRun(RunFolder(tmp_path / "pretrained", writable=False))
+
+    class Killed(Exception):
+        pass
+
+    remember = RunFolder.add_epoch
+
+    def dying(self, line):
+        remember(self, line)
+        if line["stage"] == "blend" and line["epoch"] == 9:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RunFolder, "add_epoch", dying)
+        run(folder, config, pretrained=taken)
+    _, resumed = run(folder, config, pretrained=taken)
+    assert resumed["test"] == metrics["test"]
+    assert [line["figures"] for line in RunFolder(folder).epochs("blend")] == [
+        line["figures"] for line in lines
+    ]
+
+
+def test_a_blend_is_fitted_by_one_process(tmp_path):
+    devices = NamedDevices(num_replicas=2)
+    config = dataclasses.replace(CONFIG, blend_neighbours=True)
+    with pytest.raises(RunError, match="blend_neighbours"):
+        TiMiRec().check(config, MemoryData(), devices)
+    TiMiRec().check(CONFIG, MemoryData(), devices)
+
+
+@dataclasses.dataclass
+class NamedDevices:
+    num_replicas: int
