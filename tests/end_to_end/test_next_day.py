@@ -79,9 +79,15 @@ def test_a_finished_run_goes_on_and_its_export_is_refreshed(monday):
 @pytest.mark.slow
 def test_the_next_days_run_starts_from_it_and_is_served_in_its_place(monday, logs, tmp_path):
     served = monday[0] / "export"
-    flags = ("--timirec.pretrain_epochs=1", f"--pretrained={monday[0]}", f"--export_dir={served}")
+    flags = (
+        "--timirec.pretrain_epochs=1",
+        "--timirec.blend_neighbours",
+        f"--pretrained={monday[0]}",
+        f"--export_dir={served}",
+    )
     outcome = train(tmp_path / "tuesday", logs / "tuesday.csv", *flags)
     assert outcome.status == 0, outcome.err
+    assert "blend: is fitted anew" in outcome.out
     assert re.search(r"has trained on 0 of the \d+ interactions that are held out", outcome.out)
     found = re.search(r"starts from .*, which knows (\d+) of the (\d+) names", outcome.out)
     known, names = map(int, found.groups())
