@@ -5,7 +5,7 @@ neither package imports the other. The contract between them is the batch: a dic
 entries the view's and the model's docstrings state.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -39,7 +39,13 @@ class Vocabulary(Protocol):
 
 
 class DataSource(Protocol):
-    """A prepared data set as a run reads it."""
+    """A prepared data set as a run reads it.
+
+    Attributes:
+      shared_readings: empty at first; what all who read it keep with it, by keys of theirs.
+    """
+
+    shared_readings: dict[Hashable, Any]
 
     @property
     def fingerprint(self) -> str:

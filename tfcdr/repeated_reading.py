@@ -9,8 +9,8 @@ import tensorflow as tf
 from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.stage_model import Batch
 
-# Batches of a split that take no more than this stay in memory: 128 MiB.
-_KEPT_BYTES = 2**27
+# Batches of a split that take no more than this stay in memory: 64 MiB.
+_KEPT_BYTES = 2**26
 
 
 class RepeatedReading:
@@ -54,7 +54,10 @@ class RepeatedReading:
 
 
 class HeldOutReadings:
-    """Readings of a data set's held-out splits; those that stay in memory are the same ones."""
+    """Readings of a data set's held-out splits; those that stay in memory are the same ones.
+
+    A run, those that it is compared with and its page read the same rows: see `of`.
+    """
 
     def __init__(self, data: DataSource, batch_size: int, seed: int) -> None:
         """Remembers how to read.
@@ -68,6 +71,11 @@ class HeldOutReadings:
         self._batch_size = batch_size
         self._seed = seed
         self._kept: dict[Hashable, RepeatedReading] = {}
+
+    @classmethod
+    def of(cls, data: DataSource, batch_size: int, seed: int) -> "HeldOutReadings":
+        """Returns the readings that all share who read a data source so; see `__init__`."""
+        return data.shared_readings.setdefault((batch_size, seed), cls(data, batch_size, seed))
 
     def __call__(
         self, request: ViewRequest, split: str, rows: tuple[int, int] | None = None

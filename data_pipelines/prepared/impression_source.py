@@ -30,6 +30,7 @@ class ImpressionSource:
     Attributes:
       prepared: the data set.
       max_length: 0; there are no histories.
+      shared_readings: empty at first; what all who read it keep with it, by keys of theirs.
     """
 
     max_length = 0
@@ -37,6 +38,7 @@ class ImpressionSource:
     def __init__(self, prepared: PreparedData) -> None:
         """Remembers what to read."""
         self.prepared = prepared
+        self.shared_readings: dict[Hashable, Any] = {}
         self._readers: dict[tuple[Hashable, ...], BlockReader] = {}
 
     @property

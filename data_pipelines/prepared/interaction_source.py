@@ -44,6 +44,7 @@ class InteractionSource:
       prepared: the data set.
       roles: which domains are read and what for.
       options: how examples are cut.
+      shared_readings: empty at first; what all who read it keep with it, by keys of theirs.
     """
 
     def __init__(self, prepared: PreparedData, roles: Roles, options: ExampleOptions) -> None:
@@ -51,6 +52,7 @@ class InteractionSource:
         self.prepared = prepared
         self.roles = roles
         self.options = options
+        self.shared_readings: dict[Hashable, Any] = {}
         self._examples: dict[tuple[str, str, ItemsNeeded], int] = {}
         self._cutters: dict[tuple[str, str, ItemsNeeded], Cutter] = {}
         # Users of the rows that are left out, by view, split and what is needed.

@@ -6,6 +6,10 @@ import functools
 class EpochByEpoch:
     """Reads several epochs by the derived class's `batches`, which reads one."""
 
+    @functools.cached_property
+    def shared_readings(self):
+        return {}
+
     def epochs(self, view, split, *, epochs, steps=None, **options):
         read = [self.batches(view, split, epoch=epoch, **options) for epoch in epochs]
         if steps is not None:

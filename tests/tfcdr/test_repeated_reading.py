@@ -1,6 +1,8 @@
 """Each pass is whole; few batches are read once, others by one iterator; readings are shared."""
 
+import gc
 import itertools
+import weakref
 
 import pytest
 import tensorflow as tf
@@ -62,8 +64,22 @@ def test_a_split_in_memory_is_one_reading_to_all():
 
 def test_more_than_fits_is_opened_anew(monkeypatch):
     monkeypatch.setattr("tfcdr.repeated_reading._KEPT_BYTES", 10)
-    read = HeldOutReadings(MemoryData(), batch_size=8, seed=0)
+    data = MemoryData()
+    read = HeldOutReadings(data, batch_size=8, seed=0)
     one, other = read(NEXT_ITEM, "validation"), read(NEXT_ITEM, "validation")
     assert not one.in_memory and one is not other
     users = [[int(user) for batch in of for user in batch["user"] if user] for of in (one, one)]
     assert users == [list(range(1, 23))] * 2
+
+
+def test_all_who_read_a_source_share_its_readings_as_long_as_it_lives():
+    data = MemoryData()
+    read = HeldOutReadings.of(data, batch_size=8, seed=0)
+    assert HeldOutReadings.of(data, batch_size=8, seed=0) is read
+    assert HeldOutReadings.of(data, batch_size=4, seed=0) is not read
+    assert HeldOutReadings.of(MemoryData(), batch_size=8, seed=0) is not read
+    list(read(NEXT_ITEM, "validation"))
+    alive = weakref.ref(data)
+    del data, read
+    gc.collect()
+    assert alive() is None

@@ -112,7 +112,7 @@ class LabelEvaluator(Evaluator[Stage]):
         # By the model's identity and the scorer; each keeps its model, so that an identity is not
         # used again.
         self._compiled: dict[tuple[int, str], tuple[LabelModel, Scorer]] = {}
-        self._read = HeldOutReadings(data, self._batch_size, seed=0)
+        self._read = HeldOutReadings.of(data, self._batch_size, seed=0)
         # The stage that trains and what it reads; the one before is not read again.
         self._validation: tuple[Stage, RepeatedReading] | None = None
 

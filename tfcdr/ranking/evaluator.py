@@ -61,7 +61,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
         self._distribution = distribution
         self._groups = groups
         self._batch_size = distribution.shared_batch_size(options.batch_size)
-        self._read = HeldOutReadings(data, self._batch_size, _CANDIDATE_SEED)
+        self._read = HeldOutReadings.of(data, self._batch_size, _CANDIDATE_SEED)
         # By the model's identity and whether neighbours rank, too; each keeps its model, so that
         # an identity is not used again.
         self._rankers: dict[tuple[int, bool], HeldOutRanker] = {}

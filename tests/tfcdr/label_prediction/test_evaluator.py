@@ -25,6 +25,7 @@ class Behaviours:
     """Held-out rows: what a perfect scorer would say is their `truth`."""
 
     def __init__(self, rows=53, liked=None):
+        self.shared_readings = {}
         random = np.random.default_rng(3)
         truth = random.random(rows)
         self.columns = {
