@@ -86,6 +86,7 @@ def picture(study: optuna.Study, monitor: str) -> matplotlib.figure.Figure:
     axes[0].plot(numbers, values, ".", color="tab:blue", label="a trial")
     axes[0].plot(numbers, np.maximum.accumulate(values), color="tab:orange", label="the best yet")
     axes[0].set(xlabel="trial", ylabel=f"validation {monitor}", title="the search")
+    axes[0].xaxis.get_major_locator().set_params(integer=True)  # There is no half of a trial.
     axes[0].legend(loc="lower right")
     if mattered:
         axes[1].barh(list(mattered), list(mattered.values()))
