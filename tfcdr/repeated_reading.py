@@ -24,7 +24,7 @@ class RepeatedReading:
       in_memory: whether they are few enough.
     """
 
-    def __init__(self, batches: tf.data.Dataset, steps: int, kept_bytes: int = _KEPT_BYTES) -> None:
+    def __init__(self, batches: tf.data.Dataset, steps: int, kept_bytes: int) -> None:
         """Reads nothing yet.
 
         Args:
