@@ -1,7 +1,7 @@
 """Opens a run's folder again: its data, its configuration and its best model."""
 
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from data_pipelines.prepared.reading import Source
@@ -44,7 +44,7 @@ def load(
     workdir: str | pathlib.Path,
     data_dir: str | None = None,
     evaluation: Mapping[str, Any] | None = None,
-    opened: Iterable[Source] = (),
+    opened: Collection[Source] = (),
 ) -> dict[str, FinishedRun]:
     """Opens a run.
 

@@ -1,11 +1,12 @@
 """A run that is to train longer than it was first asked for, finished or not.
 
 The last stage goes on behind its last epoch, as if it had been asked for that many from the start.
+One that is fitted as a whole, which takes seconds, is fitted again if one before it goes on.
 """
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launchers.stored_config import restored
@@ -67,11 +68,33 @@ def _asks_for_more(
 
 
 def _refuse_other_start(stages: tuple[Stage, ...], folder: RunFolder, monitor: str) -> None:
-    """Raises RunError if a stage would go on from which a later one has already started."""
-    for place, stage in enumerate(stages[:-1]):
-        later = [each.name for each in stages[place + 1 :] if folder.epochs(each.name)]
-        if later and not is_over(stage, folder.epochs(stage.name), monitor):
+    """Raises RunError if a stage would go on from which one that trains has already started."""
+    for stage, later in _started_from(stages, folder, monitor):
+        if later.training is not None:
             raise RunError(
                 f"{folder.path}: stage {stage.name} would go on, from whose best epoch "
-                f"{later[0]} has already started; leave its length, or give another --workdir."
+                f"{later.name} has already started; leave its length, or give another --workdir."
             )
+
+
+def fitted_again(stages: tuple[Stage, ...], folder: RunFolder, monitor: str) -> list[str]:
+    """Returns the stages of a run that goes on whose model was fitted to what goes on.
+
+    Args:
+      stages: as they are asked for now.
+      folder: of the run.
+      monitor: the validation metric that stops a stage.
+    """
+    started = _started_from(stages, folder, monitor)
+    return sorted({later.name for _, later in started if later.training is None})
+
+
+def _started_from(
+    stages: tuple[Stage, ...], folder: RunFolder, monitor: str
+) -> Iterator[tuple[Stage, Stage]]:
+    """Gives the stages that go on, each with every later one that has already started."""
+    for place, stage in enumerate(stages[:-1]):
+        if not is_over(stage, folder.epochs(stage.name), monitor):
+            for later in stages[place + 1 :]:
+                if folder.epochs(later.name):
+                    yield stage, later

@@ -295,7 +295,8 @@ def claim(
     with distribution.chief_first():
         if lengthening.is_longer(wish.system, config, folder, settings, wish.options.monitor):
             print(f"{folder.path}: goes on with the run that is there, for longer")
-            folder.lengthen(settings)
+            stages, monitor = wish.system.stages(config), wish.options.monitor
+            folder.lengthen(settings, lengthening.fitted_again(stages, folder, monitor))
         folder.claim(settings)
 
 

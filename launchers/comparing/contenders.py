@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_pipelines.prepared.reading import Source
 from launchers import finished_run, ranking_runs
 from launchers.finished_run import FinishedRun
 from tfcdr.errors import RunError
@@ -67,8 +68,11 @@ def read(patterns: Sequence[str], data_dir: str | None) -> list[Runs]:
         system ranks nothing.
     """
     by_target: dict[str, dict[str, list[FinishedRun]]] = {}
+    opened: list[Source] = []
     for folder in _folders(patterns):
-        for target, run in finished_run.load(folder, data_dir).items():
+        for target, run in finished_run.load(folder, data_dir, opened=opened).items():
+            if run.source not in opened:
+                opened.append(run.source)
             ranking_runs.system_of(run, _COMPARED)
             ranking_runs.check_finished(run)
             name = target or ",".join(ranking_runs.interactions_of(run).roles.targets)

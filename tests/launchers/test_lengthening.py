@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import pytest
 
@@ -65,6 +66,26 @@ def test_what_a_stage_has_started_from_must_stay(folder):
     folder.path.rename(whole.path / "target-toys")
     with pytest.raises(RunError, match="target-toys: stage pretrain would go on"):
         longer(whole, pretrain_epochs=9, patience=3)
+
+
+def test_what_is_fitted_to_a_stage_that_goes_on_is_fitted_again(folder):
+    config = dataclasses.replace(CONFIG, stages="pretrain", blend_neighbours=True)
+    more = dataclasses.replace(config, pretrain_epochs=9, patience=3)
+    of_blend = RunFolder(folder.path / "blend")
+    of_blend.claim(settings_of(config))
+    for stage, epochs in {"pretrain": 3, "blend": 2}.items():
+        for epoch in range(1, epochs + 1):
+            score = 0.3 if epoch == 1 else 0.1
+            of_blend.add_epoch({"stage": stage, "epoch": epoch, "validation": {MONITOR: score}})
+        pathlib.Path(of_blend.checkpoints(stage, "best")).mkdir(parents=True)
+    assert lengthening.is_longer(SYSTEM, more, of_blend, settings_of(more), MONITOR)
+    again = lengthening.fitted_again(SYSTEM.stages(more), of_blend, MONITOR)
+    assert again == ["blend"]
+    of_blend.lengthen(settings_of(more), again)
+    assert len(of_blend.epochs("pretrain")) == 3 and of_blend.has_checkpoint("pretrain")
+    assert not of_blend.epochs("blend") and not of_blend.has_checkpoint("blend")
+    # Where the stage before has ended, all stays.
+    assert lengthening.fitted_again(SYSTEM.stages(config), of_blend, MONITOR) == []
 
 
 def test_an_unfinished_stage_without_a_later_one_may_grow(folder):

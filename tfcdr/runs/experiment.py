@@ -13,6 +13,7 @@ from tfcdr import bar_gain
 from tfcdr.data_source import DataSource
 from tfcdr.distribution.one_device import ONE_DEVICE, Distribution
 from tfcdr.errors import RunError
+from tfcdr.fitted_model import FittedModel
 from tfcdr.report_section import Names, Section, ShownUser
 from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
@@ -321,6 +322,13 @@ class Experiment:
                 "which takes nothing over from a pre-trained run."
             )
         run.check_system(self._system.name)
+        kept, taken = (run.folder.metrics() or {}).get("served_stage"), self._stages[-2].name
+        if self._stages[-1].training is None and kept not in (None, taken):
+            raise RunError(
+                f"{run.folder.path}: the run has kept its model of {kept}, which validated better, "
+                f"where stage {self._stages[-1].name} takes that of {taken}; ask for the stages up "
+                f"to {kept} alone."
+            )
         with run.naming_differences(self._config):
             return self._model_of(self._stages[-2], run.folder)
 
@@ -386,6 +394,7 @@ def _describe_parameters(model: StageModel) -> str:
     def count(variables: list[tf.Variable]) -> int:
         return int(sum(np.prod(variable.shape) for variable in variables))
 
-    trainable = count(model.trainable_variables)
-    frozen = count(model.non_trainable_variables)
+    # What is fitted as a whole may hold a trained model, which stays as it is.
+    trainable = 0 if isinstance(model, FittedModel) else count(model.trainable_variables)
+    frozen = count(model.variables) - trainable
     return f"{trainable:,} trainable parameters, {frozen:,} frozen"

@@ -13,8 +13,9 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfcdr.errors import RunError
@@ -89,10 +90,21 @@ class RunFolder:
             raise RunError(f"{self.path}: cannot be written ({error.strerror}).") from error
         self._write("config.json", config)
 
-    def lengthen(self, config: Mapping[str, Any]) -> None:
-        """Takes the settings of a run that goes on, whose figures and export are then old."""
+    def lengthen(self, config: Mapping[str, Any], forgotten: Iterable[str] = ()) -> None:
+        """Takes the settings of a run that goes on, whose figures and export are then old.
+
+        Args:
+          config: what config.json is to hold.
+          forgotten: stages that are done again from their first epoch.
+        """
         if not self.writable:
             return
+        for stage in forgotten:
+            path = self.path / "checkpoints" / stage
+            with naming_unwritable(path):
+                if path.exists():
+                    shutil.rmtree(path)
+            self.forget_epochs(stage, 0)
         for name in ("metrics.json", "exported.json"):
             with naming_unwritable(self.path / name):
                 (self.path / name).unlink(missing_ok=True)

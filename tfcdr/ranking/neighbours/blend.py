@@ -1,5 +1,6 @@
 """A trained model and item neighbours, blended: a product of what both hold likely."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,9 +59,11 @@ class NeighbourBlend(FittedModel, RankingModel):
         self.neighbours = neighbours
         self.num_items = model.num_items
         self.own_places = model.own_places
-        self.items_at_once = neighbours.items_at_once
         of_model = model.encode_history(tf.zeros((1, max_length), tf.int32))
         self._user_shapes = of_model.shape[1:], tf.TensorShape((max_length, 2))
+        # Scores by each of several vectors of a user are in memory at once.
+        vectors = math.prod(of_model.shape[1:-1])
+        self.items_at_once = neighbours.items_at_once // vectors
         # 0 while the neighbours rank alone.
         self.model_weight = self._number("model_weight", 1.0)
         self.strength = self._number("strength", 0.0)

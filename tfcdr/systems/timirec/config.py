@@ -44,8 +44,8 @@ class TiMiRecConfig:
       stages: "all" of the variant's stages, or "pretrain" to stop after the extractor. TiMiRec's
         pre-trained extractor with a transformer layer is the paper's ComiRec+.
       from_scratch: trains the second stage alone, from a random start.
-      blend_neighbours: adds a last stage, which blends the trained model with item neighbours, as
-        strongly as validation chooses; see `tfcdr.ranking.neighbours.blend`.
+      blend_neighbours: adds a last stage, which blends the model of the last trained stage with
+        item neighbours, as strongly as validation chooses; see `tfcdr.ranking.neighbours.blend`.
       history_domains: items of a history: "all" domains' or the "target" domain's alone.
       own_share: share of a history's places that is kept for the target's own items, with
         history_domains=all: so many of the latest at least, however many items of other domains

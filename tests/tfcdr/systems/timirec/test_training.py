@@ -226,6 +226,12 @@ def test_a_blend_is_a_last_stage_that_a_killed_run_finishes(tmp_path):
         line["figures"] for line in lines
     ]
 
+    # A model that the run itself has not kept is not blended.
+    found = RunFolder(tmp_path / "pretrained")
+    found.finish({**found.metrics(), "served_stage": "another"})
+    with pytest.raises(RunError, match="has kept its model of another"):
+        run(tmp_path / "rejected", config, pretrained=taken)
+
 
 def test_a_blend_is_fitted_by_one_process(tmp_path):
     devices = NamedDevices(num_replicas=2)
