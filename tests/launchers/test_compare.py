@@ -6,6 +6,8 @@ import shutil
 import pandas as pd
 import pytest
 
+from data_pipelines.prepared.dataset import open_prepared
+from data_pipelines.prepared.reading import reopen
 from tests.end_to_end import launching
 
 
@@ -66,10 +68,13 @@ def test_runs_on_other_data_are_refused_with_both_fingerprints(compare, finished
     data = tmp_path / "data"
     shutil.copytree(config["data_dir"], data)
     prepared = json.loads((data / "prepared.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "seed": 1, "data_dir": str(data)}))
     (data / "prepared.json").write_text(json.dumps({**prepared, "fingerprint": "0" * 16}))
+    read = reopen(open_prepared(data), config["reading"])
+    settings = {**config, "seed": 1, "data_dir": str(data), "data_fingerprint": read.fingerprint}
+    (other / "config.json").write_text(json.dumps(settings))
     error = compare(finished[0], other).error
     assert "other" in error
+    assert prepared["fingerprint"] in error and "0" * 16 in error
 
 
 @pytest.mark.parametrize(
