@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
             f"--{flag} has no meaning for --system={_SYSTEM.value}; leave it out."
         )
     config = _CONFIGS[_SYSTEM.value]()
-    stages = [stage.name for stage in system.stages(config) if stage.training is not None]
+    stages = [stage.name for stage in system.stages(config) if not stage.is_fitted]
     if _STAGE.value and _STAGE.value not in stages:
         raise program.FlagError(f"--stage={_STAGE.value}: it takes {', '.join(stages)}.")
     jit_compile = compilation.jit_compile(system)

@@ -70,7 +70,7 @@ def _asks_for_more(
 def _refuse_other_start(stages: tuple[Stage, ...], folder: RunFolder, monitor: str) -> None:
     """Raises RunError if a stage would go on from which one that trains has already started."""
     for stage, later in _started_from(stages, folder, monitor):
-        if later.training is not None:
+        if not later.is_fitted:
             raise RunError(
                 f"{folder.path}: stage {stage.name} would go on, from whose best epoch "
                 f"{later.name} has already started; leave its length, or give another --workdir."
@@ -86,7 +86,7 @@ def fitted_again(stages: tuple[Stage, ...], folder: RunFolder, monitor: str) -> 
       monitor: the validation metric that stops a stage.
     """
     started = _started_from(stages, folder, monitor)
-    return sorted({later.name for _, later in started if later.training is None})
+    return sorted({later.name for _, later in started if later.is_fitted})
 
 
 def _started_from(

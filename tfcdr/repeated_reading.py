@@ -24,7 +24,7 @@ class RepeatedReading:
       in_memory: whether they are few enough.
     """
 
-    def __init__(self, batches: tf.data.Dataset, steps: int, kept_bytes: int) -> None:
+    def __init__(self, batches: tf.data.Dataset, steps: int, kept_bytes: float) -> None:
         """Reads nothing yet.
 
         Args:
@@ -38,6 +38,12 @@ class RepeatedReading:
         self._batches = batches
         self._kept: list[Batch] | None = None
         self._iterator: Iterator[Batch] | None = None  # at the beginning
+
+    def first(self, steps: int) -> "RepeatedReading":
+        """Reads the first so many batches, or all if there are fewer; these stay in memory."""
+        first = RepeatedReading(self._batches.take(steps), steps, math.inf)
+        first._kept = list(itertools.islice(self, steps))
+        return first
 
     def __iter__(self) -> Iterator[Batch]:
         if self.in_memory:

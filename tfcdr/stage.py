@@ -79,13 +79,18 @@ class Stage:
     shared: bool = False
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether its model is fitted as a whole, without steps; see `FittedModel`."""
+        return self.training is None
+
+    @property
     def steps_read(self) -> ViewRequest | DomainPairs:
         """The view of the training batches of a stage that trains in steps.
 
         Raises:
           ValueError: its model is fitted as a whole.
         """
-        if self.training is None:
+        if self.training is None:  # is_fitted, in words that a type checker follows
             raise ValueError(f"Stage {self.name} has no training batches: its model is fitted.")
         return self.training
 

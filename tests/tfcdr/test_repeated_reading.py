@@ -37,6 +37,20 @@ def test_every_pass_begins_at_the_beginning(kept_bytes):
     assert [int(batch["number"]) for batch in reading] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kept_bytes", [24, 0], ids=["in memory", "iterator"])
+def test_the_first_batches_stay_in_memory_and_shift_nothing(kept_bytes):
+    started = tf.Variable(0, dtype=tf.int64)
+    reading = RepeatedReading(counted(started), steps=3, kept_bytes=kept_bytes)
+    first, more = reading.first(2), reading.first(5)
+    before = int(started)
+    for _ in range(2):
+        assert [int(batch["number"]) for batch in first] == [0, 1]
+        assert [int(batch["number"]) for batch in more] == [0, 1, 2]
+    assert int(started) == before
+    assert first.element_spec == reading.element_spec
+    assert [int(batch["number"]) for batch in reading] == [0, 1, 2]
+
+
 def test_what_is_kept_is_read_once():
     started = tf.Variable(0, dtype=tf.int64)
     reading = RepeatedReading(counted(started), steps=3, kept_bytes=24)

@@ -1,12 +1,9 @@
 """Evaluates models that rank items: every held-out interaction under both protocols."""
 
-import dataclasses
-import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfcdr.bar_gain import BarGain
 from tfcdr.data_source import HistorySource, ViewRequest
@@ -22,7 +19,7 @@ from tfcdr.ranking.stage import RankingStage
 from tfcdr.repeated_reading import HeldOutReadings, RepeatedReading
 from tfcdr.report_section import Names, ShownUser
 from tfcdr.row_groups import RowGroups
-from tfcdr.stage_model import Batch, StageModel
+from tfcdr.stage_model import StageModel
 from tfcdr.transfer_gain import TransferGain
 
 # Candidates are drawn from this seed in every run, so that all runs rank among the same ones.
@@ -191,7 +188,7 @@ class RankingEvaluator(Evaluator[RankingStage]):
         if neighbours.is_fitted:
             return
         batches = self._reading(stage, "validation", shared=False)
-        some = _KeptBatches.of(batches, -(-_ROWS_THAT_CHOOSE // self._batch_size))
+        some = batches.first(-(-_ROWS_THAT_CHOOSE // self._batch_size))
         ranker = HeldOutRanker(AskedLike(neighbours.model, model), self._counts(stage))
         protocol, cutoff = self._protocol(stage), self.monitor.partition("@")[2]
         ks = (int(cutoff),) if cutoff else ()
@@ -297,24 +294,3 @@ class RankingEvaluator(Evaluator[RankingStage]):
 def _history_space(stage: RankingStage) -> str:
     """Returns the item space of the batches' `recent_items`."""
     return "source" if stage.catalogue == "source" else "joint"
-
-
-@dataclasses.dataclass(frozen=True)
-class _KeptBatches:
-    """Batches that lie in memory, since they are read again and again.
-
-    Attributes:
-      element_spec: of the batches.
-      batches: the first of a data set.
-    """
-
-    element_spec: dict[str, tf.TensorSpec]
-    batches: list[Batch]
-
-    @classmethod
-    def of(cls, batches: RepeatedReading, number: int) -> "_KeptBatches":
-        """Reads the first so many."""
-        return cls(batches.element_spec, list(itertools.islice(batches, number)))
-
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self.batches)

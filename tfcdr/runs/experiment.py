@@ -294,7 +294,7 @@ class Experiment:
         run = self._pretrained
         if run is None or run.data is None:
             return None
-        if stage.training is None and stage is not self._stages[0]:
+        if stage.is_fitted and stage is not self._stages[0]:
             return f"{stage.name}: is fitted anew"
         run.check_system(self._system.name)
         if not run.folder.has_checkpoint(stage.name):
@@ -323,7 +323,7 @@ class Experiment:
             )
         run.check_system(self._system.name)
         kept, taken = (run.folder.metrics() or {}).get("served_stage"), self._stages[-2].name
-        if self._stages[-1].training is None and kept not in (None, taken):
+        if self._stages[-1].is_fitted and kept not in (None, taken):
             raise RunError(
                 f"{run.folder.path}: the run has kept its model of {kept}, which validated better, "
                 f"where stage {self._stages[-1].name} takes that of {taken}; ask for the stages up "

@@ -10,7 +10,7 @@ from tfcdr.data_source import HistorySource
 from tfcdr.errors import RunError
 from tfcdr.fitted_model import FittedModel
 from tfcdr.ranking.model import RankingModel, RankingQuery
-from tfcdr.ranking.neighbours.model import NeighbourModel, choices
+from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions, choices
 from tfcdr.stage_model import Batch
 
 # How loud the neighbours are beside the model, which validation chooses; 0 leaves the model alone.
@@ -25,7 +25,7 @@ def tries(transfers: bool) -> int:
     Args:
       transfers: whether histories hold items of other domains than the ranked one.
     """
-    return len(choices("cosine", transfers)) + len(STRENGTHS)
+    return len(choices(NeighbourOptions().kind, transfers)) + len(STRENGTHS)
 
 
 class NeighbourBlend(FittedModel, RankingModel):

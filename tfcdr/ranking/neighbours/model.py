@@ -171,17 +171,18 @@ class NeighbourModel(FittedModel, RankingModel):
         is_own = (history >= first) & (history <= last)
         loudness = tf.where(is_own, 1.0, self.other_weight)
         weight = tf.where(known, self.decay**behind * loudness, 0.0)
-        return tf.stack([history, tf.bitcast(weight, tf.int32)], -1)
+        return _joined(history, weight)
 
     def shares(self, user: tf.Tensor) -> tf.Tensor:
         """Scales a batch's users, so that the scores of all items add up to 1, or to 0.
 
         What the popularity adds to scores is left out of the sum.
         """
-        history, weight = user[..., 0], tf.bitcast(user[..., 1], tf.float32)
+        history, weight = _apart(user)
         said = tf.reduce_sum(tf.gather(self.values, history), -1) * weight
-        weight = tf.math.divide_no_nan(weight, tf.reduce_sum(said, 1, keepdims=True))
-        return tf.stack([history, tf.bitcast(weight, tf.int32)], -1)
+        return _joined(
+            history, tf.math.divide_no_nan(weight, tf.reduce_sum(said, 1, keepdims=True))
+        )
 
     def item_factors(self) -> tuple[tf.Tensor, None]:
         raise RunError(
@@ -191,7 +192,7 @@ class NeighbourModel(FittedModel, RankingModel):
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring items: int32 [batch, L, 2] -> float32 [batch, count]."""
-        history, weight = user[..., 0], tf.bitcast(user[..., 1], tf.float32)
+        history, weight = _apart(user)
         places = tf.gather(self.neighbours, history) - first
         added = tf.gather(self.values, history) * weight[..., tf.newaxis]
         rows = tf.shape(user)[0]
@@ -219,3 +220,13 @@ class NeighbourModel(FittedModel, RankingModel):
 
     def _weight(self, name: str, shape: Sequence[int], dtype: tf.DType = tf.float32) -> tf.Variable:
         return self.add_weight(name, shape, dtype, initializer="zeros", trainable=False)
+
+
+def _joined(history: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Makes users, int32 [batch, L, 2], of ids and weights, both [batch, L]."""
+    return tf.stack([history, tf.bitcast(weight, tf.int32)], -1)
+
+
+def _apart(user: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Undoes `_joined`."""
+    return user[..., 0], tf.bitcast(user[..., 1], tf.float32)
