@@ -139,7 +139,7 @@ def _run_target(
         for line in pretraining.what_was_read(pretrained, source):
             print(line)
     if isinstance(source, InteractionSource):
-        for line in (*source.left_out(), *_about_weights(wish.system, source)):
+        for line in (*source.left_out(), *_about_weights(wish.system, wish.config, source)):
             print(line)
     metrics = _finish(main_run, folder)
     if wish.baseline_config is not None:
@@ -403,9 +403,9 @@ def _means(figures: list[Mapping[str, float | None]]) -> dict[str, float]:
     return means
 
 
-def _about_weights(system: System, source: InteractionSource) -> list[str]:
+def _about_weights(system: System, config: Any, source: InteractionSource) -> list[str]:
     """Says so if the data give kinds of event a weight that the system makes no use of."""
-    if not source.weighs_events or system.weighs_events:
+    if not source.weighs_events or system.weighs_events(config):
         return []
     return [
         f"{system.name} makes no use of --read.event_weights: to it, all kinds of event count "

@@ -43,7 +43,6 @@ class System(abc.ABC, Generic[SourceT]):
         same class share it.
       log: the kind of log whose data sets it reads, "interactions" or "impressions".
       signatures: of the exported model.
-      weighs_events: whether it makes use of weights of kinds of event.
       joint_targets: whether one model predicts for all targets of a run, rather than one for each.
       benchmark: what `launchers/benchmark.py` measures besides its stages.
     """
@@ -54,9 +53,13 @@ class System(abc.ABC, Generic[SourceT]):
     evaluation_group: ClassVar[str]
     log: ClassVar[str]
     signatures: ClassVar[tuple[str, ...]]
-    weighs_events: ClassVar[bool] = False
     joint_targets: ClassVar[bool] = False
     benchmark: ClassVar[Benchmark] = Benchmark()
+
+    def weighs_events(self, config: Any) -> bool:
+        """Whether it makes use of weights of kinds of event; none does unless it says so."""
+        del config
+        return False
 
     @abc.abstractmethod
     def stages(self, config: Any) -> tuple[Stage, ...]:

@@ -124,4 +124,4 @@ def test_one_process_fits(small_data, tmp_path):
     where = (f"--data_dir={small_data}", f"--workdir={tmp_path / 'run'}")
     outcome = launching.forked("train", *FLAGS, "--strategy=mirrored", *where)
     assert outcome.status == 1
-    assert "neighbours are fitted by one process: leave --strategy out." in outcome.error
+    assert "stage fit is fitted by one process: use --strategy=default in place of" in outcome.error

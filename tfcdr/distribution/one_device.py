@@ -54,9 +54,14 @@ class Distribution:
         """Checks that replicas can share a stage's steps.
 
         Raises:
-          RunError: its batch size is no multiple of their number, or it has periodic steps, which
-            a single device makes.
+          RunError: its batch size is no multiple of their number, or it is fitted or has periodic
+            steps, which a single device makes.
         """
+        if stage.is_fitted and self.name != "default":
+            raise RunError(
+                f"stage {stage.name} is fitted by one process: use --strategy=default in place of "
+                f"--strategy={self.name}, or leave the stage out."
+            )
         if stage.batch_size % self.num_replicas:
             raise RunError(
                 f"stage {stage.name}: a batch of {stage.batch_size} examples cannot be shared by "

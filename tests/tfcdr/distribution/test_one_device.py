@@ -21,6 +21,16 @@ def test_processes_share_every_row_of_a_batch_once():
     assert [worker(number, 3).rows(12) for number in range(3)] == [(0, 4), (4, 8), (8, 12)]
 
 
+def test_what_is_fitted_is_fitted_by_one_process():
+    view = ViewRequest("next_item", {})
+    stage = Stage(name="fit", training=None, evaluation=view, batch_size=1, epochs=1, patience=1)
+    ONE_DEVICE.check_stage(stage)
+    mirrored = worker(0, 1)
+    mirrored.name = "mirrored"
+    with pytest.raises(RunError, match=r"stage fit is fitted by one process.*--strategy=mirrored"):
+        mirrored.check_stage(stage)
+
+
 def test_a_batch_that_replicas_cannot_share_is_refused():
     view = ViewRequest("next_item", {})
     stage = Stage(

@@ -51,11 +51,15 @@ class Biao(LabelPredictionSystem[BehaviourSource]):
 
     name = "biao"
     config_class = BiaoConfig
-    weighs_events = True  # Weights are ratings, which say what was liked.
     log = "interactions"
     tasks = (LABEL,)
     benchmark = BiaoBenchmark()
     signatures = (SERVING_DEFAULT,)
+
+    def weighs_events(self, config: BiaoConfig) -> bool:
+        """Weights are ratings, which say what was liked."""
+        del config
+        return True
 
     def stages(self, config: BiaoConfig) -> tuple[Stage, ...]:
         request = ViewRequest(VIEW, {"evaluation_source": config.evaluation_source})

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
-from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.ranking import item_loss
@@ -31,6 +30,10 @@ class TiMiRec(RankingSystem):
     name = "timirec"
     config_class = TiMiRecConfig
     benchmark = TiMiRecBenchmark()
+
+    def weighs_events(self, config: TiMiRecConfig) -> bool:
+        """A blend's neighbours do."""
+        return config.blend_neighbours
 
     def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
         histories: dict[str, Any] = {"history_domains": config.history_domains}
@@ -129,18 +132,6 @@ class TiMiRec(RankingSystem):
     def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
         """Reads histories of the target domain alone."""
         return dataclasses.replace(config, history_domains="target", own_share=0.0)
-
-    def check(self, config: TiMiRecConfig, data: DataSource, distribution: Distribution) -> None:
-        """Refuses several devices for what is fitted by one process.
-
-        Raises:
-          RunError: neighbours are to be blended there.
-        """
-        if config.blend_neighbours and distribution.num_replicas > 1:
-            raise RunError(
-                "neighbours are fitted by one process: leave --strategy or "
-                "--timirec.blend_neighbours out."
-            )
 
     def report_sections(
         self,

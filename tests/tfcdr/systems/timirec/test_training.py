@@ -233,14 +233,6 @@ def test_a_blend_is_a_last_stage_that_a_killed_run_finishes(tmp_path):
         run(tmp_path / "rejected", config, pretrained=taken)
 
 
-def test_a_blend_is_fitted_by_one_process(tmp_path):
-    devices = NamedDevices(num_replicas=2)
-    config = dataclasses.replace(CONFIG, blend_neighbours=True)
-    with pytest.raises(RunError, match="blend_neighbours"):
-        TiMiRec().check(config, MemoryData(), devices)
-    TiMiRec().check(CONFIG, MemoryData(), devices)
-
-
-@dataclasses.dataclass
-class NamedDevices:
-    num_replicas: int
+def test_kinds_of_event_weigh_where_neighbours_are_blended():
+    assert not TiMiRec().weighs_events(CONFIG)
+    assert TiMiRec().weighs_events(dataclasses.replace(CONFIG, blend_neighbours=True))
