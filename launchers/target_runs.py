@@ -234,7 +234,10 @@ def _checked(
     distribution: Distribution,
     pretrained: PretrainedRun | None,
 ) -> Experiment:
-    """Returns a run with one configuration that fits the data; writes nothing."""
+    """Returns a run with one configuration that fits the data; writes nothing.
+
+    Of one that is finished nothing is read any more, so that its data are not checked again.
+    """
     experiment = Experiment(
         system=wish.system,
         config=config,
@@ -248,7 +251,8 @@ def _checked(
         read_losses_every=wish.read_losses_every,
         pretrained=pretrained,
     )
-    experiment.check_data()
+    if not folder.is_finished(_settings(wish, config, source, distribution, pretrained)):
+        experiment.check_data()
     return experiment
 
 
@@ -262,15 +266,26 @@ def claimed(
 ) -> Experiment:
     """Checks the data and claims the folder of a run with one configuration."""
     experiment = _checked(wish, config, source, folder, distribution, pretrained)
-    settings = run_config(wish, config, distribution)
-    settings |= {
+    settings = _settings(wish, config, source, distribution, pretrained)
+    claim(wish, config, folder, settings, distribution)
+    return experiment
+
+
+def _settings(
+    wish: Wish,
+    config: Any,
+    source: Source,
+    distribution: Distribution,
+    pretrained: PretrainedRun | None,
+) -> dict[str, Any]:
+    """Returns what config.json of a run with one configuration holds."""
+    return {
+        **run_config(wish, config, distribution),
         "data_fingerprint": source.fingerprint,
         "shared_fingerprint": source.shared_fingerprint,
         "reading": source.settings,
         "pretrained": _path(pretrained.folder.path) if pretrained else "",
     }
-    claim(wish, config, folder, settings, distribution)
-    return experiment
 
 
 def claim(

@@ -13,6 +13,9 @@ from tests import real_data as real_data_folder
 
 # Before TensorFlow is imported, and inherited by the processes that tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as `import tfcdr` does, which may come later
+# Programs that run a few times are compiled in less time than LLVM's optimizations of them take;
+# what XLA itself makes of them is as in use.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if os.environ.get("PYTEST_XDIST_WORKER"):
     # Workers fill the cores already, and share a GPU.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

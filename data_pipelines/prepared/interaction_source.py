@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from data_pipelines.views.example_batches import (
     Cutter,
     ExampleReader,
     count_examples,
+    traced,
     users_of_examples,
 )
 from data_pipelines.views.example_options import ExampleOptions
@@ -290,8 +291,8 @@ class InteractionSource:
         Yields:
           Some thousand users at once, each user of the data set once.
         """
-        for window in self._windows():
-            yield RoleRecords(*(tensor.numpy() for tensor in cast(window, self._assignment)))
+        for window in self._records.each(lambda records: cast(records, self._assignment)):
+            yield RoleRecords(*(tensor.numpy() for tensor in window))
 
     def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Gives all that users did in the run's domains, some thousand users at once.
@@ -371,8 +372,8 @@ class InteractionSource:
         starts = self.prepared.items.starts
         return Records(files, starts, metadata["ratings"], metadata["negatives"])
 
-    def _windows(self) -> tf.data.Dataset:
-        return self._records.windows(self._records.files)
+    def _windows(self) -> Iterable[UserRecords]:
+        return self._records.each(lambda records: records)
 
     @functools.cached_property
     def _assignment(self) -> Assignment:
@@ -382,7 +383,7 @@ class InteractionSource:
     def _counts(self) -> RoleCounts:
         metadata = self.prepared.metadata
         return role_census.count(
-            self._windows(), self._assignment, self.prepared.items.size, metadata["repeats"]
+            self._records, self._assignment, self.prepared.items.size, metadata["repeats"]
         )
 
     @functools.cached_property
@@ -419,7 +420,7 @@ class InteractionSource:
         def cut(records: UserRecords) -> Cut:
             return only(view.cut(cast(records, assignment), read), read.needed, left_out)
 
-        return tf.function(cut, autograph=False)
+        return traced(cut)
 
     def _read(self, view: View, split: str, chosen: Any) -> HistoryRead:
         """Describes a split that is read with some options, but for what a reading decides."""

@@ -1,12 +1,11 @@
 """What follows from the roles of domains for all users of a data set, counted over its records."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from data_pipelines.errors import DataError
 from data_pipelines.logs import PARTS
@@ -15,11 +14,11 @@ from data_pipelines.prepared.dataset import PreparedData
 from data_pipelines.splitting.user_draws import draw
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import NEVER, Assignment, RoleRecords, Roles, cast
-from data_pipelines.views.user_records import UserRecords
+from data_pipelines.views.user_records import Records, UserRecords
 
 
 def assign(
-    data: PreparedData, windows: tf.data.Dataset, roles: Roles, options: ExampleOptions
+    data: PreparedData, windows: Iterable[UserRecords], roles: Roles, options: ExampleOptions
 ) -> Assignment:
     """Draws the users that are held out as a whole.
 
@@ -127,11 +126,11 @@ class RoleCounts:
     given_negatives: np.ndarray
 
 
-def count(windows: tf.data.Dataset, assignment: Assignment, items: int, repeats: str) -> RoleCounts:
+def count(records: Records, assignment: Assignment, items: int, repeats: str) -> RoleCounts:
     """Counts over all records.
 
     Args:
-      windows: all `UserRecords` of a data set.
+      records: of the data set.
       assignment: what its users are drawn for.
       items: of the data set.
       repeats: as in `SplitOptions`.
@@ -151,8 +150,7 @@ def count(windows: tf.data.Dataset, assignment: Assignment, items: int, repeats:
         longest=0,
         given_negatives=np.tile([NEVER, 0], (labels, 1)),
     )
-    roles = windows.map(lambda records: cast(records, assignment), tf.data.AUTOTUNE)
-    for window in roles:
+    for window in records.each(lambda of_window: cast(of_window, assignment)):
         _add(counts, RoleRecords(*(tensor.numpy() for tensor in window)), repeats)
     for numbers in (counts.given_negatives, counts.seen_by_domain):
         numbers[numbers[..., 1] == 0] = 0

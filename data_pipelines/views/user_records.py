@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,8 @@ import tensorflow as tf
 # Users that are parsed at once. Records lie in random order on disk, and the examples of so many
 # users come in random order, so that a data set that does not fit into memory is still well mixed.
 USERS_AT_ONCE = 4096
+# Records that take no more than this stay in memory: 64 MiB.
+_KEPT_BYTES = 2**26
 
 
 class UserRecords(NamedTuple):
@@ -41,6 +43,15 @@ class UserRecords(NamedTuple):
     negative_splits: tf.Tensor
 
 
+# What functions that are traced once take.
+WINDOW = UserRecords(
+    *(
+        tf.TensorSpec([None], tf.float32 if name == "ratings" else tf.int64)
+        for name in UserRecords._fields
+    )
+)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Records:
     """All records of a data set.
@@ -69,12 +80,47 @@ class Records:
         serialized = tf.data.TFRecordDataset(files).batch(USERS_AT_ONCE)
         return serialized.map(self._parse, tf.data.AUTOTUNE, deterministic=True)
 
+    def each(self, function: Callable[[UserRecords], Any]) -> Iterable[Any]:
+        """Gives what a function of tensors makes of every window, in the order of the files.
+
+        Few records stay in memory, and are read once however often this is called: to set up what
+        reads takes longer than to read them. Windows of others are worked on side by side.
+
+        Args:
+          function: returns tensors, of a window whose sizes may be unknown.
+        """
+        if self._kept is None:
+            windows = self.windows(self.files)
+            return windows.map(function, tf.data.AUTOTUNE, deterministic=True)
+        return map(_on_cpu(function), self._kept)
+
+    @functools.cached_property
+    def _kept(self) -> list[UserRecords] | None:
+        """All windows; None if they are too large."""
+        kept, size = [], 0
+        for window in self.windows(self.files):
+            size += sum(values.shape.num_elements() * values.dtype.size for values in window)
+            if size > _KEPT_BYTES:
+                return None
+            kept.append(window)
+        return kept
+
     @functools.cached_property
     def _parse(self) -> Callable[[tf.Tensor], UserRecords]:
         def parsed(serialized: tf.Tensor) -> UserRecords:
             return parse(serialized, self)
 
         return tf.function(parsed, autograph=False)
+
+
+def _on_cpu(function: Callable[[UserRecords], Any]) -> Callable[[UserRecords], Any]:
+    """Returns the function where data sets run theirs."""
+
+    def placed(window: UserRecords) -> Any:
+        with tf.device("CPU"):
+            return function(window)
+
+    return placed
 
 
 def parse(serialized: tf.Tensor, records: Records) -> UserRecords:

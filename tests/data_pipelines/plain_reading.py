@@ -20,7 +20,7 @@ def without_pipelines():
     """A body in which a source's `batches` and `epochs` give lists of dicts of arrays."""
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
-    replaced = {"count_examples": _count, "users_of_examples": _users}
+    replaced = {"count_examples": _count, "users_of_examples": _users, "traced": lambda cut: cut}
     try:
         with (
             mock.patch.multiple(interaction_source, **replaced),

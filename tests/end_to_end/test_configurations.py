@@ -101,8 +101,9 @@ def test_pretraining_alone_ranks_the_source(pretrained):
     assert {row["interactions"] for row in rows if row["group"] == "all"} == {examples}
 
 
-def test_comparison_says_whether_the_transfer_helped(train):
-    workdir, outcome = train("--compare_no_transfer", "--nojit_compile")
+def test_comparison_says_whether_the_transfer_helped(train, pretrained):
+    flags = ("--compare_no_transfer", f"--pretrained={pretrained}", "--nojit_compile")
+    workdir, outcome = train(*flags)
     lines = outcome.out.splitlines()
     # The verdict may be followed by a warning that the baseline itself is below a bar.
     verdict = next(line for line in lines if line.startswith("transfer "))
@@ -135,7 +136,7 @@ def test_comparison_says_whether_the_transfer_helped(train):
     assert f"{gain['transfer']:.4f}" in verdict
 
     before = launching.files(workdir)
-    _, again = train("--compare_no_transfer", "--nojit_compile")
+    _, again = train(*flags)
     assert again.out.count("this run is finished; nothing to do.") == 3
     assert again.out.splitlines()[-len(said) :] == said
     assert launching.files(workdir) == before

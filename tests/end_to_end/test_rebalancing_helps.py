@@ -63,17 +63,18 @@ def train(source, seed, **fields):
         tf.function(function, autograph=False)
         for function in (model.train_step, model.batch_totals)
     )
-    view, options = stage.training
-    reading = {"batch_size": stage.batch_size, "seed": seed, **options}
+    # One reading of all epochs: to set one up takes longer than an epoch.
+    batches = stage.training.epochs(source, "train", stage.batch_size, seed, range(EPOCHS))
+    steps = -(-stage.training.num_examples(source, "train") // stage.batch_size)
     figures, sums = collections.defaultdict(list), 0
-    for epoch in range(EPOCHS):
-        for batch in source.batches(view, "train", epoch=epoch, **reading):
-            report = step(batch)
-            if epoch == EPOCHS - 1:
-                for name, value in report.figures.items():
-                    figures[name].append(float(value))
-                of_batch = totals(batch)
-                sums = sums + np.stack([of_batch["cross"], of_batch["targets"]])
+    for number, batch in enumerate(batches):
+        report = step(batch)
+        if number >= (EPOCHS - 1) * steps:
+            for name, value in report.figures.items():
+                figures[name].append(float(value))
+            of_batch = totals(batch)
+            sums = sums + np.stack([of_batch["cross"], of_batch["targets"]])
+    assert number + 1 == EPOCHS * steps
     names = source.vocabulary("joint").domain_sizes
     losses = dict(zip(names, sums[0] / sums[1], strict=True))
     return {name: np.mean(values) for name, values in figures.items()}, losses

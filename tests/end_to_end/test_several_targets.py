@@ -107,7 +107,7 @@ def test_a_run_of_another_target_can_be_taken_over(data_dir, tmp_path):
         where = (f"--data_dir={data_dir}", f"--workdir={tmp_path / name}")
         return launching.call("train", *RUN, *where, *flags)
 
-    first = run("first", "--target=target", "--sources=source")
+    first = run("first", "--target=target", "--sources=source", "--peterrec.stages=pretrain")
     assert first.status == 0, first.err
     taken = f"--pretrained={tmp_path / 'first'}"
     second = run("second", "--target=noise", "--sources=source", taken)

@@ -138,6 +138,12 @@ class RunFolder:
             )
         return read_object(path, "use a new --workdir, or remove this one and train again")
 
+    def is_finished(self, config: Mapping[str, Any]) -> bool:
+        """Whether it holds a finished run with these settings."""
+        if not (self.path / "config.json").exists() or differences("", self.config(), config):
+            return False
+        return self.metrics() is not None
+
     def metrics(self) -> dict[str, Any] | None:
         """Reads metrics.json; None if the run is not finished."""
         path = self.path / "metrics.json"
