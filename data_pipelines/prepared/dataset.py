@@ -15,8 +15,9 @@ import tensorflow as tf
 from data_pipelines.coding import vocabulary
 from data_pipelines.coding.vocabulary import ItemTable
 from data_pipelines.errors import DataError, shown
-from data_pipelines.prepared import file_checksums
+from data_pipelines.prepared import file_checksums, history_records
 from data_pipelines.prepared.state_files import read_object
+from data_pipelines.views.user_records import Records
 
 METADATA_FILE = "prepared.json"
 ITEMS_FILE = "items.parquet"
@@ -123,6 +124,16 @@ class PreparedData:
         items = ItemTable.load(self.data_dir / ITEMS_FILE, self.domains)
         self._check_number(ITEMS_FILE, "items", items.size)
         return items
+
+    @functools.cached_property
+    def records(self) -> Records:
+        """The users' records of a log of interactions, for all that read them.
+
+        Raises:
+          DataError: see `files`.
+        """
+        files, starts = self.files(history_records.SPLIT), self.items.starts
+        return Records(files, starts, self.metadata["ratings"], self.metadata["negatives"])
 
     def check_files(self) -> None:
         """Compares every file with what the conversion wrote; of records, their size.

@@ -19,7 +19,6 @@ from data_pipelines.prepared.dataset import (
     check_reading,
     fingerprint,
 )
-from data_pipelines.prepared.history_records import SPLIT
 from data_pipelines.prepared.role_census import DomainSize, RoleCounts
 from data_pipelines.splitting.split_log import FEWEST
 from data_pipelines.views import VIEWS
@@ -34,7 +33,7 @@ from data_pipelines.views.example_batches import (
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.items_left import ItemsNeeded, only
 from data_pipelines.views.roles import Assignment, RoleRecords, Roles, cast
-from data_pipelines.views.user_records import Records, UserRecords
+from data_pipelines.views.user_records import UserRecords
 from data_pipelines.views.view import HistoryRead, View
 
 
@@ -139,10 +138,10 @@ class InteractionSource:
         read = self._read(kind, split, batching(view, kind.batching, options))
         key = view, split, read.needed
         if key not in self._examples:
-            self._examples[key] = count_examples(self._records, self._cutter(kind, read))
+            self._examples[key] = count_examples(self.prepared.records, self._cutter(kind, read))
             if read.needed.least:
                 cut = self._cut(kind, read, left_out=True)
-                self._left_out[key] = users_of_examples(self._records, cut)
+                self._left_out[key] = users_of_examples(self.prepared.records, cut)
         return self._examples[key]
 
     def left_out(self) -> list[str]:
@@ -248,7 +247,7 @@ class InteractionSource:
         key = (view, chosen, read.split, read.shuffled, read.batch_size, read.rows, read.seed)
         if key not in self._readers:
             cut, assemble = self._cutter(kind, read), kind.assembler(read, chosen)
-            self._readers[key] = ExampleReader(self._records, read, cut, assemble)
+            self._readers[key] = ExampleReader(self.prepared.records, read, cut, assemble)
         return self._readers[key](epochs, steps)
 
     def training_histories(
@@ -291,7 +290,7 @@ class InteractionSource:
         Yields:
           Some thousand users at once, each user of the data set once.
         """
-        for window in self._records.each(lambda records: cast(records, self._assignment)):
+        for window in self.prepared.records.each(lambda records: cast(records, self._assignment)):
             yield RoleRecords(*(tensor.numpy() for tensor in window))
 
     def whole_histories(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -366,14 +365,8 @@ class InteractionSource:
             users += len(np.unique(ours.row.numpy()[late]))
         return interactions, users
 
-    @functools.cached_property
-    def _records(self) -> Records:
-        files, metadata = self.prepared.files(SPLIT), self.prepared.metadata
-        starts = self.prepared.items.starts
-        return Records(files, starts, metadata["ratings"], metadata["negatives"])
-
     def _windows(self) -> Iterable[UserRecords]:
-        return self._records.each(lambda records: records)
+        return self.prepared.records.each(lambda records: records)
 
     @functools.cached_property
     def _assignment(self) -> Assignment:
@@ -383,7 +376,7 @@ class InteractionSource:
     def _counts(self) -> RoleCounts:
         metadata = self.prepared.metadata
         return role_census.count(
-            self._records, self._assignment, self.prepared.items.size, metadata["repeats"]
+            self.prepared.records, self._assignment, self.prepared.items.size, metadata["repeats"]
         )
 
     @functools.cached_property
