@@ -16,7 +16,7 @@ from tfcdr.ranking import held_out_ranks
 from tfcdr.ranking.comparison import Contender
 from tfcdr.ranking.held_out_ranks import EvaluationOptions
 from tfcdr.row_groups import RowGroups
-from tfcdr.runs.run_folder import differences
+from tfcdr.runs.run_folder import RunFolder, differences
 
 _COMPARED = "compared"  # what runs of systems that rank are here
 # What tells the settings of runs apart, besides the system.
@@ -76,7 +76,8 @@ def read(patterns: Sequence[str], data_dir: str | None) -> list[Runs]:
             ranking_runs.system_of(run, _COMPARED)
             ranking_runs.check_finished(run)
             name = target or ",".join(ranking_runs.interactions_of(run).roles.targets)
-            by_target.setdefault(name, {}).setdefault(_settings(run), []).append(run)
+            recommender = json.dumps(settings_of(run.folder), sort_keys=True)
+            by_target.setdefault(name, {}).setdefault(recommender, []).append(run)
     return [_of_target(target, list(runs.values())) for target, runs in by_target.items()]
 
 
@@ -90,9 +91,19 @@ def _folders(patterns: Sequence[str]) -> list[Path]:
     return folders
 
 
-def _settings(run: FinishedRun) -> str:
-    config = run.folder.config()
-    return json.dumps([run.system.name, *(config[name] for name in _SETTINGS)], sort_keys=True)
+def settings_of(folder: RunFolder) -> dict[str, Any]:
+    """Returns what tells a run from others, but for its seed.
+
+    Of a run that it started from, that is the same and its data; its path if it is not there any
+    more.
+    """
+    config = folder.config()
+    settings = {name: config[name] for name in ("system", *_SETTINGS)}
+    start = RunFolder(Path(settings["pretrained"]), writable=False)
+    if settings["pretrained"] and (start.path / "config.json").exists():
+        data = start.config()["data_fingerprint"]
+        settings["pretrained"] = {**settings_of(start), "data_fingerprint": data}
+    return settings
 
 
 def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
