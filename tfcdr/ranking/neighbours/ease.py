@@ -7,8 +7,8 @@ import scipy.sparse
 from tfcdr.errors import RunError
 from tfcdr.ranking.neighbours.tables import NeighbourTables
 
-# Whose square is inverted: 1.6 GB in float32.
-MOST_ITEMS = 20_000
+# Whose square is inverted: 2.5 GB in float32.
+MOST_ITEMS = 25_000
 _ITEMS_AT_ONCE = 512
 
 
@@ -45,7 +45,8 @@ def regression_weights(
     check_size(users, items)
     tables = NeighbourTables.empty(items, width)
     by_users = users < items
-    square = (matrix @ matrix.T if by_users else matrix.T @ matrix).toarray().astype(np.float32)
+    common = matrix @ matrix.T if by_users else matrix.T @ matrix
+    square = common.toarray(order="C").astype(np.float32, copy=False)
     square[np.diag_indices(len(square))] += np.float32(ridge)
     inverse = _inverse(square)
     taken = matrix.T.tocsr()
@@ -72,11 +73,17 @@ def regression_weights(
 
 
 def _inverse(square: np.ndarray) -> np.ndarray:
-    """Inverts a symmetric positive definite matrix in place."""
-    factor, _ = scipy.linalg.lapack.spotrf(square, lower=False, overwrite_a=True)
+    """Inverts a symmetric positive definite matrix, float32 [n, n], without room for another."""
+    # LAPACK works in place on columns that follow each other, and writes one triangle.
+    factor, _ = scipy.linalg.lapack.spotrf(square.T, lower=False, overwrite_a=True)
     inverse, _ = scipy.linalg.lapack.spotri(factor, lower=False, overwrite_c=True)
-    upper = np.triu(inverse)
-    return upper + np.triu(upper, 1).T
+    inverse = inverse.T  # of which the lower triangle is there
+    for first in range(0, len(inverse), _ITEMS_AT_ONCE):
+        last = first + _ITEMS_AT_ONCE
+        block = np.tril(inverse[first:last, first:last])
+        inverse[first:last, first:last] = block + np.tril(block, -1).T
+        inverse[first:last, last:] = inverse[last:, first:last].T
+    return inverse
 
 
 def _blocks(matrix: scipy.sparse.csr_matrix) -> list[scipy.sparse.csr_matrix]:

@@ -13,7 +13,7 @@ class NeighboursConfig:
 
     Attributes:
       kind: "cosine" counts common users (item neighbours); "ease" solves a ridge regression of
-        every item on all others, for at most 20,000 items or as many users.
+        every item on all others, for at most 25,000 items or as many users.
       history_domains: items of a history: "all" domains' or the "target" domain's alone.
       neighbours: items K that an item of a history speaks of.
       most_items: a user's latest training interactions n that count as taken together, so that a

@@ -1,0 +1,36 @@
+"""Which runs are one recommender."""
+
+import json
+
+from launchers.comparing.contenders import settings_of
+from tfcdr.runs.run_folder import RunFolder
+
+
+def run(path, seed, pretrained="", width=8, data="toys"):
+    path.mkdir()
+    settings = {"system": "timirec", "config": {"width": width}, "seed": seed}
+    settings |= {"reading": {"targets": ["toys"]}, "mixed_precision": False}
+    settings |= {"data_fingerprint": data, "pretrained": str(pretrained)}
+    (path / "config.json").write_text(json.dumps(settings))
+    return RunFolder(path)
+
+
+def test_runs_that_differ_in_the_seed_are_one_whatever_run_they_started_from(tmp_path):
+    starts = {
+        name: run(tmp_path / name, **settings).path
+        for name, settings in {
+            "first": {"seed": 0},
+            "second": {"seed": 1},
+            "wide": {"seed": 1, "width": 16},
+            "games": {"seed": 1, "data": "games"},
+        }.items()
+    }
+    one = settings_of(run(tmp_path / "one", 0, starts["first"]))
+    assert one == settings_of(run(tmp_path / "two", 1, starts["second"]))
+    others = [
+        settings_of(run(tmp_path / f"from_{name}", 1, start))
+        for name, start in {**starts, "nothing": "", "gone": tmp_path / "gone"}.items()
+        if name not in ("first", "second")
+    ]
+    assert one not in others
+    assert all(others.count(other) == 1 for other in others)
