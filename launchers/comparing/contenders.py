@@ -92,17 +92,18 @@ def _folders(patterns: Sequence[str]) -> list[Path]:
 
 
 def settings_of(folder: RunFolder) -> dict[str, Any]:
-    """Returns what tells a run from others, but for its seed.
+    """Returns what makes a run the recommender that it is: all but its seed.
 
-    Of a run that it started from, that is the same and its data; its path if it is not there any
-    more.
+    Of the run that it started from these are the settings, too, and its data; only the path where
+    it is not there any more.
     """
     config = folder.config()
-    settings = {name: config[name] for name in ("system", *_SETTINGS)}
-    start = RunFolder(Path(settings["pretrained"]), writable=False)
-    if settings["pretrained"] and (start.path / "config.json").exists():
-        data = start.config()["data_fingerprint"]
-        settings["pretrained"] = {**settings_of(start), "data_fingerprint": data}
+    settings = {name: config.get(name) for name in ("system", *_SETTINGS)}
+    if settings["pretrained"]:
+        start = RunFolder(Path(settings["pretrained"]), writable=False)
+        if (start.path / "config.json").exists():
+            data = start.config().get("data_fingerprint")
+            settings["pretrained"] = {**settings_of(start), "data_fingerprint": data}
     return settings
 
 
