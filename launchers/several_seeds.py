@@ -56,8 +56,11 @@ def carry_out(
 
     def read_and_claim(data: PreparedData) -> dict[str, Source]:
         sources = read(data)
-        # Before anything is written.
-        target_runs.check_all(wish, sources, distribution)
+        folders = [seed_folder(wish.workdir, seed) for seed in seeds]
+        trained = all((path / "metrics.json").exists() for path in folders)
+        if not (trained and target_runs.is_finished(folder, settings, distribution)):
+            # Before anything is written.
+            target_runs.check_all(wish, sources, distribution)
         target_runs.claim(wish, wish.config, folder, settings, distribution)
         return sources
 

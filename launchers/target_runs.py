@@ -85,7 +85,8 @@ def run(wish: Wish, sources: dict[str, Source], distribution: Distribution) -> N
     folder = RunFolder(wish.workdir, distribution.is_chief)
     settings = run_config(wish, wish.config, distribution)
     settings |= {"targets": list(sources), "pretrained": wish.pretrained and _path(wish.pretrained)}
-    check_all(wish, sources, distribution)
+    if not is_finished(folder, settings, distribution):
+        check_all(wish, sources, distribution)
     claim(wish, wish.config, folder, settings, distribution)
     stages = wish.system.stages(wish.config)
     metrics, shared = {}, None
@@ -236,7 +237,7 @@ def _checked(
 ) -> Experiment:
     """Returns a run with one configuration that fits the data; writes nothing.
 
-    Of one that is finished nothing is read any more, so that its data are not checked again.
+    One that is finished trains no more, so that its data are not checked again.
     """
     experiment = Experiment(
         system=wish.system,
@@ -251,7 +252,8 @@ def _checked(
         read_losses_every=wish.read_losses_every,
         pretrained=pretrained,
     )
-    if not folder.is_finished(_settings(wish, config, source, distribution, pretrained)):
+    settings = _settings(wish, config, source, distribution, pretrained)
+    if not is_finished(folder, settings, distribution):
         experiment.check_data()
     return experiment
 
@@ -264,7 +266,7 @@ def claimed(
     distribution: Distribution,
     pretrained: PretrainedRun | None = None,
 ) -> Experiment:
-    """Checks the data and claims the folder of a run with one configuration."""
+    """Checks the data, unless the run is finished, and claims the folder of one configuration."""
     experiment = _checked(wish, config, source, folder, distribution, pretrained)
     settings = _settings(wish, config, source, distribution, pretrained)
     claim(wish, config, folder, settings, distribution)
@@ -286,6 +288,19 @@ def _settings(
         "reading": source.settings,
         "pretrained": _path(pretrained.folder.path) if pretrained else "",
     }
+
+
+def is_finished(folder: RunFolder, settings: Mapping[str, Any], distribution: Distribution) -> bool:
+    """Whether nothing is left to train there, which all processes of a run must find alike.
+
+    Of several processes one may not see the chief's folder, as on a disk that is not shared.
+
+    Args:
+      folder: of the run, or of the runs of several targets or seeds.
+      settings: what config.json holds.
+      distribution: the processes.
+    """
+    return distribution.num_workers == 1 and folder.is_finished(settings)
 
 
 def claim(

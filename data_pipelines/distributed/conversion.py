@@ -35,11 +35,11 @@ from data_pipelines.distributed.splitting import each_group, prepare_split
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.errors import DataError
 from data_pipelines.prepared import build
-from data_pipelines.prepared.history_records import SPLIT
 from data_pipelines.prepared.records import RecordBuilder, RecordKind
 from data_pipelines.readers import delimited
 from data_pipelines.splitting import splits
 from data_pipelines.splitting.split_log import SplitOptions
+from data_pipelines.views.user_records import SPLIT
 
 
 def convert(

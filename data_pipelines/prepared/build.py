@@ -35,9 +35,10 @@ from data_pipelines.prepared.dataset import (
     USERS_FILE,
 )
 from data_pipelines.prepared.file_checksums import checksums
-from data_pipelines.prepared.history_records import SPLIT, history_records
+from data_pipelines.prepared.history_records import history_records
 from data_pipelines.prepared.records import RecordBuilder, RecordKind
 from data_pipelines.splitting.split_log import SplitLog
+from data_pipelines.views.user_records import SPLIT
 
 
 def check_destination(data_dir: str | Path, overwrite: bool) -> None:

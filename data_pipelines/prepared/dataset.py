@@ -15,9 +15,9 @@ import tensorflow as tf
 from data_pipelines.coding import vocabulary
 from data_pipelines.coding.vocabulary import ItemTable
 from data_pipelines.errors import DataError, shown
-from data_pipelines.prepared import file_checksums, history_records
+from data_pipelines.prepared import file_checksums
 from data_pipelines.prepared.state_files import read_object
-from data_pipelines.views.user_records import Records
+from data_pipelines.views.user_records import SPLIT, Records
 
 METADATA_FILE = "prepared.json"
 ITEMS_FILE = "items.parquet"
@@ -132,7 +132,7 @@ class PreparedData:
         Raises:
           DataError: see `files`.
         """
-        files, starts = self.files(history_records.SPLIT), self.items.starts
+        files, starts = self.files(SPLIT), self.items.starts
         return Records(files, starts, self.metadata["ratings"], self.metadata["negatives"])
 
     def check_files(self) -> None:

@@ -17,8 +17,6 @@ import tensorflow as tf
 
 from data_pipelines.prepared.records import RecordKind
 
-SPLIT = "users"
-
 
 def history_records(ratings: bool, negatives: bool) -> RecordKind:
     """Describes the records of a log that has ratings, or given negatives, or neither."""

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+# What TFDS calls all records of users together.
+SPLIT = "users"
 # Users that are parsed at once. Records lie in random order on disk, and the examples of so many
 # users come in random order, so that a data set that does not fit into memory is still well mixed.
 USERS_AT_ONCE = 4096
@@ -83,11 +85,14 @@ class Records:
     def each(self, function: Callable[[UserRecords], Any]) -> Iterable[Any]:
         """Gives what a function of tensors makes of every window, in the order of the files.
 
-        Few records stay in memory, and are read once however often this is called: to set up what
-        reads takes longer than to read them. Windows of others are worked on side by side.
+        Records of at most 64 MiB stay in memory, and are read once however often this is called:
+        to set up what reads takes longer than to read them. More are worked on side by side.
 
         Args:
           function: returns tensors, of a window whose sizes may be unknown.
+
+        Returns:
+          The results, to be iterated over once.
         """
         if self._kept is None:
             windows = self.windows(self.files)
@@ -114,7 +119,7 @@ class Records:
 
 
 def _on_cpu(function: Callable[[UserRecords], Any]) -> Callable[[UserRecords], Any]:
-    """Returns the function where data sets run theirs."""
+    """Returns a function whose operations, small as they are, do not go to a GPU."""
 
     def placed(window: UserRecords) -> Any:
         with tf.device("CPU"):

@@ -91,19 +91,24 @@ def _folders(patterns: Sequence[str]) -> list[Path]:
     return folders
 
 
-def settings_of(folder: RunFolder) -> dict[str, Any]:
+def settings_of(folder: RunFolder, followed: Sequence[Path] = ()) -> dict[str, Any]:
     """Returns what makes a run the recommender that it is: all but its seed.
 
     Of the run that it started from these are the settings, too, and its data; only the path where
-    it is not there any more.
+    it is not there any more, or has since been trained again from this one.
+
+    Args:
+      folder: of the run.
+      followed: folders of the runs that started from it.
     """
     config = folder.config()
     settings = {name: config.get(name) for name in ("system", *_SETTINGS)}
     if settings["pretrained"]:
         start = RunFolder(Path(settings["pretrained"]), writable=False)
-        if (start.path / "config.json").exists():
+        followed = [*followed, folder.path.absolute()]
+        if (start.path / "config.json").exists() and start.path not in followed:
             data = start.config().get("data_fingerprint")
-            settings["pretrained"] = {**settings_of(start), "data_fingerprint": data}
+            settings["pretrained"] = {**settings_of(start, followed), "data_fingerprint": data}
     return settings
 
 

@@ -51,7 +51,7 @@ class Distribution:
         return -(-batch_size // self.num_workers) * self.num_workers
 
     def check_stage(self, stage: Stage) -> None:
-        """Checks that replicas can share a stage's steps.
+        """Checks that these devices can train a stage.
 
         Raises:
           RunError: its batch size is no multiple of their number, or it is fitted or has periodic
@@ -60,7 +60,7 @@ class Distribution:
         if stage.is_fitted and self.name != "default":
             raise RunError(
                 f"stage {stage.name} is fitted by one process: use --strategy=default in place of "
-                f"--strategy={self.name}, or leave the stage out."
+                f"--strategy={self.name}."
             )
         if stage.batch_size % self.num_replicas:
             raise RunError(

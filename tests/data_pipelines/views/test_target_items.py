@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
+from data_pipelines.prepared.dataset import open_prepared
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
-from data_pipelines.views import leave_one_out, transfer
+from data_pipelines.views import leave_one_out, transfer, user_records
 from tests.data_pipelines.small_logs import built, joined, log_of, read
 
 TOYS = 12
@@ -92,6 +93,21 @@ def test_evaluation_entries(source):
     assert toys(source, ann["seen_items"]) == set(range(1, 7))
     # As wide as the user of the most toys needs it, though d's test rows are of all of them.
     assert rows["seen_items"].shape[1] == TOYS
+
+
+def test_records_that_do_not_stay_in_memory_are_counted_alike(source, monkeypatch):
+    found = []
+    for most in (2**26, 10):
+        monkeypatch.setattr(user_records, "_KEPT_BYTES", most)
+        prepared = open_prepared(source.prepared.data_dir)
+        one = InteractionSource(prepared, source.roles, source.options)
+        counts = [one.num_examples("transfer", "train", negatives=number) for number in (0, 50)]
+        histories = zip(*one.training_histories("joint", 5), strict=True)
+        trained = [np.concatenate(parts).tolist() for parts in histories]
+        found.append((counts, one.left_out(), one.summary(), trained))
+        assert (prepared.records._kept is None) == (most == 10)
+    assert found[0] == found[1]
+    assert found[0][0][0] > found[0][0][1] > 0
 
 
 @pytest.mark.parametrize("view", ["transfer", "leave_one_out"])

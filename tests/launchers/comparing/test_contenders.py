@@ -34,3 +34,9 @@ def test_runs_that_differ_in_the_seed_are_one_whatever_run_they_started_from(tmp
     ]
     assert one not in others
     assert all(others.count(other) == 1 for other in others)
+
+
+def test_a_run_that_has_been_trained_again_from_what_started_from_it_is_told_by_its_path(tmp_path):
+    first = run(tmp_path / "first", 0, tmp_path / "second")
+    second = settings_of(run(tmp_path / "second", 0, first.path))
+    assert second["pretrained"]["pretrained"] == str(tmp_path / "second")

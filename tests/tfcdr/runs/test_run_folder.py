@@ -36,6 +36,14 @@ def test_the_same_configuration_may_claim_again(folder):
     folder.claim(CONFIG)
 
 
+def test_only_a_run_with_figures_and_these_settings_is_finished(folder, tmp_path):
+    assert not folder.is_finished(CONFIG)
+    folder.finish({"validation": {}, "test": {}})
+    assert folder.is_finished({**CONFIG, "data_dir": "/moved"})
+    assert not folder.is_finished({**CONFIG, "seed": 1})
+    assert not RunFolder(tmp_path / "none").is_finished(CONFIG)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -45,8 +45,7 @@ def regression_weights(
     check_size(users, items)
     tables = NeighbourTables.empty(items, width)
     by_users = users < items
-    common = matrix @ matrix.T if by_users else matrix.T @ matrix
-    square = common.toarray(order="C").astype(np.float32, copy=False)
+    square = (matrix @ matrix.T if by_users else matrix.T @ matrix).toarray(order="C")
     square[np.diag_indices(len(square))] += np.float32(ridge)
     inverse = _inverse(square)
     taken = matrix.T.tocsr()
