@@ -56,8 +56,8 @@ def carry_out(
 
     def read_and_claim(data: PreparedData) -> dict[str, Source]:
         sources = read(data)
-        folders = [seed_folder(wish.workdir, seed) for seed in seeds]
-        trained = all((path / "metrics.json").exists() for path in folders)
+        folders = [RunFolder(seed_folder(wish.workdir, seed)) for seed in seeds]
+        trained = all(of_seed.metrics() is not None for of_seed in folders)
         if not (trained and target_runs.is_finished(folder, settings, distribution)):
             # Before anything is written.
             target_runs.check_all(wish, sources, distribution)

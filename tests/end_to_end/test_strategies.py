@@ -101,7 +101,7 @@ def test_after_the_loss_of_a_worker_the_run_resumes(single, small_data, tmp_path
     workdir = tmp_path / "run"
     arguments = (*command(small_data, workdir), *SHORT, "--strategy=multi_worker")
     jobs, workers = {"worker": 2}, {"worker 0", "worker 1"}
-    # The first epoch has ten steps; what resumes behind it counts its own.
+    # The first epoch has eleven steps; what resumes behind it counts its own.
     for lost, step in (("worker 1", 13), ("worker 0", 3)):
         with Processes(jobs, *arguments, die_at={lost: f"pretrain {step}"}) as processes:
             outcomes = processes.outcomes()

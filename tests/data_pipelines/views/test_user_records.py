@@ -10,7 +10,6 @@ from data_pipelines.prepared.dataset import open_prepared
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
 from data_pipelines.views import user_records
-from data_pipelines.views.user_records import Records
 from tests.data_pipelines.small_logs import DOMAINS, given_rows, log_of, rows_of
 
 
@@ -20,7 +19,7 @@ def test_parsing_gives_the_log_back(tmp_path):
     log = split(log_of(rows, "part", "negatives"), SplitOptions(kind="given"))
     build.build(log, tmp_path / "data", num_shards=3)
     prepared = open_prepared(tmp_path / "data")
-    records = Records(prepared.files("users"), prepared.items.starts, ratings=False, negatives=True)
+    records = prepared.records
     found = []
     for window in records.windows(records.files):
         arrays = {name: tensor.numpy() for name, tensor in window._asdict().items()}
