@@ -16,6 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as `import tfcdr` does, wh
 # Programs that run a few times are compiled in less time than LLVM's optimizations of them take;
 # what XLA itself makes of them is as in use.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# What oneDNN rewrites depends on the machine, and looking for it takes a tenth of all time.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 if os.environ.get("PYTEST_XDIST_WORKER"):
     # Workers fill the cores already, and share a GPU.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -41,6 +43,18 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), memory // 2**32))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Before modules of tests are imported, of which some use TensorFlow."""
+    if os.environ.get("PYTEST_XDIST_WORKER") or config.getoption("dist", "no") == "no":
+        graph_passes.leave_out()
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what is there for good out of every search for cycles of references."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts modules with slow tests first, so that no worker is left with one at the end."""
     slow_tests = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
@@ -52,11 +66,6 @@ _ROOM = 3 * 2**30
 # Tracing makes objects by the million, of which few lie in cycles: to look for these as often as
 # Python does by default takes 3 % of a run.
 gc.set_threshold(50_000, 20, 20)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _few_graph_passes() -> None:
-    graph_passes.leave_out()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,12 +1,22 @@
-"""Grappler costs more than it gives where a graph runs a few times, as in tests.
+"""What TensorFlow does to each graph costs more than it gives where the graph runs a few times.
 
-It takes a tenth of a small run's time. Programs that tests start by a new interpreter have it, as a
-person's have. (oneDNN's rewriting takes as much, but without it numbers round otherwise.)
+Programs that tests start by a new interpreter have all of it, as a person's have, but for oneDNN,
+which tests/conftest.py switches off by its variable.
 """
+
+import functools
 
 
 def leave_out() -> None:
-    """Switches Grappler off in this process and what is forked from it."""
+    """Switches off in this process and what is forked from it, before TensorFlow is used:
+
+    * Grappler's rewriting;
+    * the Python stack that TensorFlow keeps of each operation, a tenth of all time: an error that
+      an operation raises names the operation and its message, without the lines that made it.
+    """
     import tensorflow as tf
+    from tensorflow.python.framework import ops
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    if not isinstance(ops._create_c_op, functools.partial):
+        ops._create_c_op = functools.partial(ops._create_c_op, extract_traceback=False)

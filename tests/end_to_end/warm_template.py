@@ -6,6 +6,7 @@ id of one that was started.
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -95,6 +96,7 @@ def run(program):
 for name in PRELOADED:
     importlib.import_module(name)
 graph_passes.leave_out()
+gc.freeze()  # What is there by now, no process has to search for cycles of references.
 program = next_program()
 become(program)
 status = run(program)
