@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leaves what is there for good out of every search for cycles of references."""
+    """Leaves what has been imported out of every search for cycles of references."""
     gc.collect()
     gc.freeze()
 

@@ -93,10 +93,13 @@ def run(program):
     return 0
 
 
+gc.disable()
 for name in PRELOADED:
     importlib.import_module(name)
 graph_passes.leave_out()
 gc.freeze()  # What is there by now, no process has to search for cycles of references.
+gc.set_threshold(50_000, 20, 20)
+gc.enable()
 program = next_program()
 become(program)
 status = run(program)
