@@ -6,6 +6,7 @@ are histories gathered and negatives drawn, for the rows of this process alone.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,11 +17,15 @@ from data_pipelines.views.record_order import (
     BATCH_PURPOSE,
     SHUFFLE_PURPOSE,
     fold,
+    in_fixed_order,
     read_epochs,
     zero_unless,
 )
 from data_pipelines.views.split_read import SplitRead
 from data_pipelines.views.user_records import WINDOW, Records, UserRecords
+
+# Held-out batches that take no more than this are assembled at once: 16 MiB.
+_AT_ONCE_BYTES = 2**24
 
 
 class Cut(NamedTuple):
@@ -117,7 +122,49 @@ class ExampleReader:
           Batches as in the view's docstring, every dimension static. The last batch of an epoch is
           filled up with rows of zeros whose `example_weight` is 0.
         """
+        if len(epochs) == 1 and not self._read.for_training and not self._read.shuffled:
+            batches = self._at_once()
+            if batches is not None:
+                return batches if steps is None else batches.take(steps[0])
         return read_epochs(self._records.files, self._read, epochs, steps, self._epoch)
+
+    def _at_once(self) -> tf.data.Dataset | None:
+        """Assembles what is held out without a pipeline, which takes longer to start than few rows.
+
+        Returns:
+          The batches; None where they, or the records, are too large.
+        """
+        read, windows = self._read, self._records.kept
+        if windows is None:
+            return None
+        # Traced for windows of any size, as a pipeline does.
+        of_epoch, number = tf.TensorSpec([2], tf.int64), tf.TensorSpec([], tf.int64)
+        window_of = self._window.get_concrete_function(of_epoch, number, WINDOW)
+        places = [number] * 3
+        piece_of = self._piece.get_concrete_function(
+            of_epoch, *places, window_of.structured_outputs
+        )
+        pieces: list[dict[str, np.ndarray]] = []
+        with tf.device("CPU"):  # as in a pipeline
+            seed, start = tf.constant([read.seed, 0], tf.int64), 0
+            for index, records in enumerate(windows):
+                found = window_of(seed, tf.constant(index, tf.int64), records)
+                end = start + int(_number(found))
+                for batch in range(start // read.batch_size, (end - 1) // read.batch_size + 1):
+                    place = tf.unstack(tf.constant([index, start, batch], tf.int64))
+                    piece = piece_of(seed, *place, found)
+                    pieces.append({name: values.numpy() for name, values in piece.items()})
+                    if _row_bytes(pieces[-1]) * read.steps * read.num_rows > _AT_ONCE_BYTES:
+                        return None
+                start = end
+            batches = {}
+            for name in pieces[0]:
+                rows = np.concatenate([piece[name] for piece in pieces])
+                dtype = np.int32 if np.issubdtype(rows.dtype, np.integer) else rows.dtype
+                filled = np.zeros((read.steps * read.num_rows, *rows.shape[1:]), dtype)
+                filled[: len(rows)] = rows
+                batches[name] = filled.reshape(read.steps, read.num_rows, *rows.shape[1:])
+            return in_fixed_order(tf.data.Dataset.from_tensor_slices(batches))
 
     def _epoch_of(self, epoch: tf.Tensor, files: tf.Tensor, steps: tf.Tensor) -> tf.data.Dataset:
         read = self._read
@@ -205,6 +252,11 @@ def _with_start(
     """Adds the number of the examples before a window."""
     index, found = element
     return start + _number(found), (index, start, found)
+
+
+def _row_bytes(rows: Mapping[str, np.ndarray]) -> int:
+    """Returns the size of one row, all entries together."""
+    return sum(values.itemsize * math.prod(values.shape[1:]) for values in rows.values())
 
 
 def _number(found: Cut) -> tf.Tensor:

@@ -47,7 +47,11 @@ def read_epochs(
     def epoch_at(epoch: tf.Tensor, order: tf.Tensor, steps: tf.Tensor) -> tf.data.Dataset:
         return read(epoch, tf.gather(table, order), steps)
 
-    batches = places.flat_map(epoch_at).prefetch(tf.data.AUTOTUNE)
+    return in_fixed_order(places.flat_map(epoch_at).prefetch(tf.data.AUTOTUNE))
+
+
+def in_fixed_order(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns batches that come in their order and by a pipeline as it was written."""
     options = tf.data.Options()
     options.deterministic = True
     # They would find nothing: the steps of an epoch are in a function, where they do not look.

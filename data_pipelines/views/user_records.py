@@ -94,14 +94,14 @@ class Records:
         Returns:
           The results, to be iterated over once.
         """
-        if self._kept is None:
+        if self.kept is None:
             windows = self.windows(self.files)
             return windows.map(function, tf.data.AUTOTUNE, deterministic=True)
-        return map(_on_cpu(function), self._kept)
+        return map(_on_cpu(function), self.kept)
 
     @functools.cached_property
-    def _kept(self) -> list[UserRecords] | None:
-        """All windows; None if they are too large."""
+    def kept(self) -> list[UserRecords] | None:
+        """All windows, in the order of the files; None if they are too large to stay in memory."""
         kept, size = [], 0
         for window in self.windows(self.files):
             size += sum(values.shape.num_elements() * values.dtype.size for values in window)

@@ -105,7 +105,7 @@ def test_records_that_do_not_stay_in_memory_are_counted_alike(source, monkeypatc
         histories = zip(*one.training_histories("joint", 5), strict=True)
         trained = [np.concatenate(parts).tolist() for parts in histories]
         found.append((counts, one.left_out(), one.summary(), trained))
-        assert (prepared.records._kept is None) == (most == 10)
+        assert (prepared.records.kept is None) == (most == 10)
     assert found[0] == found[1]
     assert found[0][0][0] > found[0][0][1] > 0
 
