@@ -26,12 +26,12 @@ def load(name):
 
 
 def made_of_rounding(case, replayed, name):
-    """How far Adam may move what has no gradient, [...] as the parameter.
+    """How far Adam may move the gates of single domains that have no gradient, [...] as they are.
 
     A gate of one expert is 1 whatever its weights are. Where rounding makes it a little less, their
     gradient is not 0 but some 1e-10, of which Adam makes rate * slope / (slope + 1e-8) a step.
     """
-    if f"grad/{name}" not in case:
+    if not any(gate in name for gate in ("w_gate_single", "w_noise_single")):
         return 0.0
     none = case[f"grad/{name}"] == 0
     slope = np.max(np.abs(replayed[f"grad/{name}"])[none], initial=0.0)
