@@ -45,7 +45,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before modules of tests are imported, of which some use TensorFlow."""
-    if os.environ.get("PYTEST_XDIST_WORKER") or config.getoption("dist", "no") == "no":
+    if os.environ.get("PYTEST_XDIST_WORKER") or config.getoption("dist") == "no":
         graph_passes.leave_out()
 
 

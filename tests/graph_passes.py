@@ -5,19 +5,21 @@ which tests/conftest.py switches off by its variable.
 """
 
 import functools
+import os
 
 
 def leave_out() -> None:
     """Switches off in this process and what is forked from it, before TensorFlow is used:
 
     * Grappler's rewriting;
-    * the Python stack that TensorFlow keeps of each operation, a tenth of all time: an error that
-      an operation raises names the operation and its message, without the lines that made it.
+    * but for tests in one process, which people debug, the Python stack that TensorFlow keeps of
+      each operation, a tenth of all time. What an operation raises then does not say which lines
+      made it, nor can TensorFlow say which made a tensor that leaks from its graph.
     """
     import tfcdr  # noqa: F401, I001  (first: fixes the Keras generation)
     import tensorflow as tf
     from tensorflow.python.framework import ops
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    if not isinstance(ops._create_c_op, functools.partial):
+    if os.environ.get("PYTEST_XDIST_WORKER"):
         ops._create_c_op = functools.partial(ops._create_c_op, extract_traceback=False)

@@ -111,7 +111,7 @@ class ExampleReader:
         self._epoch = tf.function(self._epoch_of, autograph=False)
 
     def __call__(self, epochs: Sequence[int], steps: Sequence[int] | None) -> tf.data.Dataset:
-        """Reads epochs, one behind the other.
+        """Reads epochs, one behind the other; few held-out rows at once, in this call.
 
         Args:
           epochs: their numbers, from 0; a shuffled read has another order in each, and training
@@ -122,10 +122,11 @@ class ExampleReader:
           Batches as in the view's docstring, every dimension static. The last batch of an epoch is
           filled up with rows of zeros whose `example_weight` is 0.
         """
-        if len(epochs) == 1 and not self._read.for_training and not self._read.shuffled:
+        held_out = not self._read.for_training and not self._read.shuffled
+        if held_out and len(epochs) == 1 and steps is None:
             batches = self._at_once()
             if batches is not None:
-                return batches if steps is None else batches.take(steps[0])
+                return batches
         return read_epochs(self._records.files, self._read, epochs, steps, self._epoch)
 
     def _at_once(self) -> tf.data.Dataset | None:
@@ -140,11 +141,13 @@ class ExampleReader:
         # Traced for windows of any size, as a pipeline does.
         of_epoch, number = tf.TensorSpec([2], tf.int64), tf.TensorSpec([], tf.int64)
         window_of = self._window.get_concrete_function(of_epoch, number, WINDOW)
-        places = [number] * 3
         piece_of = self._piece.get_concrete_function(
-            of_epoch, *places, window_of.structured_outputs
+            of_epoch, number, number, number, window_of.structured_outputs
         )
-        pieces: list[dict[str, np.ndarray]] = []
+        own_rows = read.steps * read.num_rows
+        if own_rows * _row_bytes(piece_of.structured_outputs) > _AT_ONCE_BYTES:
+            return None
+        pieces = []
         with tf.device("CPU"):  # as in a pipeline
             seed, start = tf.constant([read.seed, 0], tf.int64), 0
             for index, records in enumerate(windows):
@@ -152,18 +155,14 @@ class ExampleReader:
                 end = start + int(_number(found))
                 for batch in range(start // read.batch_size, (end - 1) // read.batch_size + 1):
                     place = tf.unstack(tf.constant([index, start, batch], tf.int64))
-                    piece = piece_of(seed, *place, found)
-                    pieces.append({name: values.numpy() for name, values in piece.items()})
-                    if _row_bytes(pieces[-1]) * read.steps * read.num_rows > _AT_ONCE_BYTES:
-                        return None
+                    pieces.append(piece_of(seed, *place, found))
                 start = end
-            batches = {}
-            for name in pieces[0]:
-                rows = np.concatenate([piece[name] for piece in pieces])
-                dtype = np.int32 if np.issubdtype(rows.dtype, np.integer) else rows.dtype
-                filled = np.zeros((read.steps * read.num_rows, *rows.shape[1:]), dtype)
-                filled[: len(rows)] = rows
-                batches[name] = filled.reshape(read.steps, read.num_rows, *rows.shape[1:])
+            rows = {name: tf.concat([piece[name] for piece in pieces], 0) for name in pieces[0]}
+            shape = [read.steps, read.num_rows]
+            batches = {
+                name: tf.reshape(values, [*shape, *values.shape[1:]])
+                for name, values in _filled_up(rows, own_rows).items()
+            }
             return in_fixed_order(tf.data.Dataset.from_tensor_slices(batches))
 
     def _epoch_of(self, epoch: tf.Tensor, files: tf.Tensor, steps: tf.Tensor) -> tf.data.Dataset:
@@ -234,15 +233,19 @@ class ExampleReader:
 
     @tf.autograph.experimental.do_not_convert
     def _filled(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        rows = self._read.num_rows
-        number = tf.shape(batch["user"])[0]
-        present = tf.range(rows) < number
-        full = {}
-        for name, values in batch.items():
-            padding = [[0, rows - number]] + [[0, 0]] * (values.shape.rank - 1)
-            padded = tf.ensure_shape(tf.pad(values, padding), [rows, *values.shape[1:]])
-            full[name] = zero_unless(present, padded)
-        return full
+        return _filled_up(batch, self._read.num_rows)
+
+
+def _filled_up(rows: Mapping[str, tf.Tensor], number: int) -> dict[str, tf.Tensor]:
+    """Returns so many rows, those behind the given ones of zeros; integers become int32."""
+    given = tf.shape(rows["user"])[0]
+    present = tf.range(number) < given
+    full = {}
+    for name, values in rows.items():
+        padding = [[0, number - given]] + [[0, 0]] * (values.shape.rank - 1)
+        padded = tf.ensure_shape(tf.pad(values, padding), [number, *values.shape[1:]])
+        full[name] = zero_unless(present, padded)
+    return full
 
 
 @tf.autograph.experimental.do_not_convert
@@ -254,9 +257,9 @@ def _with_start(
     return start + _number(found), (index, start, found)
 
 
-def _row_bytes(rows: Mapping[str, np.ndarray]) -> int:
-    """Returns the size of one row, all entries together."""
-    return sum(values.itemsize * math.prod(values.shape[1:]) for values in rows.values())
+def _row_bytes(rows: Mapping[str, tf.TensorSpec]) -> int:
+    """Returns the size of one row of a batch, all entries together: 4 bytes a number."""
+    return sum(4 * math.prod(values.shape[1:]) for values in rows.values())
 
 
 def _number(found: Cut) -> tf.Tensor:

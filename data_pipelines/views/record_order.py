@@ -51,14 +51,14 @@ def read_epochs(
 
 
 def in_fixed_order(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns batches that come in their order and by a pipeline as it was written."""
+    """Returns the same batches, in their order, whose pipeline is neither rewritten nor tuned."""
     options = tf.data.Options()
     options.deterministic = True
-    # They would find nothing: the steps of an epoch are in a function, where they do not look.
+    # They would find nothing: where there are steps, they are in a function, where nobody looks.
     options.experimental_optimization.apply_default_optimizations = False
     # An iterator that is tuned may wait, when it is deleted, for as long as it has lived, up to a
     # minute: TensorFlow wakes the tuner before it says that all is over. Untuned, work in parallel
-    # takes all cores, and batches are made ahead as they are used up.
+    # takes all cores, and what is made ahead follows what is used up.
     options.autotune.enabled = False
     return batches.with_options(options)
 

@@ -1,7 +1,8 @@
 """Reads examples as `ExampleReader` does, by its own parts but operation by operation.
 
 To trace and start a pipeline takes seconds, to read a few users without one takes tenths.
-`views/test_example_batches.py` shows that both read the same bits.
+`views/test_example_batches.py` shows that both read the same bits. (`ExampleReader` assembles few
+held-out rows alike; the loop over windows and batches here is another one, to check it.)
 """
 
 import contextlib

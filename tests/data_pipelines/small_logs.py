@@ -1,5 +1,7 @@
 """Logs made by hand or drawn, split, and read back, for the tests of what is made of them."""
 
+from unittest import mock
+
 import numpy as np
 import pandas as pd
 
@@ -8,7 +10,7 @@ from data_pipelines.prepared import build, dataset
 from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.splitting.split_log import SplitOptions
 from data_pipelines.splitting.splits import split
-from data_pipelines.views import user_records
+from data_pipelines.views import example_batches, user_records
 from data_pipelines.views.example_options import ExampleOptions
 from data_pipelines.views.roles import roles_of
 from tests.data_pipelines.plain_reading import without_pipelines
@@ -142,9 +144,24 @@ def read(source, view, split, *, batch_size=7, seed=1, **options):
 
 
 def read_by_pipeline(source, view, split, *, batch_size=7, seed=1, **options):
-    """Reads an epoch as `read` does, by the data set that training reads."""
-    batches = source.batches(view, split, batch_size=batch_size, seed=seed, **options)
+    """Reads an epoch as `read` does, by a pipeline, however few rows are held out."""
+    with mock.patch.object(example_batches, "_AT_ONCE_BYTES", 0):
+        batches = source.batches(view, split, batch_size=batch_size, seed=seed, **options)
     return list(batches.as_numpy_iterator())
+
+
+def assert_at_once_as_by_a_pipeline(source, view, **options):
+    """Few held-out rows are assembled without a pipeline: the same bits."""
+    reading = {"batch_size": 7, "seed": 1, **options}
+    with mock.patch.object(example_batches, "read_epochs") as pipeline:
+        at_once = source.batches(view, "validation", **reading)
+    assert not pipeline.called
+    expected = read_by_pipeline(source, view, "validation", **reading)
+    for batch, other in zip(at_once.as_numpy_iterator(), expected, strict=True):
+        assert batch.keys() == other.keys()
+        for name, values in other.items():
+            assert batch[name].dtype == values.dtype
+            np.testing.assert_array_equal(batch[name], values, err_msg=name)
 
 
 def joined(batches, with_empty=False):

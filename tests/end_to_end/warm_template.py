@@ -98,7 +98,7 @@ for name in PRELOADED:
     importlib.import_module(name)
 graph_passes.leave_out()
 gc.freeze()  # What is there by now, no process has to search for cycles of references.
-gc.set_threshold(50_000, 20, 20)
+gc.set_threshold(50_000, 20, 20)  # as in tests/conftest.py
 gc.enable()
 program = next_program()
 become(program)

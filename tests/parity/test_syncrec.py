@@ -29,12 +29,12 @@ def made_of_rounding(case, replayed, name):
     """How far Adam may move the gates of single domains that have no gradient, [...] as they are.
 
     A gate of one expert is 1 whatever its weights are. Where rounding makes it a little less, their
-    gradient is not 0 but some 1e-10, of which Adam makes rate * slope / (slope + 1e-8) a step.
+    gradient is not 0 but 3e-9 at most, of which Adam makes rate * slope / (slope + 1e-8) a step.
     """
     if not any(gate in name for gate in ("w_gate_single", "w_noise_single")):
         return 0.0
     none = case[f"grad/{name}"] == 0
-    slope = np.max(np.abs(replayed[f"grad/{name}"])[none], initial=0.0)
+    slope = min(3e-9, np.max(np.abs(replayed[f"grad/{name}"])[none], initial=0.0))
     settings = json.loads(str(case["meta/config"]))
     return none * settings["steps"] * settings["lr"] * slope / (slope + 1e-8)
 

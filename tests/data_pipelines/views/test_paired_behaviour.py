@@ -15,6 +15,7 @@ from data_pipelines.splitting.splits import split
 from data_pipelines.views import user_records
 from tests.data_pipelines.small_logs import (
     DOMAINS,
+    assert_at_once_as_by_a_pipeline,
     built,
     demo_log,
     drawn_rows,
@@ -150,6 +151,7 @@ def test_training_draws_anew_in_each_epoch_and_evaluation_does_not(run):
 
 
 def test_the_latest_source_behaviour_goes_with_held_out_examples(run):
+    assert_at_once_as_by_a_pipeline(run.source, "paired_behaviour", batch_size=64)
     rows = run.read("test")
     for row, user in enumerate(run.source.user_names(rows["user"].tolist())):
         (item,) = run.named("target", [rows["target_item"][row]])

@@ -15,6 +15,7 @@ from data_pipelines.splitting.splits import split
 from data_pipelines.views import user_records
 from tests.data_pipelines.small_logs import (
     DOMAINS,
+    assert_at_once_as_by_a_pipeline,
     drawn_rows,
     given_rows,
     joined,
@@ -165,6 +166,8 @@ def test_examples_are_those_of_the_plain_rule(run):
             else:
                 check = compare_labels if view in ("transfer", "leave_one_out") else compare_windows
             check(run, view, number, part)
+    if run.case.users_at_once == 1:  # Many windows, and some without a row.
+        assert_at_once_as_by_a_pipeline(run.source, "next_item")
 
 
 @pytest.mark.parametrize("space", ["source", "target", "joint"])
