@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests import graph_passes
+from tests import lighter_graphs
 from tests import real_data as real_data_folder
 
 # Before TensorFlow is imported, and inherited by the processes that tests start.
@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as `import tfcdr` does, wh
 # Programs that run a few times are compiled in less time than LLVM's optimizations of them take;
 # what XLA itself makes of them is as in use.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# What oneDNN rewrites depends on the machine, and looking for it takes a tenth of all time.
+# What oneDNN rewrites depends on the machine, and looking for it takes longer than it gives.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 if os.environ.get("PYTEST_XDIST_WORKER"):
     # Workers fill the cores already, and share a GPU.
@@ -46,7 +46,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Before modules of tests are imported, of which some use TensorFlow."""
     if os.environ.get("PYTEST_XDIST_WORKER") or config.getoption("dist") == "no":
-        graph_passes.leave_out()
+        lighter_graphs.leave_out_passes_and_stacks()
 
 
 def pytest_collection_finish() -> None:

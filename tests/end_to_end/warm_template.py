@@ -16,7 +16,7 @@ import threading
 import traceback
 import warnings
 
-from tests import graph_passes
+from tests import lighter_graphs
 
 # No launcher that defines flags: two of them may define the same.
 PRELOADED = (
@@ -96,7 +96,7 @@ def run(program):
 gc.disable()
 for name in PRELOADED:
     importlib.import_module(name)
-graph_passes.leave_out()
+lighter_graphs.leave_out_passes_and_stacks()
 gc.freeze()  # What is there by now, no process has to search for cycles of references.
 gc.set_threshold(50_000, 20, 20)  # as in tests/conftest.py
 gc.enable()

@@ -26,7 +26,7 @@ def load(name):
 
 
 def made_of_rounding(case, replayed, name):
-    """How far Adam may move the gates of single domains that have no gradient, [...] as they are.
+    """How far Adam may move each weight of a gate that has no gradient.
 
     A gate of one expert is 1 whatever its weights are. Where rounding makes it a little less, their
     gradient is not 0 but 3e-9 at most, of which Adam makes rate * slope / (slope + 1e-8) a step.

@@ -8,13 +8,13 @@ import functools
 import os
 
 
-def leave_out() -> None:
+def leave_out_passes_and_stacks() -> None:
     """Switches off in this process and what is forked from it, before TensorFlow is used:
 
     * Grappler's rewriting;
     * but for tests in one process, which people debug, the Python stack that TensorFlow keeps of
-      each operation, a tenth of all time. What an operation raises then does not say which lines
-      made it, nor can TensorFlow say which made a tensor that leaks from its graph.
+      each operation. What an operation raises then does not say which lines made it, nor can
+      TensorFlow say which made a tensor that leaks from its graph.
     """
     import tfcdr  # noqa: F401, I001  (first: fixes the Keras generation)
     import tensorflow as tf
