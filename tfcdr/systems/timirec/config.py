@@ -21,6 +21,7 @@ _POSITIVE = (
     "attention_size",
     "interests",
     "layers",
+    "ensemble_members",
     "temperature",
     "negatives",
     "lambdafm_rho",
@@ -65,6 +66,8 @@ class TiMiRecConfig:
       extractor_dropout: share of units that training drops of the extractor's embeddings and of
         what each half of its transformer layer adds; the paper drops none.
       projection_dropout: share of units that training drops between these layers.
+      ensemble_members: models that learn side by side, each from a start of its own, and rank by
+        the mean of their scores; 1 is the paper's one model. Time and memory grow alike.
       temperature: tau of the distillation; smaller sharpens both distributions.
       loss: of the ranking, one of `tfcdr.ranking.item_loss`; the paper's is "bpr_softmax".
         "softmax" compares with all items, "sampled_softmax" with a sample that a batch shares.
@@ -107,6 +110,7 @@ class TiMiRecConfig:
     extractor_dropout: float = 0.0
     layers: int = 1
     projection_dropout: float = 0.5
+    ensemble_members: int = 1
     temperature: float = 1.0
     loss: str = "bpr_softmax"
     negatives: int = 1

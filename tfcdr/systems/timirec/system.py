@@ -11,6 +11,7 @@ from tfcdr.data_source import DataSource, ViewRequest
 from tfcdr.errors import RunError
 from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.ranking import item_loss
+from tfcdr.ranking.ensemble import RankingEnsemble
 from tfcdr.ranking.neighbours import blend
 from tfcdr.ranking.neighbours.blend import NeighbourBlend
 from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions
@@ -22,6 +23,11 @@ from tfcdr.systems.timirec import report
 from tfcdr.systems.timirec.benchmark import TiMiRecBenchmark
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel
+
+# A stage that is trained.
+_Trained = InterestModel | RankingEnsemble[InterestModel]
+# Between the seeds of an ensemble's members, so that no other run's seed is among them.
+_SEED_STEP = 1 << 20
 
 
 class TiMiRec(RankingSystem):
@@ -77,7 +83,7 @@ class TiMiRec(RankingSystem):
 
     def build(
         self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int
-    ) -> InterestModel | NeighbourBlend:
+    ) -> _Trained | NeighbourBlend:
         histories = data.vocabulary(self.history_space(config))
         targets = data.vocabulary("target")
         if stage == "blend":
@@ -88,12 +94,15 @@ class TiMiRec(RankingSystem):
             return NeighbourBlend(trained, neighbours, data.max_length)
         rows, has_trained = histories.size + 1, histories.counts > 0
         kind = PretrainingModel if stage == "pretrain" else FinetuningModel
+        sizes = data.max_length, rows, targets.size
         try:
-            return kind(
-                config, data.max_length, rows, targets.size, seed, targets.counts, has_trained
-            )
+            members = [
+                kind(config, *sizes, seed + member * _SEED_STEP, targets.counts, has_trained)
+                for member in range(config.ensemble_members)
+            ]
         except ValueError as error:
             raise RunError(f"--timirec.*: {error}") from error
+        return RankingEnsemble(members) if len(members) > 1 else members[0]
 
     def optimizers(
         self, stage: str, config: TiMiRecConfig
@@ -110,23 +119,26 @@ class TiMiRec(RankingSystem):
     def history_space(self, config: TiMiRecConfig) -> str:
         return "joint" if config.history_domains == "all" else "target"
 
-    def warm_start(self, model: InterestModel | NeighbourBlend, previous: InterestModel) -> None:
+    def warm_start(self, model: _Trained | NeighbourBlend, previous: _Trained) -> None:
         """Copies the extractor; the predictor keeps its fresh start. A blend takes the whole."""
         if isinstance(model, NeighbourBlend):
             model.model.set_weights(previous.get_weights())
             return
-        model.extractor.set_weights(previous.extractor.get_weights())
+        for member, before in zip(_members(model), _members(previous), strict=True):
+            member.extractor.set_weights(before.extractor.get_weights())
 
     def named_rows(
-        self, config: TiMiRecConfig, model: InterestModel, data: DataSource
+        self, config: TiMiRecConfig, model: _Trained, data: DataSource
     ) -> Sequence[NamedRows]:
-        """The extractor's items and, in fine-tuning, the predictor's."""
+        """The extractor's items and, in fine-tuning, the predictor's; of each member."""
         names = [NO_ITEM, *whole_names(data.vocabulary(self.history_space(config)))]
-        rows = [NamedRows(model.extractor.item_embedding.embeddings, names)]
-        if isinstance(model, FinetuningModel):
-            # The last row is the release's, which nothing reads.
-            of_predictor = model.predictor.item_embedding.embeddings
-            rows.append(NamedRows(of_predictor, [*names, "NOT READ"]))
+        rows = []
+        for member in _members(model):
+            rows.append(NamedRows(member.extractor.item_embedding.embeddings, names))
+            if isinstance(member, FinetuningModel):
+                # The last row is the release's, which nothing reads.
+                of_predictor = member.predictor.item_embedding.embeddings
+                rows.append(NamedRows(of_predictor, [*names, "NOT READ"]))
         return rows
 
     def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
@@ -136,15 +148,22 @@ class TiMiRec(RankingSystem):
     def report_sections(
         self,
         config: TiMiRecConfig,
-        model: InterestModel | NeighbourBlend,
+        model: _Trained | NeighbourBlend,
         data: DataSource,
         names: Names,
     ) -> Sequence[Section]:
-        """Shows the interests of some test users and how much each counts."""
+        """Shows the interests of some test users and how much each counts.
+
+        An ensemble's are those of its first member.
+        """
         stage = self.stages(config)[-1]
-        if isinstance(model, NeighbourBlend):
-            model = model.model
-        return report.sections(stage, model, data, self.history_space(config), names)
+        trained = model.model if isinstance(model, NeighbourBlend) else model
+        first = _members(trained)[0]
+        return report.sections(stage, first, data, self.history_space(config), names)
+
+
+def _members(model: _Trained) -> Sequence[InterestModel]:
+    return model.members if isinstance(model, RankingEnsemble) else [model]
 
 
 def _is_no_bias(variable: tf.Variable) -> bool:
