@@ -15,20 +15,25 @@ from apache_beam.runners.runner import create_runner
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.errors import DataError
 
+# Runs here, in this process or in several. Beam's own default, DirectRunner, ends with it, too, but
+# first looks in the network for a program to download and run in its place.
+_DEFAULT_RUNNER = "FnApiRunner"
+# What fails on these is no matter of services.
+_LOCAL_RUNNERS = ("directrunner", "fnapirunner")
 # These know all of their options; others pass what Python's Beam does not know on to their job
 # service, which may know it.
-_RUNNERS_WITH_KNOWN_OPTIONS = ("directrunner", "fnapirunner", "dataflowrunner")
+_RUNNERS_WITH_KNOWN_OPTIONS = (*_LOCAL_RUNNERS, "dataflowrunner")
 
 
 def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
-    """Beam's options from texts such as `--runner=FlinkRunner`; the direct runner by default.
+    """Beam's options from texts such as `--runner=FlinkRunner`; without one, runs on this machine.
 
     Raises:
       DataError: an option is unknown, missing or has a bad value, or the runner is unknown or not
         installed.
     """
     known, unknown = _parse(list(texts))
-    name = known.runner or "DirectRunner"
+    name = known.runner or _DEFAULT_RUNNER
     if unknown and name.lower() in _RUNNERS_WITH_KNOWN_OPTIONS:
         raise DataError(f"--beam_options={unknown[0]}: {name} has no such option.")
     try:
@@ -39,7 +44,7 @@ def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
         reason = str(error).split(" Valid values")[0].rstrip(".")
         raise DataError(
             f"--beam_options=--runner={name}: this runner cannot be used ({reason}); known are "
-            "DirectRunner, FlinkRunner, SparkRunner, PortableRunner and, with "
+            f"{_DEFAULT_RUNNER}, FlinkRunner, SparkRunner, PortableRunner and, with "
             "pip install 'apache-beam[gcp]', DataflowRunner."
         ) from error
     options = PipelineOptions([f"--runner={name}", *texts])
@@ -81,10 +86,7 @@ def running(options: PipelineOptions) -> Iterator[beam.Pipeline]:
 
 @contextlib.contextmanager
 def reporting(options: PipelineOptions) -> Iterator[None]:
-    """Leaves Beam's reports on its own work out, and says on one line that a service failed.
-
-    The direct runner runs here: what fails on it is no matter of services.
-    """
+    """Leaves Beam's reports on its own work out, and says on one line that a service failed."""
     runner = options.view_as(StandardOptions).runner
     logger = logging.getLogger("apache_beam")
     level = logger.level
@@ -94,7 +96,7 @@ def reporting(options: PipelineOptions) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:
-        if runner.lower() == "directrunner":
+        if runner.lower() in _LOCAL_RUNNERS:
             raise
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise DataError(

@@ -8,9 +8,9 @@ from data_pipelines.distributed.running import pipeline_options, running
 from data_pipelines.errors import DataError
 
 
-def test_the_direct_runner_is_the_default():
+def test_runs_on_this_machine_by_default():
     options = pipeline_options(["--temp_location=/somewhere"])
-    assert options.view_as(StandardOptions).runner == "DirectRunner"
+    assert options.view_as(StandardOptions).runner == "FnApiRunner"
     assert options.get_all_options()["temp_location"] == "/somewhere"
 
 
@@ -24,7 +24,7 @@ def test_options_of_a_job_service_are_passed_on():
     [
         (["--runner=HopRunner"], "--runner=HopRunner: this runner cannot be used"),
         (["--runner=nowhere.Runner"], "this runner cannot be used .No module named 'nowhere'"),
-        (["--temp_locaton=x"], "--temp_locaton=x: DirectRunner has no such option"),
+        (["--temp_locaton=x"], "--temp_locaton=x: FnApiRunner has no such option"),
         (["--direct_num_workers=two"], "direct_num_workers: invalid int value: 'two'"),
     ],
 )

@@ -153,6 +153,7 @@ def leave_one_out(person, part, options):
 
 def latest_with_own(history, own, length, kept_own):
     """The latest `length` items of a history, `kept_own` of its own ones at least, in order."""
+    own = set(own)
     own_places = [place for place, item in enumerate(history) if item in own]
     kept = set(own_places[-kept_own:])
     others = [place for place in range(len(history)) if place not in kept]
