@@ -10,14 +10,17 @@ from typing import Any, NoReturn
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
-from apache_beam.runners.runner import create_runner
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner.fn_runner import (
+    ExtendedProvisionInfo,
+    FnApiRunner,
+)
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.errors import DataError
 
-# Runs here, in this process or in several. Beam's own default, DirectRunner, ends with it, too, but
-# first looks in the network for a program to download and run in its place.
-_DEFAULT_RUNNER = "FnApiRunner"
 # What fails on these is no matter of services.
 _LOCAL_RUNNERS = ("directrunner", "fnapirunner")
 # These know all of their options; others pass what Python's Beam does not know on to their job
@@ -25,8 +28,27 @@ _LOCAL_RUNNERS = ("directrunner", "fnapirunner")
 _RUNNERS_WITH_KNOWN_OPTIONS = (*_LOCAL_RUNNERS, "dataflowrunner")
 
 
+class LocalRunner(PipelineRunner):
+    """Runs pipelines on this machine, in this process or in several, by Beam's FnApiRunner.
+
+    DirectRunner, Beam's own default, first tries to download a program, Prism, and to run the
+    pipeline on it. Where that fails, it does what is done here, too.
+    """
+
+    def run_pipeline(self, pipeline: beam.Pipeline, options: PipelineOptions) -> PipelineResult:
+        """Runs a pipeline; workers in processes of their own know its options."""
+        told = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+        provision = ExtendedProvisionInfo(
+            beam_provision_api_pb2.ProvisionInfo(pipeline_options=told)
+        )
+        return FnApiRunner(provision_info=provision).run_pipeline(pipeline, options)
+
+
+_DEFAULT_RUNNER = f"{__name__}.{LocalRunner.__name__}"
+
+
 def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
-    """Beam's options from texts such as `--runner=FlinkRunner`; without one, runs on this machine.
+    """Beam's options from texts such as `--runner=FlinkRunner`; `LocalRunner` by default.
 
     Raises:
       DataError: an option is unknown, missing or has a bad value, or the runner is unknown or not
@@ -34,8 +56,10 @@ def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
     """
     known, unknown = _parse(list(texts))
     name = known.runner or _DEFAULT_RUNNER
-    if unknown and name.lower() in _RUNNERS_WITH_KNOWN_OPTIONS:
-        raise DataError(f"--beam_options={unknown[0]}: {name} has no such option.")
+    if unknown and (not known.runner or name.lower() in _RUNNERS_WITH_KNOWN_OPTIONS):
+        raise DataError(
+            f"--beam_options={unknown[0]}: {known.runner or 'Beam'} has no such option."
+        )
     try:
         runner = create_runner(name)
         if "dataflow" in name.lower():
@@ -44,8 +68,8 @@ def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
         reason = str(error).split(" Valid values")[0].rstrip(".")
         raise DataError(
             f"--beam_options=--runner={name}: this runner cannot be used ({reason}); known are "
-            f"{_DEFAULT_RUNNER}, FlinkRunner, SparkRunner, PortableRunner and, with "
-            "pip install 'apache-beam[gcp]', DataflowRunner."
+            "DirectRunner, FlinkRunner, SparkRunner, PortableRunner and, with "
+            "pip install 'apache-beam[gcp]', DataflowRunner; without --runner this machine runs it."
         ) from error
     options = PipelineOptions([f"--runner={name}", *texts])
     for mistake in PipelineOptionsValidator(options, runner).validate():
@@ -96,7 +120,7 @@ def reporting(options: PipelineOptions) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:
-        if runner.lower() in _LOCAL_RUNNERS:
+        if runner == _DEFAULT_RUNNER or runner.lower() in _LOCAL_RUNNERS:
             raise
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise DataError(

@@ -178,7 +178,7 @@ def test_beam_writes_what_the_local_engine_writes(convert_in_process, tmp_path):
     code, out, _ = convert_in_process(
         "--overwrite",
         "--engine=beam",
-        "--beam_options=--runner=FnApiRunner,--direct_num_workers=1",
+        "--beam_options=--direct_num_workers=1",
         "--beam_options=--direct_running_mode=in_memory",
     )
     assert (code, out) == (0, expected)

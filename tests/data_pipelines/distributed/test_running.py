@@ -1,17 +1,42 @@
 import sys
 
+import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PortableOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.runners.runner import create_runner
+from apache_beam.testing.util import assert_that, equal_to
 
 from data_pipelines import distributed
-from data_pipelines.distributed.running import pipeline_options, running
+from data_pipelines.distributed.running import LocalRunner, pipeline_options, running
 from data_pipelines.errors import DataError
 
 
 def test_runs_on_this_machine_by_default():
     options = pipeline_options(["--temp_location=/somewhere"])
-    assert options.view_as(StandardOptions).runner == "FnApiRunner"
+    runner = create_runner(options.view_as(StandardOptions).runner)
+    assert isinstance(runner, LocalRunner)
     assert options.get_all_options()["temp_location"] == "/somewhere"
+
+
+def test_a_local_pipeline_downloads_nothing_and_tells_workers_its_options(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("looks in the network")
+
+    told = []
+    run = FnApiRunner.run_pipeline
+
+    def noting(self, pipeline, options):
+        told.append(self._provision_info.provision_info.pipeline_options)
+        return run(self, pipeline, options)
+
+    monkeypatch.setattr(FnApiRunner, "run_pipeline", noting)
+    monkeypatch.setattr(PrismRunner, "run_pipeline", refuse)
+    with running(pipeline_options(["--s3_region_name=here"])) as pipeline:
+        assert_that(pipeline | beam.Create([1, 2]), equal_to([1, 2]))
+    (known,) = told
+    assert "here" in str(known)
 
 
 def test_options_of_a_job_service_are_passed_on():
@@ -24,7 +49,7 @@ def test_options_of_a_job_service_are_passed_on():
     [
         (["--runner=HopRunner"], "--runner=HopRunner: this runner cannot be used"),
         (["--runner=nowhere.Runner"], "this runner cannot be used .No module named 'nowhere'"),
-        (["--temp_locaton=x"], "--temp_locaton=x: FnApiRunner has no such option"),
+        (["--temp_locaton=x"], "--temp_locaton=x: Beam has no such option"),
         (["--direct_num_workers=two"], "direct_num_workers: invalid int value: 'two'"),
     ],
 )

@@ -282,6 +282,34 @@ def test_checkpoint_of_another_shape_is_one_line(folder, kind):
     assert "\n" not in str(raised.value)
 
 
+class Parts(Mean):
+    """Has a list of parts, which a checkpoint knows by their places."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = [
+            self.add_weight(f"part{number}", (), initializer="zeros") for number in range(parts)
+        ]
+
+
+def parts_run(folder, parts):
+    model = Parts(parts)
+    model.compile({MODEL_OPTIMIZER: optimizers.adam(0.1)})
+    stage = dataclasses.replace(STAGE, epochs=1)
+    return StageRun(stage, model, Numbers(), folder, seed=5, monitor="score")
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("kind", ["latest", "best"])
+def test_checkpoint_that_holds_less_or_more_is_one_line(folder, kind, parts):
+    parts_run(folder, 3).train(nearness)
+    run = parts_run(folder, parts)
+    with pytest.raises(RunError, match=f"{kind}.*does not fit the model") as raised:
+        run.restore_best() if kind == "best" else run.train(nearness)
+    assert "\n" not in str(raised.value)
+    parts_run(folder, 3).restore_best()
+
+
 @pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
 @pytest.mark.parametrize("damage", ["truncated", "missing", "overwritten"])
 def test_damaged_checkpoint_is_one_line(folder, suffix, damage):
