@@ -1,7 +1,7 @@
 """Models that learn side by side, each from a start of its own, and rank by their mean score."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
 import tensorflow as tf
 
@@ -9,20 +9,18 @@ from tfcdr.errors import RunError
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch, StageModel, StepReport
 
-
-class _Member(StageModel, RankingModel):
-    """What learns and ranks."""
-
-
-MemberT = TypeVar("MemberT", bound=_Member)
+# A `StageModel` and a `RankingModel` at once.
+MemberT = TypeVar("MemberT", bound=tf.keras.Model)
 
 
 class RankingEnsemble(StageModel, RankingModel, Generic[MemberT]):
     """Ranks by the mean of what several models of one kind score.
 
     Each member learns from the batches as it would alone; where they stop, the ensemble's
-    validation decides. Members must differ in where they start: their initial weights, and what
-    they draw. A user is float [batch, M, ...]: what each of M members has of him.
+    validation decides, and under mixed precision they share the loss's scale. Members must differ
+    in where they start: their initial weights, and what they draw. They must make `StageModel`'s
+    plain step: one optimizer moves all weights by one mean over the rows, weighted by
+    `example_weight`. A user is float [batch, M, ...]: what each of M members has of him.
 
     Source: Lakshminarayanan et al., "Simple and scalable predictive uncertainty estimation using
     deep ensembles", NeurIPS 2017, without its adversarial examples; it averages probabilities,
@@ -76,16 +74,13 @@ class RankingEnsemble(StageModel, RankingModel, Generic[MemberT]):
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring items: [batch, M, ...] -> float32 [batch, count]."""
-        return self._mean(user, "score_range", first, count)
+        return self._mean(user, lambda member, own: member.score_range(own, first, count))
 
     def score_candidates(self, user: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Scores chosen items: [batch, M, ...], int [batch, n] -> float32 [batch, n]."""
-        return self._mean(user, "score_candidates", ids)
+        return self._mean(user, lambda member, own: member.score_candidates(own, ids))
 
-    def _mean(self, user: tf.Tensor, score: str, *arguments: Any) -> tf.Tensor:
+    def _mean(self, user: tf.Tensor, score: Callable[[MemberT, tf.Tensor], tf.Tensor]) -> tf.Tensor:
         users = tf.unstack(user, len(self.members), 1)
-        scores = [
-            getattr(member, score)(of_member, *arguments)
-            for member, of_member in zip(self.members, users, strict=True)
-        ]
+        scores = [score(*each) for each in zip(self.members, users, strict=True)]
         return tf.add_n(scores) / len(scores)

@@ -50,11 +50,12 @@ class TiMiRecBenchmark(Benchmark):
             invoke=_recbole,
             stages=("pretrain",),
             settings={"model": ("SASRec",)},
+            fields={"ensemble_members": (1,)},
         ),
         Peer(
             name="pytorch",
             program="launchers.benchmarking.peers.timirec_pytorch",
             invoke=_pytorch,
-            fields={"variant": ("timirec",)},
+            fields={"variant": ("timirec",), "ensemble_members": (1,)},
         ),
     )

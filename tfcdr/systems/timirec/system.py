@@ -24,7 +24,7 @@ from tfcdr.systems.timirec.benchmark import TiMiRecBenchmark
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel
 
-# A stage that is trained.
+# The model of a stage that is trained.
 _Trained = InterestModel | RankingEnsemble[InterestModel]
 # Between the seeds of an ensemble's members, so that no other run's seed is among them.
 _SEED_STEP = 1 << 20
@@ -158,8 +158,12 @@ class TiMiRec(RankingSystem):
         """
         stage = self.stages(config)[-1]
         trained = model.model if isinstance(model, NeighbourBlend) else model
-        first = _members(trained)[0]
-        return report.sections(stage, first, data, self.history_space(config), names)
+        members = _members(trained)
+        drawn = report.sections(stage, members[0], data, self.history_space(config), names)
+        if len(members) == 1:
+            return drawn
+        whose = f"Of the first of {len(members)} models whose mean ranks. "
+        return [section._replace(reading=whose + section.reading) for section in drawn]
 
 
 def _members(model: _Trained) -> Sequence[InterestModel]:

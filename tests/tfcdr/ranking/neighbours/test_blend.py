@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.tfcdr.memory_data import LENGTH, TARGETS, MemoryData
 from tfcdr.errors import RunError
+from tfcdr.ranking.ensemble import RankingEnsemble
 from tfcdr.ranking.neighbours.blend import STRENGTHS, NeighbourBlend, tries
 from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions
 from tfcdr.systems.timirec.config import TiMiRecConfig
@@ -13,6 +14,10 @@ from tfcdr.systems.timirec.model import FinetuningModel, PretrainingModel
 
 HISTORIES = tf.constant([[0, 0, 3, 12, 5], [0, 0, 0, 0, 0], [7, 2, 20, 4, 1]])
 CONFIG = TiMiRecConfig(embedding_size=4, attention_size=2, interests=2)
+
+
+def ensemble(*sizes):
+    return RankingEnsemble([PretrainingModel(*sizes) for _ in range(3)])
 
 
 def blended(data, kind=PretrainingModel):
@@ -23,10 +28,13 @@ def blended(data, kind=PretrainingModel):
     return NeighbourBlend(trained, neighbours, LENGTH)
 
 
-@pytest.mark.parametrize("kind", [PretrainingModel, FinetuningModel])
-def test_scores_add_up_as_written(kind, jit_compile):
+@pytest.mark.parametrize(
+    ("kind", "vectors"), [(PretrainingModel, 2), (FinetuningModel, 1), (ensemble, 3 * 2)]
+)
+def test_scores_add_up_as_written(kind, vectors, jit_compile):
     data = MemoryData()
     blend = blended(data, kind)
+    assert blend.items_at_once == blend.neighbours.items_at_once // vectors
     settings = len(blend.neighbours.settings)
     strength = STRENGTHS.index(2.0)
     blend.fit_epoch(data, settings + strength, [0.1] * (settings + strength))

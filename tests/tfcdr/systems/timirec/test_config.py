@@ -18,6 +18,7 @@ from tfcdr.systems.timirec.config import TiMiRecConfig
         ("attention_size", 0),
         ("interests", 0),
         ("layers", 0),
+        ("ensemble_members", 0),
         ("temperature", 0.0),
         ("temperature", float("nan")),
         ("negatives", 0),

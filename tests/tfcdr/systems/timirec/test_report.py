@@ -122,6 +122,16 @@ def test_a_model_without_predictor_shows_its_interests_alone():
     assert "weights" not in drawn["interests"].reading
 
 
+def test_a_page_says_of_which_member_of_an_ensemble_it_is():
+    config, model, data = build(stages="pretrain", ensemble_members=2)
+    shown = sections(config, model, data)["interests"]
+    assert shown.reading.startswith("Of the first of 2 models")
+    (alone,) = report.sections(
+        TiMiRec().stages(config)[-1], model.members[0], data, "joint", Names()
+    )
+    assert shown.content.equals(alone.content)
+
+
 def test_a_long_history_says_how_much_is_not_shown():
     history = np.array([0, 0, *range(1, 9)])
     assert report._latest(history, "joint", Names()).split("\n") == [
