@@ -1,5 +1,6 @@
 """The run that another one starts from (`--pretrained`): its files, and what it has read."""
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +9,8 @@ from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source, reopen
 from launchers import finished_run
 from launchers.run_data import source_of
+from launchers.run_folders import seed_folders
+from tfcdr.errors import RunError
 from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.stage import Stage
@@ -20,14 +23,31 @@ def of_target(
 
     Args:
       path: the folder of a run; of several targets, that of the same one is meant, or the first.
+        Where the last stage takes the models of several seeds, the folder of their runs.
       stages: of the run that starts.
       target: its name.
       source: what it reads.
 
     Raises:
-      RunError: there is no run, or its data are gone.
+      RunError: there is no run, its data are gone, or it has too few or too many seeds.
       DataError: its data are damaged.
     """
+    if stages[-1].takes == 1:
+        return _of_seed(path, stages, target, source)
+    paths = seed_folders(path) if RunFolder(path).config().get("several_seeds") else [path]
+    if len(paths) != stages[-1].takes:
+        raise RunError(
+            f"{path}: {len(paths)} seeds, where stage {stages[-1].name} takes the models of "
+            f"{stages[-1].takes}; train with --seeds={stages[-1].takes}, or take as many as there "
+            "are."
+        )
+    runs = [_of_seed(each, stages, target, source) for each in paths]
+    return dataclasses.replace(runs[0], other_seeds=tuple(run.folder for run in runs[1:]))
+
+
+def _of_seed(
+    path: pathlib.Path, stages: Sequence[Stage], target: str, source: Source
+) -> PretrainedRun:
     found = finished_run.folders(path)
     first = next(iter(found.values()))
     own = found.get(target, first)

@@ -67,6 +67,8 @@ class Stage:
       periodic_steps: what comes between train steps; needs a single device.
       shared: whether it reads nothing of the target, so that all targets of the same sources can
         start from it.
+      takes: models of the stage before that it starts from; if several, those of as many seeds,
+        which were trained before (`PretrainedRun`).
     """
 
     name: str
@@ -77,6 +79,7 @@ class Stage:
     patience: int
     periodic_steps: tuple[PeriodicStep, ...] = ()
     shared: bool = False
+    takes: int = 1
 
     @property
     def is_fitted(self) -> bool:

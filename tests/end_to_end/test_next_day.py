@@ -19,7 +19,6 @@ FLAGS = (
     "--timirec.stages=pretrain",
     "--timirec.embedding_size=4",
     "--timirec.interests=2",
-    "--timirec.ensemble_members=2",
     "--timirec.pretrain_batch_size=64",
     "--nojit_compile",
     "--export",

@@ -11,6 +11,7 @@ from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
 from tfcdr.systems.peterrec.config import PeterRecConfig
 from tfcdr.systems.registry import SYSTEMS
+from tfcdr.systems.timirec.config import TiMiRecConfig
 
 STAGES = SYSTEMS["peterrec"].stages(PeterRecConfig())
 SOURCE = types.SimpleNamespace(fingerprint="all", shared_fingerprint="shared")
@@ -48,6 +49,25 @@ def test_of_several_seeds_one_must_be_named(tmp_path):
     run_in(tmp_path / "run", several_seeds=True, seed=3)
     with pytest.raises(RunError, match=r"several seeds are here; name one of them, as .*seed-3"):
         pretraining.of_target(tmp_path / "run", STAGES, "toys", SOURCE)
+
+
+def test_a_stage_that_takes_several_models_takes_them_from_the_seeds(tmp_path):
+    stages = SYSTEMS["timirec"].stages(
+        TiMiRecConfig(stages="pretrain", blend_neighbours=True, ensemble_members=2)
+    )
+    run = tmp_path / "run"
+    run_in(run, several_seeds=True, seed=9)
+    for seed in (9, 10):
+        run_in(run / f"seed-{seed}", "pretrain", data_fingerprint="all")
+    found = pretraining.of_target(run, stages, "toys", SOURCE)
+    assert found == PretrainedRun(
+        RunFolder(run / "seed-9"), other_seeds=(RunFolder(run / "seed-10"),)
+    )
+    with pytest.raises(RunError, match="seed-9: 1 seeds, where stage blend takes the models of 2"):
+        pretraining.of_target(run / "seed-9", stages, "toys", SOURCE)
+    run_in(run / "seed-11", "pretrain", data_fingerprint="all")
+    with pytest.raises(RunError, match="run: 3 seeds, where stage blend"):
+        pretraining.of_target(run, stages, "toys", SOURCE)
 
 
 def test_a_baseline_starts_from_its_like(tmp_path, capsys):

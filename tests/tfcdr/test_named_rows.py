@@ -80,7 +80,6 @@ CASES = {
     "peterrec": PeterRecConfig(channels=4, dilations=(1,), sampled_share=0.5),
     "peterrec masked": PeterRecConfig(channels=4, dilations=(1,), causal=False),
     "timirec": TiMiRecConfig(embedding_size=4, interests=2),
-    "timirec ensemble": TiMiRecConfig(embedding_size=4, ensemble_members=2),
     "biao": BiaoConfig(embedding_size=4, hidden_widths=(4,)),
     "biao minet": BiaoConfig(embedding_size=4, hidden_widths=(4,), backbone="minet"),
     "daa": daa_config(),

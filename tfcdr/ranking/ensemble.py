@@ -1,26 +1,21 @@
-"""Models that learn side by side, each from a start of its own, and rank by their mean score."""
+"""Models of several seeds, which rank by their mean score."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import tensorflow as tf
 
 from tfcdr.errors import RunError
 from tfcdr.ranking.model import RankingModel, RankingQuery
-from tfcdr.stage_model import Batch, StageModel, StepReport
+from tfcdr.stage_model import Batch
 
-# A `StageModel` and a `RankingModel` at once.
-MemberT = TypeVar("MemberT", bound=tf.keras.Model)
+MemberT = TypeVar("MemberT", bound=RankingModel)
 
 
-class RankingEnsemble(StageModel, RankingModel, Generic[MemberT]):
-    """Ranks by the mean of what several models of one kind score.
+class RankingEnsemble(RankingModel, Generic[MemberT]):
+    """Ranks by the mean of what several trained models of one kind score.
 
-    Each member learns from the batches as it would alone; where they stop, the ensemble's
-    validation decides, and under mixed precision they share the loss's scale. Members must differ
-    in where they start: their initial weights, and what they draw. They must make `StageModel`'s
-    plain step: one optimizer moves all weights by one mean over the rows, weighted by
-    `example_weight`. A user is float [batch, M, ...]: what each of M members has of him.
+    A user is float [batch, M, ...]: what each of M members has of him.
 
     Source: Lakshminarayanan et al., "Simple and scalable predictive uncertainty estimation using
     deep ensembles", NeurIPS 2017, without its adversarial examples; it averages probabilities,
@@ -31,33 +26,12 @@ class RankingEnsemble(StageModel, RankingModel, Generic[MemberT]):
     """
 
     def __init__(self, members: Sequence[MemberT]) -> None:
-        """Takes models that read the same batches and rank the same items."""
+        """Takes models that read the same histories and rank the same items."""
         super().__init__(name="ensemble")
         self.members: Sequence[MemberT] = list(members)
         self.num_items = members[0].num_items
         self.own_places = members[0].own_places
         self.built = True
-
-    @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def compile(
-        self, optimizers: Mapping[str, tf.keras.optimizers.Optimizer], jit_compile: bool = False
-    ) -> None:
-        """Takes one optimizer, whose count of steps members draw by."""
-        super().compile(optimizers, jit_compile)
-        for member in self.members:
-            member.compile(self.optimizers)
-
-    @property
-    def batch_spec(self) -> dict[str, tf.TensorSpec]:
-        return self.members[0].batch_spec
-
-    def compute_losses(self, batch: Batch) -> StepReport:
-        reports = [member.compute_losses(batch) for member in self.members]
-        mean = tf.nest.map_structure(lambda *each: tf.add_n(each) / len(each), *reports)
-        total = tf.add_n([report.losses["loss"] for report in reports])
-        # As large as the mean, with the gradient of the sum: a member's is as if it were alone.
-        loss = total + tf.stop_gradient(mean.losses["loss"] - total)
-        return StepReport({**mean.losses, "loss": loss}, mean.figures)
 
     def query(self, batch: Batch) -> RankingQuery:
         queries = [member.query(batch) for member in self.members]

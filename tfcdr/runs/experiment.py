@@ -82,8 +82,7 @@ class Experiment:
           ValueError: of the data's own kind: a view, a split or a file is missing or damaged, or
             the data cannot give what the configuration asks for.
         """
-        if self._taken_over is not None:
-            _ = self._taken_model
+        _ = self._taken_models
         self._system.check(self._config, self._data, self._distribution)
         for stage in self._stages:
             self._distribution.check_stage(stage)
@@ -141,12 +140,12 @@ class Experiment:
         Raises:
           RunError: see `StageRun.train`.
         """
-        previous: StageModel | None = None
-        trained, stages = {}, self._stages
+        trained, stages, previous = {}, self._stages, self._taken_models
         if self._taken_over is not None:
-            previous, stages = self._taken_model, stages[-1:]
+            stages = stages[-1:]
             for stage in self._stages[:-1]:
-                print(f"{stage.name}: taken from {self._taken_over.folder.path}")
+                for folder in (self._taken_over.folder, *self._taken_over.other_seeds):
+                    print(f"{stage.name}: taken from {folder.path}")
         for stage in stages:
             stage_run = self._stage_run(stage, self._folder)
             place = self._place(stage)
@@ -156,12 +155,15 @@ class Experiment:
             )
             if said := self._start(stage, stage_run.model):
                 print(said)
-            if previous is not None:
-                self._system.warm_start(stage_run.model, previous)
+            if stage.takes > 1:
+                self._system.warm_start_of_seeds(stage_run.model, previous)
+            elif previous:
+                self._system.warm_start(stage_run.model, previous[0])
             stage_run.train(functools.partial(self._evaluator.validation, stage), watch)
             trained[stage.name] = stage_run.summary()
             print(self._describe_training(stage, trained[stage.name]))
-            previous = model = stage_run.model
+            model = stage_run.model
+            previous = [model]
         return model, trained
 
     def _place(self, stage: Stage) -> str:
@@ -307,30 +309,40 @@ class Experiment:
         return f"{stage.name}: {said}"
 
     @functools.cached_property
-    def _taken_model(self) -> StageModel:
-        """The pre-trained run's model that the last stage starts from.
+    def _taken_models(self) -> list[StageModel]:
+        """The pre-trained run's model, or those of its seeds, that the last stage starts from.
+
+        Empty if no run stands for the stages before.
 
         Raises:
-          RunError: the run cannot stand for the stages before the last.
+          RunError: the run cannot stand for them, or there must be one.
         """
-        run = self._taken_over
+        run, takes = self._taken_over, self._stages[-1].takes
         if run is None:
-            raise RunError("the run takes nothing over from a pre-trained one (--pretrained).")
+            if takes == 1:
+                return []
+            raise RunError(
+                f"stage {self._stages[-1].name} takes the models of {takes} seeds, trained before "
+                f"on these data: train the stages before it with --seeds={takes}, and name the "
+                "folder of these runs by --pretrained."
+            )
         if len(self._stages) == 1:
             raise RunError(
                 f"{run.folder.path}: the configuration has the stage {self._stages[0].name} alone, "
                 "which takes nothing over from a pre-trained run."
             )
         run.check_system(self._system.name)
-        kept, taken = (run.folder.metrics() or {}).get("served_stage"), self._stages[-2].name
-        if self._stages[-1].is_fitted and kept not in (None, taken):
-            raise RunError(
-                f"{run.folder.path}: the run has kept its model of {kept}, which validated better, "
-                f"where stage {self._stages[-1].name} takes that of {taken}; ask for the stages up "
-                f"to {kept} alone."
-            )
+        taken = self._stages[-2]
+        for folder in (run.folder, *run.other_seeds):
+            kept = (folder.metrics() or {}).get("served_stage")
+            if self._stages[-1].is_fitted and kept not in (None, taken.name):
+                raise RunError(
+                    f"{folder.path}: the run has kept its model of {kept}, which validated better, "
+                    f"where stage {self._stages[-1].name} takes that of {taken.name}; ask for the "
+                    f"stages up to {kept} alone."
+                )
         with run.naming_differences(self._config):
-            return self._model_of(self._stages[-2], run.folder)
+            return [self._model_of(taken, each) for each in (run.folder, *run.other_seeds)]
 
     def _model_of(
         self, stage: Stage, folder: RunFolder, data: DataSource | None = None

@@ -23,10 +23,12 @@ class PretrainedRun:
         stage starts from its own best epoch here and is trained. None where the data are the same:
         then the run stands for all stages but the last, which alone is trained. It may be of
         another target then, if its stage before the last is shared by all targets.
+      other_seeds: the files of like runs by other seeds, if the last stage takes several models.
     """
 
     folder: RunFolder
     data: DataSource | None = None
+    other_seeds: tuple[RunFolder, ...] = ()
 
     def check_system(self, name: str) -> None:
         """Raises RunError if it is a run of another system than the one of this name."""

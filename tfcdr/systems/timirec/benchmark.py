@@ -50,12 +50,11 @@ class TiMiRecBenchmark(Benchmark):
             invoke=_recbole,
             stages=("pretrain",),
             settings={"model": ("SASRec",)},
-            fields={"ensemble_members": (1,)},
         ),
         Peer(
             name="pytorch",
             program="launchers.benchmarking.peers.timirec_pytorch",
             invoke=_pytorch,
-            fields={"variant": ("timirec",), "ensemble_members": (1,)},
+            fields={"variant": ("timirec",)},
         ),
     )

@@ -47,6 +47,8 @@ class TiMiRecConfig:
       from_scratch: trains the second stage alone, from a random start.
       blend_neighbours: adds a last stage, which blends the model of the last trained stage with
         item neighbours, as strongly as validation chooses; see `tfcdr.ranking.neighbours.blend`.
+      ensemble_members: seeds whose trained models are blended, by the mean of their scores; those
+        of a run with as many seeds that was there before (`--pretrained`).
       history_domains: items of a history: "all" domains' or the "target" domain's alone.
       own_share: share of a history's places that is kept for the target's own items, with
         history_domains=all: so many of the latest at least, however many items of other domains
@@ -66,8 +68,6 @@ class TiMiRecConfig:
       extractor_dropout: share of units that training drops of the extractor's embeddings and of
         what each half of its transformer layer adds; the paper drops none.
       projection_dropout: share of units that training drops between these layers.
-      ensemble_members: models that learn side by side, each from a start of its own, and rank by
-        the mean of their scores; 1 is the paper's one model. Time and memory grow alike.
       temperature: tau of the distillation; smaller sharpens both distributions.
       loss: of the ranking, one of `tfcdr.ranking.item_loss`; the paper's is "bpr_softmax".
         "softmax" compares with all items, "sampled_softmax" with a sample that a batch shares.
@@ -98,6 +98,7 @@ class TiMiRecConfig:
     stages: str = "all"
     from_scratch: bool = False
     blend_neighbours: bool = False
+    ensemble_members: int = 1
     history_domains: str = "all"
     own_share: float = 0.0
     cold_history: str = "held_out"
@@ -110,7 +111,6 @@ class TiMiRecConfig:
     extractor_dropout: float = 0.0
     layers: int = 1
     projection_dropout: float = 0.5
-    ensemble_members: int = 1
     temperature: float = 1.0
     loss: str = "bpr_softmax"
     negatives: int = 1
@@ -153,6 +153,11 @@ class TiMiRecConfig:
             raise ValueError(
                 "transformer_layer must be false for variant=comirec; ComiRec with a transformer "
                 "layer is variant=timirec with stages=pretrain. Received: True."
+            )
+        if self.ensemble_members > 1 and not self.blend_neighbours:
+            raise ValueError(
+                "ensemble_members must be 1 without blend_neighbours, whose stage takes the models "
+                f"of several seeds. Received: {self.ensemble_members}."
             )
         if self.from_scratch and not self.has_finetuning:
             raise ValueError(

@@ -24,11 +24,6 @@ from tfcdr.systems.timirec.benchmark import TiMiRecBenchmark
 from tfcdr.systems.timirec.config import TiMiRecConfig
 from tfcdr.systems.timirec.model import FinetuningModel, InterestModel, PretrainingModel
 
-# The model of a stage that is trained.
-_Trained = InterestModel | RankingEnsemble[InterestModel]
-# Between the seeds of an ensemble's members, so that no other run's seed is among them.
-_SEED_STEP = 1 << 20
-
 
 class TiMiRec(RankingSystem):
     """Extracting several interests from a history, then weighting them as the target would."""
@@ -72,7 +67,12 @@ class TiMiRec(RankingSystem):
         )
         tries = blend.tries(config.history_domains == "all")
         blended = dataclasses.replace(
-            pretrain, name="blend", training=None, epochs=tries, patience=tries
+            pretrain,
+            name="blend",
+            training=None,
+            epochs=tries,
+            patience=tries,
+            takes=config.ensemble_members,
         )
         wanted = {
             "pretrain": not config.from_scratch,
@@ -83,26 +83,27 @@ class TiMiRec(RankingSystem):
 
     def build(
         self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int
-    ) -> _Trained | NeighbourBlend:
+    ) -> InterestModel | NeighbourBlend:
         histories = data.vocabulary(self.history_space(config))
         targets = data.vocabulary("target")
         if stage == "blend":
             transfers = config.history_domains == "all"
             of_space = self.history_space(config), histories.size, targets.counts
             neighbours = NeighbourModel(NeighbourOptions(), *of_space, transfers)
-            trained = self.build(self.stages(config)[-2].name, config, data, seed)
+            before = self.stages(config)[-2].name
+            members = [
+                self.build(before, config, data, seed) for _ in range(config.ensemble_members)
+            ]
+            trained = RankingEnsemble(members) if len(members) > 1 else members[0]
             return NeighbourBlend(trained, neighbours, data.max_length)
         rows, has_trained = histories.size + 1, histories.counts > 0
         kind = PretrainingModel if stage == "pretrain" else FinetuningModel
-        sizes = data.max_length, rows, targets.size
         try:
-            members = [
-                kind(config, *sizes, seed + member * _SEED_STEP, targets.counts, has_trained)
-                for member in range(config.ensemble_members)
-            ]
+            return kind(
+                config, data.max_length, rows, targets.size, seed, targets.counts, has_trained
+            )
         except ValueError as error:
             raise RunError(f"--timirec.*: {error}") from error
-        return RankingEnsemble(members) if len(members) > 1 else members[0]
 
     def optimizers(
         self, stage: str, config: TiMiRecConfig
@@ -119,26 +120,28 @@ class TiMiRec(RankingSystem):
     def history_space(self, config: TiMiRecConfig) -> str:
         return "joint" if config.history_domains == "all" else "target"
 
-    def warm_start(self, model: _Trained | NeighbourBlend, previous: _Trained) -> None:
+    def warm_start(self, model: InterestModel | NeighbourBlend, previous: InterestModel) -> None:
         """Copies the extractor; the predictor keeps its fresh start. A blend takes the whole."""
         if isinstance(model, NeighbourBlend):
             model.model.set_weights(previous.get_weights())
             return
-        for member, before in zip(_members(model), _members(previous), strict=True):
-            member.extractor.set_weights(before.extractor.get_weights())
+        model.extractor.set_weights(previous.extractor.get_weights())
+
+    def warm_start_of_seeds(self, model: NeighbourBlend, previous: Sequence[InterestModel]) -> None:
+        """Takes the whole of each."""
+        for member, trained in zip(model.model.members, previous, strict=True):
+            member.set_weights(trained.get_weights())
 
     def named_rows(
-        self, config: TiMiRecConfig, model: _Trained, data: DataSource
+        self, config: TiMiRecConfig, model: InterestModel, data: DataSource
     ) -> Sequence[NamedRows]:
-        """The extractor's items and, in fine-tuning, the predictor's; of each member."""
+        """The extractor's items and, in fine-tuning, the predictor's."""
         names = [NO_ITEM, *whole_names(data.vocabulary(self.history_space(config)))]
-        rows = []
-        for member in _members(model):
-            rows.append(NamedRows(member.extractor.item_embedding.embeddings, names))
-            if isinstance(member, FinetuningModel):
-                # The last row is the release's, which nothing reads.
-                of_predictor = member.predictor.item_embedding.embeddings
-                rows.append(NamedRows(of_predictor, [*names, "NOT READ"]))
+        rows = [NamedRows(model.extractor.item_embedding.embeddings, names)]
+        if isinstance(model, FinetuningModel):
+            # The last row is the release's, which nothing reads.
+            of_predictor = model.predictor.item_embedding.embeddings
+            rows.append(NamedRows(of_predictor, [*names, "NOT READ"]))
         return rows
 
     def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
@@ -148,26 +151,22 @@ class TiMiRec(RankingSystem):
     def report_sections(
         self,
         config: TiMiRecConfig,
-        model: _Trained | NeighbourBlend,
+        model: InterestModel | NeighbourBlend,
         data: DataSource,
         names: Names,
     ) -> Sequence[Section]:
         """Shows the interests of some test users and how much each counts.
 
-        An ensemble's are those of its first member.
+        Of several models whose mean ranks, those of the first.
         """
         stage = self.stages(config)[-1]
         trained = model.model if isinstance(model, NeighbourBlend) else model
-        members = _members(trained)
+        members = trained.members if isinstance(trained, RankingEnsemble) else [trained]
         drawn = report.sections(stage, members[0], data, self.history_space(config), names)
         if len(members) == 1:
             return drawn
         whose = f"Of the first of {len(members)} models whose mean ranks. "
         return [section._replace(reading=whose + section.reading) for section in drawn]
-
-
-def _members(model: _Trained) -> Sequence[InterestModel]:
-    return model.members if isinstance(model, RankingEnsemble) else [model]
 
 
 def _is_no_bias(variable: tf.Variable) -> bool:

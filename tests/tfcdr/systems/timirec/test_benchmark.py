@@ -59,5 +59,3 @@ def test_which_work_a_peer_does(name, stage, variant, does):
     config = dataclasses.replace(CONFIG, variant=variant, transformer_layer=variant == "timirec")
     (peer,) = (peer for peer in TiMiRec.benchmark.peers if peer.name == name)
     assert peer.does_work_of(stage, config) == does
-    # A peer is one model.
-    assert not peer.does_work_of(stage, dataclasses.replace(config, ensemble_members=3))

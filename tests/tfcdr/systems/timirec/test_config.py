@@ -19,6 +19,7 @@ from tfcdr.systems.timirec.config import TiMiRecConfig
         ("interests", 0),
         ("layers", 0),
         ("ensemble_members", 0),
+        ("ensemble_members", 3),  # without a blend
         ("temperature", 0.0),
         ("temperature", float("nan")),
         ("negatives", 0),

@@ -31,7 +31,7 @@ OPTIONS = EvaluationOptions(
 )
 
 
-def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False, pretrained=None):
+def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False, pretrained=None, seed=0):
     run_folder = RunFolder(folder)
     run_folder.claim({"system": "timirec", "data_fingerprint": MemoryData.fingerprint})
     experiment = Experiment(
@@ -40,7 +40,7 @@ def run(folder, config=CONFIG, jit_compile=False, mixed_precision=False, pretrai
         data=MemoryData(),
         folder=run_folder,
         options=OPTIONS,
-        seed=0,
+        seed=seed,
         jit_compile=jit_compile,
         mixed_precision=mixed_precision,
         pretrained=pretrained,
@@ -230,6 +230,31 @@ def test_a_blend_is_a_last_stage_that_a_killed_run_finishes(tmp_path):
     found = RunFolder(tmp_path / "pretrained")
     found.finish({**found.metrics(), "served_stage": "another"})
     with pytest.raises(RunError, match="has kept its model of another"):
+        run(tmp_path / "rejected", config, pretrained=taken)
+
+
+def test_a_blend_takes_the_models_of_several_seeds(tmp_path):
+    alone = dataclasses.replace(
+        CONFIG, stages="pretrain", pretrain_epochs=1, history_domains="target"
+    )
+    config = dataclasses.replace(alone, blend_neighbours=True, ensemble_members=2)
+    with pytest.raises(RunError, match="stage blend takes the models of 2 seeds, trained before"):
+        run(tmp_path / "nothing", config)
+    trained = [run(tmp_path / f"{seed}", alone, seed=seed) for seed in (0, 1)]
+    first, second = (RunFolder(tmp_path / name, writable=False) for name in "01")
+    taken = PretrainedRun(first, other_seeds=(second,))
+    whole, metrics = run(tmp_path / "whole", config, pretrained=taken)
+    blend = whole.best_model()
+    for member, (experiment, _) in zip(blend.model.members, trained, strict=True):
+        for ours, theirs in zip(
+            member.get_weights(), experiment.best_model().get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    assert whole.evaluate(blend)["test"] == metrics["test"]
+    # A seed whose run has kept another model cannot be blended.
+    second = RunFolder(second.path)
+    second.finish({**second.metrics(), "served_stage": "another"})
+    with pytest.raises(RunError, match="1: the run has kept its model of another"):
         run(tmp_path / "rejected", config, pretrained=taken)
 
 
