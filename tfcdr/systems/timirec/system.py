@@ -145,7 +145,17 @@ class TiMiRec(RankingSystem):
         return rows
 
     def without_transfer(self, config: TiMiRecConfig) -> TiMiRecConfig:
-        """Reads histories of the target domain alone."""
+        """Reads histories of the target domain alone.
+
+        Raises:
+          RunError: the models of several seeds, which read more, are taken over.
+        """
+        if config.ensemble_members > 1:
+            raise RunError(
+                f"--timirec.ensemble_members={config.ensemble_members}: one model of the target "
+                "alone is no fair comparison with the mean of several; compare the run of the "
+                "seeds, or use launchers/compare.py."
+            )
         return dataclasses.replace(config, history_domains="target", own_share=0.0)
 
     def report_sections(

@@ -251,6 +251,8 @@ def test_a_blend_takes_the_models_of_several_seeds(tmp_path):
         ):
             np.testing.assert_array_equal(ours, theirs)
     assert whole.evaluate(blend)["test"] == metrics["test"]
+    with pytest.raises(RunError, match="no fair comparison"):
+        TiMiRec().without_transfer(config)
     # A seed whose run has kept another model cannot be blended.
     second = RunFolder(second.path)
     second.finish({**second.metrics(), "served_stage": "another"})
