@@ -86,7 +86,8 @@ def train(
       compare_no_transfer: also trains the same model on the target alone and says whether the
         transfer helped.
       pretrained: folder of a run whose stages but the last are taken over; or, if it is of other
-        data, from which every stage starts.
+        data, from which every stage starts. Where the last stage takes the models of several seeds,
+        the folder of their runs.
       report: draws the run, in `workdir`/report.
       export: exports the model for TensorFlow Serving, to `workdir`/export.
       seed: of weights, order and draws.

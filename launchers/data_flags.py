@@ -190,7 +190,7 @@ def _beam_options() -> list[str]:
         if not option.startswith("--"):
             raise program.FlagError(
                 f"--beam_options={option}: write Beam's options as Beam does, as in "
-                "--beam_options=--runner=DirectRunner."
+                "--beam_options=--runner=FlinkRunner."
             )
     if options and _ENGINE.value != "beam":
         raise program.FlagError("--beam_options has no meaning without --engine=beam.")

@@ -85,6 +85,20 @@ def folders(workdir: pathlib.Path) -> dict[str, RunFolder]:
     return {target: RunFolder(target_folder(workdir, target)) for target in targets}
 
 
+def trainings(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the folders of several seeds' runs, or the one folder of a run with one seed.
+
+    Raises:
+      RunError: there is no run, or not all of its seeds are finished.
+    """
+    whole = RunFolder(workdir)
+    if not whole.config().get("several_seeds"):
+        return [workdir]
+    metrics = whole.finished_metrics()
+    first = metrics if "seeds" in metrics else next(iter(metrics["targets"].values()))
+    return [seed_folder(workdir, seed) for seed in first["seeds"]]
+
+
 def export(
     workdir: str | pathlib.Path,
     runs: Mapping[str, FinishedRun],

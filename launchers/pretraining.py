@@ -9,7 +9,6 @@ from data_pipelines.prepared.interaction_source import InteractionSource
 from data_pipelines.prepared.reading import Source, reopen
 from launchers import finished_run
 from launchers.run_data import source_of
-from launchers.run_folders import seed_folders
 from tfcdr.errors import RunError
 from tfcdr.runs.pretrained_run import PretrainedRun
 from tfcdr.runs.run_folder import RunFolder
@@ -32,20 +31,27 @@ def of_target(
       RunError: there is no run, its data are gone, or it has too few or too many seeds.
       DataError: its data are damaged.
     """
-    if stages[-1].takes == 1:
-        return _of_seed(path, stages, target, source)
-    paths = seed_folders(path) if RunFolder(path).config().get("several_seeds") else [path]
-    if len(paths) != stages[-1].takes:
+    last = stages[-1]
+    if last.takes == 1:
+        return _of_run(path, stages, target, source)
+    paths = finished_run.trainings(path)
+    if len(paths) != last.takes:
         raise RunError(
-            f"{path}: {len(paths)} seeds, where stage {stages[-1].name} takes the models of "
-            f"{stages[-1].takes}; train with --seeds={stages[-1].takes}, or take as many as there "
-            "are."
+            f"{path}: stage {last.name} takes the models of {last.takes} seeds, of which there "
+            f"are {len(paths)}; take as many as there are, or train with --seeds={last.takes}."
         )
-    runs = [_of_seed(each, stages, target, source) for each in paths]
+    runs = [_of_run(each, stages, target, source) for each in paths]
+    for run in runs:
+        run.folder.finished_metrics()
+        if run.data is not None:
+            raise RunError(
+                f"{run.folder.path}: has read other data, or read them otherwise, where stage "
+                f"{last.name} takes models of these."
+            )
     return dataclasses.replace(runs[0], other_seeds=tuple(run.folder for run in runs[1:]))
 
 
-def _of_seed(
+def _of_run(
     path: pathlib.Path, stages: Sequence[Stage], target: str, source: Source
 ) -> PretrainedRun:
     found = finished_run.folders(path)

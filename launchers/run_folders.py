@@ -11,12 +11,6 @@ def seed_folder(workdir: pathlib.Path, seed: int) -> pathlib.Path:
     return workdir / f"{_SEED}{seed}"
 
 
-def seed_folders(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the folders of the seeds' runs that are there, by their seeds."""
-    found = {path.name.removeprefix(_SEED): path for path in workdir.glob(f"{_SEED}*")}
-    return [found[seed] for seed in sorted((seed for seed in found if seed.isdigit()), key=int)]
-
-
 def target_folder(workdir: pathlib.Path, target: str) -> pathlib.Path:
     """Returns the folder of one target's run."""
     return workdir / f"{_TARGET}{target}"

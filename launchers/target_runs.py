@@ -286,7 +286,7 @@ def _settings(
         "data_fingerprint": source.fingerprint,
         "shared_fingerprint": source.shared_fingerprint,
         "reading": source.settings,
-        "pretrained": _path(pretrained.folder.path) if pretrained else "",
+        "pretrained": _taken_from(pretrained),
     }
 
 
@@ -404,6 +404,12 @@ def _pretrained(wish: Wish, target: str, source: Source) -> PretrainedRun | None
         return None
     stages = wish.system.stages(wish.config)
     return pretraining.of_target(pathlib.Path(wish.pretrained), stages, target, source)
+
+
+def _taken_from(pretrained: PretrainedRun | None) -> str | list[str]:
+    """Returns the path of the run that another takes over; of several seeds all of them."""
+    paths = [_path(folder.path) for folder in pretrained.folders] if pretrained else [""]
+    return paths if len(paths) > 1 else paths[0]
 
 
 def _path(folder: str | pathlib.Path) -> str:

@@ -46,7 +46,8 @@ _PRETRAINED = flags.DEFINE_string(
     "Folder of a run of the same system. On the same data, its best epochs stand for all stages "
     "but the last, which alone is trained; it may be of another target, where targets share what "
     "is pre-trained. On other data, such as the log of the day before, each stage starts from its "
-    "best epoch there, items and users by their names, and is trained.",
+    "best epoch there, items and users by their names, and is trained. Where the last stage takes "
+    "the models of several seeds, the folder of their runs.",
 )
 _STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -109,6 +110,11 @@ def _wish() -> Wish:
         raise program.FlagError(
             "--mixed_precision: TensorFlow cannot scale losses with --strategy=parameter_server; "
             "leave one of the two out."
+        )
+    if _SEEDS.value > 1 and wish.system.stages(wish.config)[-1].takes > 1:
+        raise program.FlagError(
+            "--seeds: the models are those of the seeds that --pretrained names, and their mean "
+            "is the same with each; leave it out."
         )
     baseline_config = whole_run.without_transfer(wish) if presentation_flags.compares() else None
     return wish._replace(baseline_config=baseline_config, pretrained=_PRETRAINED.value)

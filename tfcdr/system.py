@@ -140,7 +140,7 @@ class System(abc.ABC, Generic[SourceT]):
         raise NotImplementedError(f"{self.name} has several stages, but no warm_start.")
 
     def warm_start_of_seeds(self, model: StageModel, previous: Sequence[StageModel]) -> None:
-        """Does so where the stage takes the models of several seeds (`Stage.takes`)."""
+        """Copies into a stage's new model the models of several seeds (`Stage.takes`)."""
         raise NotImplementedError(f"{self.name} takes several models, but no warm_start_of_seeds.")
 
     def named_rows(self, config: Any, model: StageModel, data: SourceT) -> Sequence[NamedRows]:

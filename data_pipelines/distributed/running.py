@@ -68,7 +68,7 @@ def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
         reason = str(error).split(" Valid values")[0].rstrip(".")
         raise DataError(
             f"--beam_options=--runner={name}: this runner cannot be used ({reason}); known are "
-            "DirectRunner, FlinkRunner, SparkRunner, PortableRunner and, with "
+            "FlinkRunner, SparkRunner, PortableRunner, DirectRunner and, with "
             "pip install 'apache-beam[gcp]', DataflowRunner; without --runner this machine runs it."
         ) from error
     options = PipelineOptions([f"--runner={name}", *texts])

@@ -12,7 +12,6 @@ from data_pipelines.prepared import history_audit
 from data_pipelines.prepared.history_audit import HistoryTimes, ReadLater
 from launchers import finished_run, ranking_runs
 from launchers.finished_run import FinishedRun
-from launchers.run_folders import seed_folder
 from tfcdr.bar_gain import BarGain
 from tfcdr.distribution.one_device import ONE_DEVICE
 from tfcdr.errors import RunError
@@ -130,7 +129,7 @@ def of_run(workdir: pathlib.Path, data_dir: str | None) -> dict[str, Finding]:
       RunError: there is no finished run, it has none without transfer, or it ranks nothing.
       DataError: the data set is missing or damaged.
     """
-    return of_trainings(_trainings(workdir), data_dir)
+    return of_trainings(finished_run.trainings(workdir), data_dir)
 
 
 def of_trainings(folders: Sequence[pathlib.Path], data_dir: str | None) -> dict[str, Finding]:
@@ -218,15 +217,6 @@ class _Audited:
                 for of in ("bars", "baseline_bars")
             )
         }
-
-
-def _trainings(workdir: pathlib.Path) -> list[pathlib.Path]:
-    config = RunFolder(workdir).config()
-    if not config.get("several_seeds"):
-        return [workdir]
-    metrics = RunFolder(workdir).finished_metrics()
-    first = metrics if "seeds" in metrics else next(iter(metrics["targets"].values()))
-    return [seed_folder(workdir, seed) for seed in first["seeds"]]
 
 
 def _alone(run: FinishedRun, data_dir: str | None) -> FinishedRun:

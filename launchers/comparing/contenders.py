@@ -103,13 +103,22 @@ def settings_of(folder: RunFolder, followed: Sequence[Path] = ()) -> dict[str, A
     """
     config = folder.config()
     settings = {name: config.get(name) for name in ("system", *_SETTINGS)}
-    if settings["pretrained"]:
-        start = RunFolder(Path(settings["pretrained"]), writable=False)
-        followed = [*followed, folder.path.absolute()]
+    followed = [*followed, folder.path.absolute()]
+    found: list[Any] = []
+    for start in _starts(folder):
         if (start.path / "config.json").exists() and start.path not in followed:
             data = start.config().get("data_fingerprint")
-            settings["pretrained"] = {**settings_of(start, followed), "data_fingerprint": data}
-    return settings
+            found.append({**settings_of(start, followed), "data_fingerprint": data})
+        else:
+            found.append(str(start.path))
+    return {**settings, "pretrained": found}
+
+
+def _starts(folder: RunFolder) -> list[RunFolder]:
+    """Returns the runs that a run starts from: none, one, or those of several seeds."""
+    named = folder.config().get("pretrained") or []
+    paths = [named] if isinstance(named, str) else named
+    return [RunFolder(Path(path), writable=False) for path in paths]
 
 
 def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
@@ -149,7 +158,7 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
             Candidate(
                 Contender(name, tuple(of.pop(held_out_ranks.MODEL) for of in chosen)),
                 float(np.mean([of["validation"][options.monitor] for of in metrics])),
-                float(np.mean([_seconds(of) for of in metrics])),
+                float(np.mean([_seconds(run) for run in runs])),
             )
         )
         for scorer, ranks in chosen[0].items():
@@ -185,8 +194,13 @@ def _entry(config: Any, name: str) -> Any:
     return config
 
 
-def _seconds(metrics: dict[str, Any]) -> float:
-    return sum(stage["seconds"] for stage in metrics["stages"].values())
+def _seconds(run: FinishedRun) -> float:
+    """Returns how long a run has trained, with the stages that it takes over from those there."""
+    seconds = {name: of["seconds"] for name, of in run.folder.finished_metrics()["stages"].items()}
+    taken = {stage.name for stage in run.system.stages(run.config)} - set(seconds)
+    theirs = [(start.metrics() or {}).get("stages", {}) for start in _starts(run.folder)]
+    of_taken = [of[name]["seconds"] for of in theirs for name in taken if name in of]
+    return sum(seconds.values()) + sum(of_taken)
 
 
 def _validation(metrics: dict[str, Any], scorer: str, options: EvaluationOptions) -> float:

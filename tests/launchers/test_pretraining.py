@@ -57,16 +57,23 @@ def test_a_stage_that_takes_several_models_takes_them_from_the_seeds(tmp_path):
     )
     run = tmp_path / "run"
     run_in(run, several_seeds=True, seed=9)
+    RunFolder(run).finish({"seeds": [9, 10]})
     for seed in (9, 10):
         run_in(run / f"seed-{seed}", "pretrain", data_fingerprint="all")
+        RunFolder(run / f"seed-{seed}").finish({})
     found = pretraining.of_target(run, stages, "toys", SOURCE)
     assert found == PretrainedRun(
         RunFolder(run / "seed-9"), other_seeds=(RunFolder(run / "seed-10"),)
     )
-    with pytest.raises(RunError, match="seed-9: 1 seeds, where stage blend takes the models of 2"):
+    with pytest.raises(
+        RunError, match="seed-9: stage blend takes the models of 2 seeds, of which there are 1"
+    ):
         pretraining.of_target(run / "seed-9", stages, "toys", SOURCE)
-    run_in(run / "seed-11", "pretrain", data_fingerprint="all")
-    with pytest.raises(RunError, match="run: 3 seeds, where stage blend"):
+    (run / "seed-10" / "metrics.json").unlink()
+    with pytest.raises(RunError, match="seed-10: the run is not finished"):
+        pretraining.of_target(run, stages, "toys", SOURCE)
+    (run / "metrics.json").unlink()
+    with pytest.raises(RunError, match="run: the run is not finished"):
         pretraining.of_target(run, stages, "toys", SOURCE)
 
 

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from launchers import finished_run, several_seeds
+from launchers.comparing import contenders
 from tests.end_to_end import launching
-from tests.end_to_end.launching import SMALL_READING
+from tests.end_to_end.launching import SMALL_READING, SMALL_TIMIREC_RUN
 from tfcdr.errors import RunError
 
 # It trains in no time, and in the same way with any seed.
@@ -76,3 +78,37 @@ def test_runs_of_seeds_and_of_more(small_data, tmp_path):
     assert "several_seeds: True there, None now" in alone.error
     with pytest.raises(RunError, match=f"name one of them, as {workdir / 'seed-3'}"):
         finished_run.folders(workdir)
+
+
+@pytest.mark.slow
+def test_the_mean_of_the_seeds_models_is_blended_served_and_compared(small_data, tmp_path):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    flags = (*SMALL_TIMIREC_RUN, "--timirec.stages=pretrain", f"--data_dir={small_data}")
+    flags = tuple(flag for flag in flags if flag not in ("--report", "--export"))
+    outcome = launching.call("train", *flags, "--seeds=2", f"--workdir={run}")
+    assert outcome.status == 0, outcome.err
+    flags += ("--timirec.blend_neighbours", "--timirec.ensemble_members=2", f"--pretrained={run}")
+    refused = launching.call("train", *flags, "--seeds=2", f"--workdir={whole}")
+    assert "--seeds: the models are those of the seeds that --pretrained names" in refused.error
+    outcome = launching.call("train", *flags, "--export", f"--workdir={whole}")
+    assert outcome.status == 0, outcome.err
+    seeds = [run / f"seed-{seed}" for seed in (0, 1)]
+    assert all(f"pretrain: taken from {seed}" in outcome.out for seed in seeds)
+    settings = json.loads((whole / "config.json").read_text())
+    assert settings["pretrained"] == list(map(str, seeds))
+
+    (loaded,) = finished_run.load(whole).values()
+    history = tf.constant([[0, 0, 0, 0, 0, 0, 0, 1, 2, 3]])
+    user = loaded.model.encode_history(history)
+    scores = loaded.model.score_range(user, 1, loaded.model.num_items)
+    serve = tf.saved_model.load(str(whole / "export" / "1")).signatures["recommend"]
+    names = finished_run.load(whole)[""].source.vocabulary("joint").tokens[:3]
+    answer = serve(history=tf.constant([names]), seen_items=tf.constant([names]))
+    best = float(answer["scores"][0, 0])
+    assert any(best == pytest.approx(float(score), abs=1e-4) for score in scores[0])
+
+    trained = [json.loads((seed / "metrics.json").read_text())["stages"] for seed in seeds]
+    fitted = json.loads((whole / "metrics.json").read_text())["stages"]["blend"]["seconds"]
+    expected = fitted + sum(of["pretrain"]["seconds"] for of in trained)
+    (target,) = contenders.read([str(whole)], None)
+    assert target.candidates[0].seconds == pytest.approx(expected)

@@ -144,7 +144,7 @@ class Experiment:
         if self._taken_over is not None:
             stages = stages[-1:]
             for stage in self._stages[:-1]:
-                for folder in (self._taken_over.folder, *self._taken_over.other_seeds):
+                for folder in self._taken_over.folders:
                     print(f"{stage.name}: taken from {folder.path}")
         for stage in stages:
             stage_run = self._stage_run(stage, self._folder)
@@ -333,7 +333,7 @@ class Experiment:
             )
         run.check_system(self._system.name)
         taken = self._stages[-2]
-        for folder in (run.folder, *run.other_seeds):
+        for folder in run.folders:
             kept = (folder.metrics() or {}).get("served_stage")
             if self._stages[-1].is_fitted and kept not in (None, taken.name):
                 raise RunError(
@@ -342,7 +342,7 @@ class Experiment:
                     f"stages up to {kept} alone."
                 )
         with run.naming_differences(self._config):
-            return [self._model_of(taken, each) for each in (run.folder, *run.other_seeds)]
+            return [self._model_of(taken, each) for each in run.folders]
 
     def _model_of(
         self, stage: Stage, folder: RunFolder, data: DataSource | None = None

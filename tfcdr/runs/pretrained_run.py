@@ -30,6 +30,11 @@ class PretrainedRun:
     data: DataSource | None = None
     other_seeds: tuple[RunFolder, ...] = ()
 
+    @property
+    def folders(self) -> tuple[RunFolder, ...]:
+        """The files of all seeds."""
+        return (self.folder, *self.other_seeds)
+
     def check_system(self, name: str) -> None:
         """Raises RunError if it is a run of another system than the one of this name."""
         found = self.folder.config()["system"]

@@ -148,7 +148,7 @@ class TiMiRec(RankingSystem):
         """Reads histories of the target domain alone.
 
         Raises:
-          RunError: the models of several seeds, which read more, are taken over.
+          RunError: the mean of several models ranks, of which there is no like without transfer.
         """
         if config.ensemble_members > 1:
             raise RunError(
