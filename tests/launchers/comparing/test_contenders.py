@@ -10,8 +10,8 @@ def run(path, seed, pretrained="", width=8, data="toys"):
     path.mkdir()
     settings = {"system": "timirec", "config": {"width": width}, "seed": seed}
     settings |= {"reading": {"targets": ["toys"]}, "mixed_precision": False}
-    settings |= {"data_fingerprint": data, "pretrained": str(pretrained)}
-    (path / "config.json").write_text(json.dumps(settings))
+    settings |= {"data_fingerprint": data, "pretrained": pretrained}
+    (path / "config.json").write_text(json.dumps(settings, default=str))
     return RunFolder(path)
 
 
@@ -39,4 +39,18 @@ def test_runs_that_differ_in_the_seed_are_one_whatever_run_they_started_from(tmp
 def test_a_run_that_has_been_trained_again_from_what_started_from_it_is_told_by_its_path(tmp_path):
     first = run(tmp_path / "first", 0, tmp_path / "second")
     second = settings_of(run(tmp_path / "second", 0, first.path))
-    assert second["pretrained"]["pretrained"] == str(tmp_path / "second")
+    (start,) = second["pretrained"]
+    assert start["pretrained"] == [str(tmp_path / "second")]
+
+
+def test_means_of_other_seeds_are_one_recommender(tmp_path):
+    seeds = [run(tmp_path / str(seed), seed) for seed in range(4)]
+
+    def mean_of(name, runs):
+        return settings_of(run(tmp_path / name, 0, [str(each.path) for each in runs]))
+
+    first, second = mean_of("first", seeds[:2]), mean_of("second", seeds[2:])
+    assert first == second
+    assert mean_of("one", seeds[:1]) != first
+    wider = run(tmp_path / "wider", 4, width=16)
+    assert mean_of("other", [seeds[0], wider]) != first
