@@ -21,12 +21,6 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_ru
 from data_pipelines.distributed.work_folder import WorkFolder
 from data_pipelines.errors import DataError
 
-# What fails on these is no matter of services.
-_LOCAL_RUNNERS = ("directrunner", "fnapirunner")
-# These know all of their options; others pass what Python's Beam does not know on to their job
-# service, which may know it.
-_RUNNERS_WITH_KNOWN_OPTIONS = (*_LOCAL_RUNNERS, "dataflowrunner")
-
 
 class LocalRunner(PipelineRunner):
     """Runs pipelines on this machine, in this process or in several, by Beam's FnApiRunner.
@@ -45,6 +39,11 @@ class LocalRunner(PipelineRunner):
 
 
 _DEFAULT_RUNNER = f"{__name__}.{LocalRunner.__name__}"
+# What fails on these is no matter of services.
+_LOCAL_RUNNERS = (_DEFAULT_RUNNER.lower(), "directrunner", "fnapirunner")
+# These know all of their options; others pass what Python's Beam does not know on to their job
+# service, which may know it.
+_RUNNERS_WITH_KNOWN_OPTIONS = (*_LOCAL_RUNNERS, "dataflowrunner")
 
 
 def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
@@ -56,7 +55,7 @@ def pipeline_options(texts: Sequence[str]) -> PipelineOptions:
     """
     known, unknown = _parse(list(texts))
     name = known.runner or _DEFAULT_RUNNER
-    if unknown and (not known.runner or name.lower() in _RUNNERS_WITH_KNOWN_OPTIONS):
+    if unknown and name.lower() in _RUNNERS_WITH_KNOWN_OPTIONS:
         raise DataError(
             f"--beam_options={unknown[0]}: {known.runner or 'Beam'} has no such option."
         )
@@ -120,7 +119,7 @@ def reporting(options: PipelineOptions) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:
-        if runner == _DEFAULT_RUNNER or runner.lower() in _LOCAL_RUNNERS:
+        if runner.lower() in _LOCAL_RUNNERS:
             raise
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise DataError(

@@ -2,7 +2,7 @@
 
 import glob
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,7 +158,7 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
             Candidate(
                 Contender(name, tuple(of.pop(held_out_ranks.MODEL) for of in chosen)),
                 float(np.mean([of["validation"][options.monitor] for of in metrics])),
-                float(np.mean([_seconds(run) for run in runs])),
+                float(np.mean([_seconds(*each) for each in zip(runs, metrics, strict=True)])),
             )
         )
         for scorer, ranks in chosen[0].items():
@@ -194,9 +194,9 @@ def _entry(config: Any, name: str) -> Any:
     return config
 
 
-def _seconds(run: FinishedRun) -> float:
+def _seconds(run: FinishedRun, metrics: Mapping[str, Any]) -> float:
     """Returns how long a run has trained, with the stages that it takes over from those there."""
-    seconds = {name: of["seconds"] for name, of in run.folder.finished_metrics()["stages"].items()}
+    seconds = {name: of["seconds"] for name, of in metrics["stages"].items()}
     taken = {stage.name for stage in run.system.stages(run.config)} - set(seconds)
     theirs = [(start.metrics() or {}).get("stages", {}) for start in _starts(run.folder)]
     of_taken = [of[name]["seconds"] for of in theirs for name in taken if name in of]

@@ -102,7 +102,7 @@ def test_the_mean_of_the_seeds_models_is_blended_served_and_compared(small_data,
     user = loaded.model.encode_history(history)
     scores = loaded.model.score_range(user, 1, loaded.model.num_items)
     serve = tf.saved_model.load(str(whole / "export" / "1")).signatures["recommend"]
-    names = finished_run.load(whole)[""].source.vocabulary("joint").tokens[:3]
+    names = loaded.source.vocabulary("joint").tokens[:3]
     answer = serve(history=tf.constant([names]), seen_items=tf.constant([names]))
     best = float(answer["scores"][0, 0])
     assert any(best == pytest.approx(float(score), abs=1e-4) for score in scores[0])

@@ -1,4 +1,4 @@
-"""Beam finds out the same thousands of times, which takes half of a small conversion."""
+"""Beam finds out the same thousands of times, where small conversions take most of their time."""
 
 import functools
 import inspect
