@@ -83,10 +83,13 @@ def test_export_answers_what_evaluation_ranks(finished, run):
         np.testing.assert_allclose(answer["scores"][row], scores[row, best], rtol=1e-5)
 
 
-def test_ease_refuses_a_catalogue_that_is_too_large(small_data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "asked", [["--neighbours.kind=ease"], ["--system=timirec", "--timirec.blend_neighbours=ease"]]
+)
+def test_ease_refuses_a_catalogue_that_is_too_large(asked, small_data, tmp_path, monkeypatch):
     monkeypatch.setattr(ease, "MOST_ITEMS", 50)
     where = (f"--data_dir={small_data}", f"--workdir={tmp_path / 'run'}")
-    outcome = launching.call("train", *FLAGS, "--neighbours.kind=ease", *where)
+    outcome = launching.call("train", *FLAGS, *asked, *where)
     assert outcome.status == 1
     assert "a catalogue too large for EASE: it inverts a matrix of all items, 110," in outcome.error
     assert not (tmp_path / "run").exists()

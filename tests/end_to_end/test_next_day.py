@@ -81,7 +81,7 @@ def test_the_next_days_run_starts_from_it_and_is_served_in_its_place(monday, log
     served = monday[0] / "export"
     flags = (
         "--timirec.pretrain_epochs=1",
-        "--timirec.blend_neighbours",
+        "--timirec.blend_neighbours=cosine",
         f"--pretrained={monday[0]}",
         f"--export_dir={served}",
     )

@@ -69,7 +69,7 @@ def test_what_a_stage_has_started_from_must_stay(folder):
 
 
 def test_what_is_fitted_to_a_stage_that_goes_on_is_fitted_again(folder):
-    config = dataclasses.replace(CONFIG, stages="pretrain", blend_neighbours=True)
+    config = dataclasses.replace(CONFIG, stages="pretrain", blend_neighbours="cosine")
     more = dataclasses.replace(config, pretrain_epochs=9, patience=3)
     of_blend = RunFolder(folder.path / "blend")
     of_blend.claim(settings_of(config))

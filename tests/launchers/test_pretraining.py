@@ -53,7 +53,7 @@ def test_of_several_seeds_one_must_be_named(tmp_path):
 
 def test_a_stage_that_takes_several_models_takes_them_from_the_seeds(tmp_path):
     stages = SYSTEMS["timirec"].stages(
-        TiMiRecConfig(stages="pretrain", blend_neighbours=True, ensemble_members=2)
+        TiMiRecConfig(stages="pretrain", blend_neighbours="cosine", ensemble_members=2)
     )
     run = tmp_path / "run"
     run_in(run, several_seeds=True, seed=9)

@@ -10,7 +10,7 @@ from tfcdr.data_source import HistorySource
 from tfcdr.errors import RunError
 from tfcdr.fitted_model import FittedModel
 from tfcdr.ranking.model import RankingModel, RankingQuery
-from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions, choices
+from tfcdr.ranking.neighbours.model import NeighbourModel, choices
 from tfcdr.stage_model import Batch
 
 # How loud the neighbours are beside the model, which validation chooses; 0 leaves the model alone.
@@ -19,22 +19,24 @@ STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _LEAST_SHARE = 1e-4
 
 
-def tries(transfers: bool) -> int:
+def tries(kind: str, transfers: bool) -> int:
     """Returns the epochs of a blend's stage: settings of the neighbours alone, then strengths.
 
     Args:
+      kind: of the neighbours; see `NeighbourOptions`.
       transfers: whether histories hold items of other domains than the ranked one.
     """
-    return len(choices(NeighbourOptions().kind, transfers)) + len(STRENGTHS)
+    return len(choices(kind, transfers)) + len(STRENGTHS)
 
 
 class NeighbourBlend(FittedModel, RankingModel):
     """Ranks by the sum of a model's scores and the neighbours' logarithmic ones.
 
     score_i = m_i + strength * log(share_i + 1e-4), with m_i of the model and share_i the part that
-    item i has of all that the neighbours of a history say. Where m_i are logits of a softmax, that
-    is the logarithm of a product of two distributions, up to what is alike for all items (a
-    logarithmic opinion pool: Genest and Zidek, 1986).
+    item i has of all that the neighbours of a history say for items; what EASE says against one is
+    no part. Where m_i are logits of a softmax, that is the logarithm of a product of two
+    distributions, up to what is alike for all items (a logarithmic opinion pool: Genest and Zidek,
+    1986).
 
     The first epochs try the neighbours' settings, ranking by them alone; the others try strengths
     with the best of these. Both read the same histories. A user is int32 [batch, any]: the bits of
@@ -124,7 +126,8 @@ class NeighbourBlend(FittedModel, RankingModel):
         return self._blended(self.model.score_candidates(own, ids), of_neighbours)
 
     def _blended(self, of_model: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-        return self.model_weight * of_model + self.strength * tf.math.log(shares + _LEAST_SHARE)
+        likely = tf.math.log(tf.nn.relu(shares) + _LEAST_SHARE)
+        return self.model_weight * of_model + self.strength * likely
 
     def _number(self, name: str, value: float) -> tf.Variable:
         initial = tf.keras.initializers.Constant(value)

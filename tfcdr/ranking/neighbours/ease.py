@@ -18,7 +18,7 @@ def check_size(users: int, items: int) -> None:
         raise RunError(
             f"a catalogue too large for EASE: it inverts a matrix of all items, {items:,}, or of "
             f"all users, {users:,}, of which at most {MOST_ITEMS:,} fit; use "
-            "--neighbours.kind=cosine, or name fewer --sources."
+            "cosine in its place, or name fewer --sources."
         )
 
 

@@ -174,12 +174,13 @@ class NeighbourModel(FittedModel, RankingModel):
         return _joined(history, weight)
 
     def shares(self, user: tf.Tensor) -> tf.Tensor:
-        """Scales a batch's users, so that the scores of all items add up to 1, or to 0.
+        """Scales a batch's users, so that all that is said for items adds up to 1, or to 0.
 
-        What the popularity adds to scores is left out of the sum.
+        What EASE says against items, by negative values, and what the popularity adds to scores is
+        left out of the sum.
         """
         history, weight = _apart(user)
-        said = tf.reduce_sum(tf.gather(self.values, history), -1) * weight
+        said = tf.reduce_sum(tf.nn.relu(tf.gather(self.values, history)), -1) * weight
         return _joined(
             history, tf.math.divide_no_nan(weight, tf.reduce_sum(said, 1, keepdims=True))
         )

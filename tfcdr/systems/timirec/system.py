@@ -8,12 +8,14 @@ import tensorflow as tf
 
 from tfcdr import optimizers
 from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
 from tfcdr.ranking import item_loss
 from tfcdr.ranking.ensemble import RankingEnsemble
 from tfcdr.ranking.neighbours import blend
 from tfcdr.ranking.neighbours.blend import NeighbourBlend
+from tfcdr.ranking.neighbours.ease import check_size
 from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions
 from tfcdr.ranking.stage import RankingStage
 from tfcdr.ranking.system import RankingSystem
@@ -34,7 +36,7 @@ class TiMiRec(RankingSystem):
 
     def weighs_events(self, config: TiMiRecConfig) -> bool:
         """A blend's neighbours do."""
-        return config.blend_neighbours
+        return config.has_blend
 
     def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
         histories: dict[str, Any] = {"history_domains": config.history_domains}
@@ -65,21 +67,20 @@ class TiMiRec(RankingSystem):
             batch_size=config.finetune_batch_size,
             epochs=config.finetune_epochs,
         )
-        tries = blend.tries(config.history_domains == "all")
-        blended = dataclasses.replace(
-            pretrain,
-            name="blend",
-            training=None,
-            epochs=tries,
-            patience=tries,
-            takes=config.ensemble_members,
-        )
-        wanted = {
-            "pretrain": not config.from_scratch,
-            "finetune": config.has_finetuning,
-            "blend": config.blend_neighbours,
-        }
-        return tuple(stage for stage in (pretrain, finetune, blended) if wanted[stage.name])
+        wanted = {"pretrain": not config.from_scratch, "finetune": config.has_finetuning}
+        stages = [stage for stage in (pretrain, finetune) if wanted[stage.name]]
+        if config.has_blend:
+            tries = blend.tries(config.blend_neighbours, config.history_domains == "all")
+            blended = dataclasses.replace(
+                pretrain,
+                name="blend",
+                training=None,
+                epochs=tries,
+                patience=tries,
+                takes=config.ensemble_members,
+            )
+            stages.append(blended)
+        return tuple(stages)
 
     def build(
         self, stage: str, config: TiMiRecConfig, data: DataSource, seed: int
@@ -89,7 +90,8 @@ class TiMiRec(RankingSystem):
         if stage == "blend":
             transfers = config.history_domains == "all"
             of_space = self.history_space(config), histories.size, targets.counts
-            neighbours = NeighbourModel(NeighbourOptions(), *of_space, transfers)
+            options = NeighbourOptions(config.blend_neighbours)
+            neighbours = NeighbourModel(options, *of_space, transfers)
             before = self.stages(config)[-2].name
             members = [
                 self.build(before, config, data, seed) for _ in range(config.ensemble_members)
@@ -131,6 +133,16 @@ class TiMiRec(RankingSystem):
         """Takes the whole of each."""
         for member, trained in zip(model.model.members, previous, strict=True):
             member.set_weights(trained.get_weights())
+
+    def check(self, config: TiMiRecConfig, data: DataSource, distribution: Distribution) -> None:
+        """Refuses a blend with EASE on data too large for it.
+
+        Raises:
+          RunError: see `ease.check_size`.
+        """
+        del distribution
+        if config.blend_neighbours == "ease":
+            check_size(data.num_users, data.vocabulary(self.history_space(config)).size)
 
     def named_rows(
         self, config: TiMiRecConfig, model: InterestModel, data: DataSource

@@ -20,20 +20,26 @@ def ensemble(*sizes):
     return RankingEnsemble([PretrainingModel(*sizes) for _ in range(3)])
 
 
-def blended(data, kind=PretrainingModel):
+def blended(data, kind=PretrainingModel, neighbours="cosine"):
     tf.keras.utils.set_random_seed(0)
     items, targets = data.vocabulary("joint").size, data.vocabulary("target")
     trained = kind(CONFIG, LENGTH, items + 1, targets.size)
-    neighbours = NeighbourModel(NeighbourOptions(), "joint", items, targets.counts, transfers=True)
+    options = NeighbourOptions(neighbours)
+    neighbours = NeighbourModel(options, "joint", items, targets.counts, transfers=True)
     return NeighbourBlend(trained, neighbours, LENGTH)
 
 
 @pytest.mark.parametrize(
-    ("kind", "vectors"), [(PretrainingModel, 2), (FinetuningModel, 1), (ensemble, 3 * 2)]
+    ("kind", "vectors", "neighbours"),
+    [
+        (PretrainingModel, 2, "cosine"),
+        (FinetuningModel, 1, "ease"),
+        (ensemble, 3 * 2, "cosine"),
+    ],
 )
-def test_scores_add_up_as_written(kind, vectors, jit_compile):
+def test_scores_add_up_as_written(kind, vectors, neighbours, jit_compile):
     data = MemoryData()
-    blend = blended(data, kind)
+    blend = blended(data, kind, neighbours)
     assert blend.items_at_once == blend.neighbours.items_at_once // vectors
     settings = len(blend.neighbours.settings)
     strength = STRENGTHS.index(2.0)
@@ -45,10 +51,14 @@ def test_scores_add_up_as_written(kind, vectors, jit_compile):
     heard = blend.neighbours.encode_history(HISTORIES)
     said = blend.neighbours.score_range(heard, 1, TARGETS).numpy()
     said = said - blend.neighbours.popularity.numpy()[1:]
-    total = said.sum(1, keepdims=True)
+    # Item by item of a history, what is said for others; EASE says something against some as well.
+    words = blend.neighbours.values.numpy()[heard[..., 0]]
+    assert (words < 0).any() == (neighbours == "ease")
+    weights = heard[..., 1].numpy().view(np.float32)
+    total = (np.maximum(words, 0).sum(-1) * weights).sum(1, keepdims=True)
     assert (total[[0, 2]] > 0).all()
     shares = np.divide(said, total, out=np.zeros_like(said), where=total > 0)
-    shares += blend.neighbours.popularity.numpy()[1:]
+    shares = np.maximum(shares + blend.neighbours.popularity.numpy()[1:], 0)
     own = blend.model.score_range(blend.model.encode_history(HISTORIES), 1, TARGETS)
     np.testing.assert_allclose(score(HISTORIES), own + 2 * np.log(shares + 1e-4), rtol=1e-4)
 
@@ -56,7 +66,7 @@ def test_scores_add_up_as_written(kind, vectors, jit_compile):
 def test_candidates_score_as_the_catalogue_does():
     data = MemoryData()
     blend = blended(data)
-    blend.fit_epoch(data, tries(True) - 1, [0.1] * (tries(True) - 1))
+    blend.fit_epoch(data, tries("cosine", True) - 1, [0.1] * (tries("cosine", True) - 1))
     user = blend.encode_history(HISTORIES)
     ids = np.array([[1, 9, 4], [2, 2, 8], [3, 5, 7]])
     whole = blend.score_range(user, 1, TARGETS).numpy()
@@ -69,7 +79,7 @@ def test_epochs_try_the_neighbours_then_strengths_with_the_best_of_them():
     blend = blended(data)
     settings = blend.neighbours.settings
     scores = []
-    for epoch in range(tries(True)):
+    for epoch in range(tries("cosine", True)):
         figures = blend.fit_epoch(data, epoch, scores)
         # The fifth settings score best; what strengths score has no part in that.
         scores.append(0.5 if epoch == 4 else 0.9 if epoch >= len(settings) else 0.1)

@@ -123,7 +123,7 @@ def test_a_model_without_predictor_shows_its_interests_alone():
 
 
 def test_a_page_says_of_which_member_of_an_ensemble_it_is():
-    config, model, data = build(stages="pretrain", blend_neighbours=True, ensemble_members=2)
+    config, model, data = build(stages="pretrain", blend_neighbours="cosine", ensemble_members=2)
     shown = sections(config, model, data)["interests"]
     assert shown.reading.startswith("Of the first of 2 models")
     first = model.model.members[0]

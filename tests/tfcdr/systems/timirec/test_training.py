@@ -184,7 +184,7 @@ def test_a_blend_is_a_last_stage_that_a_killed_run_finishes(tmp_path):
         stages="pretrain",
         pretrain_epochs=1,
         history_domains="target",
-        blend_neighbours=True,
+        blend_neighbours="cosine",
     )
     whole, metrics = run(tmp_path / "whole", config)
     assert set(metrics["stages"]) == {"pretrain", "blend"}
@@ -196,7 +196,7 @@ def test_a_blend_is_a_last_stage_that_a_killed_run_finishes(tmp_path):
     assert metrics["validation"]["NDCG@5"] == max(scores)
     blend = whole.best_model()
     pretrained, _ = run(
-        tmp_path / "pretrained", dataclasses.replace(config, blend_neighbours=False)
+        tmp_path / "pretrained", dataclasses.replace(config, blend_neighbours="none")
     )
     for ours, theirs in zip(
         blend.model.get_weights(), pretrained.best_model().get_weights(), strict=True
@@ -237,7 +237,7 @@ def test_a_blend_takes_the_models_of_several_seeds(tmp_path):
     alone = dataclasses.replace(
         CONFIG, stages="pretrain", pretrain_epochs=1, history_domains="target"
     )
-    config = dataclasses.replace(alone, blend_neighbours=True, ensemble_members=2)
+    config = dataclasses.replace(alone, blend_neighbours="cosine", ensemble_members=2)
     with pytest.raises(RunError, match="stage blend takes the models of 2 seeds, trained before"):
         run(tmp_path / "nothing", config)
     trained = [run(tmp_path / f"{seed}", alone, seed=seed) for seed in (0, 1)]
@@ -262,4 +262,4 @@ def test_a_blend_takes_the_models_of_several_seeds(tmp_path):
 
 def test_kinds_of_event_weigh_where_neighbours_are_blended():
     assert not TiMiRec().weighs_events(CONFIG)
-    assert TiMiRec().weighs_events(dataclasses.replace(CONFIG, blend_neighbours=True))
+    assert TiMiRec().weighs_events(dataclasses.replace(CONFIG, blend_neighbours="cosine"))
