@@ -87,7 +87,11 @@ def test_the_mean_of_the_seeds_models_is_blended_served_and_compared(small_data,
     flags = tuple(flag for flag in flags if flag not in ("--report", "--export"))
     outcome = launching.call("train", *flags, "--seeds=2", f"--workdir={run}")
     assert outcome.status == 0, outcome.err
-    flags += ("--timirec.blend_neighbours=cosine", "--timirec.ensemble_members=2", f"--pretrained={run}")
+    flags += (
+        "--timirec.blend_neighbours=cosine",
+        "--timirec.ensemble_members=2",
+        f"--pretrained={run}",
+    )
     refused = launching.call("train", *flags, "--seeds=2", f"--workdir={whole}")
     assert "--seeds: the models are those of the seeds that --pretrained names" in refused.error
     outcome = launching.call("train", *flags, "--export", f"--workdir={whole}")

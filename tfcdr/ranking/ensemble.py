@@ -5,7 +5,6 @@ from typing import Generic, TypeVar
 
 import tensorflow as tf
 
-from tfcdr.errors import RunError
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.stage_model import Batch
 
@@ -39,12 +38,6 @@ class RankingEnsemble(RankingModel, Generic[MemberT]):
 
     def encode_history(self, history: tf.Tensor) -> tf.Tensor:
         return tf.stack([member.encode_history(history) for member in self.members], 1)
-
-    def item_factors(self) -> tuple[tf.Tensor, None]:
-        raise RunError(
-            "retrieval=scann searches one vector of an item, of which an ensemble has one for each "
-            "member: use retrieval=brute_force."
-        )
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring items: [batch, M, ...] -> float32 [batch, count]."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfcdr.errors import RunError
 from tfcdr.stage_model import Batch
 
 
@@ -56,9 +57,16 @@ class RankingModel(tf.keras.Model, abc.ABC):
           The user representation that `score_catalogue` and `score_candidates` take.
         """
 
-    @abc.abstractmethod
     def item_factors(self) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Returns item vectors [rows, channels] and biases [rows] or None; row = item id."""
+        """Returns item vectors [rows, channels] and biases [rows] or None; row = item id.
+
+        Raises:
+          RunError: an item has no vector, or several; such a model scores by methods of its own.
+        """
+        raise RunError(
+            f"retrieval=scann searches one vector of each item, which {self.name} has not: use "
+            "retrieval=brute_force."
+        )
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring rows of the item table: [..., channels] -> float32 [..., count].

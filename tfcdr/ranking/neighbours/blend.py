@@ -1,13 +1,12 @@
 """A trained model and item neighbours, blended: a product of what both hold likely."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfcdr.data_source import HistorySource
-from tfcdr.errors import RunError
 from tfcdr.fitted_model import FittedModel
 from tfcdr.ranking.model import RankingModel, RankingQuery
 from tfcdr.ranking.neighbours.model import NeighbourModel, choices
@@ -19,14 +18,14 @@ STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _LEAST_SHARE = 1e-4
 
 
-def tries(kind: str, transfers: bool) -> int:
-    """Returns the epochs of a blend's stage: settings of the neighbours alone, then strengths.
+def tries(kinds: Sequence[str], transfers: bool) -> int:
+    """Returns the epochs of a blend's stage: settings of each kind alone, then strengths.
 
     Args:
-      kind: of the neighbours; see `NeighbourOptions`.
+      kinds: of neighbours; see `NeighbourOptions`.
       transfers: whether histories hold items of other domains than the ranked one.
     """
-    return len(choices(kind, transfers)) + len(STRENGTHS)
+    return sum(len(choices(kind, transfers)) for kind in kinds) + len(STRENGTHS)
 
 
 class NeighbourBlend(FittedModel, RankingModel):
@@ -34,22 +33,24 @@ class NeighbourBlend(FittedModel, RankingModel):
 
     score_i = m_i + strength * log(share_i + 1e-4), with m_i of the model and share_i the part that
     item i has of all that the neighbours of a history say for items; what EASE says against one is
-    no part. Where m_i are logits of a softmax, that is the logarithm of a product of two
-    distributions, up to what is alike for all items (a logarithmic opinion pool: Genest and Zidek,
-    1986).
+    no part. Of several kinds of neighbours it is the mean of their shares. Where m_i are logits of
+    a softmax, that is the logarithm of a product of two distributions, up to what is alike for all
+    items (a logarithmic opinion pool; the mean is a linear one: Genest and Zidek, 1986).
 
-    The first epochs try the neighbours' settings, ranking by them alone; the others try strengths
-    with the best of these. Both read the same histories. A user is int32 [batch, any]: the bits of
-    what the model has of him, then what the neighbours have.
+    The first epochs try the neighbours' settings, ranking by one kind of them alone; the others try
+    strengths with the best settings of each kind. All read the same histories. A user is int32
+    [batch, any]: the bits of what the model has of him, then what the neighbours have.
 
     Attributes:
       model: the trained one, whose weights stay as they are.
-      neighbours: fitted here.
+      neighbours: one of each kind, fitted here.
       items_at_once: how many are best scored together.
     """
 
-    def __init__(self, model: RankingModel, neighbours: NeighbourModel, max_length: int) -> None:
-        """Takes both, which rank the same items by histories of the same ids.
+    def __init__(
+        self, model: RankingModel, neighbours: Sequence[NeighbourModel], max_length: int
+    ) -> None:
+        """Takes all, which rank the same items by histories of the same ids.
 
         Args:
           model: of a stage before; its batches hold what it reads as `history`.
@@ -58,28 +59,43 @@ class NeighbourBlend(FittedModel, RankingModel):
         """
         super().__init__(name="neighbour_blend")
         self.model = model
-        self.neighbours = neighbours
+        self.neighbours: Sequence[NeighbourModel] = list(neighbours)
         self.num_items = model.num_items
         self.own_places = model.own_places
-        of_model = model.encode_history(tf.zeros((1, max_length), tf.int32))
-        self._user_shapes = of_model.shape[1:], tf.TensorShape((max_length, 2))
+        of_model = model.encode_history(tf.zeros((1, max_length), tf.int32)).shape[1:]
+        heard = tf.TensorShape((max_length, 2))
+        self._user_shapes = [of_model, *[heard] * len(neighbours)]
         # Scores by each of several vectors of a user are in memory at once.
-        vectors = math.prod(of_model.shape[1:-1])
-        self.items_at_once = neighbours.items_at_once // vectors
-        # 0 while the neighbours rank alone.
-        self.model_weight = self._number("model_weight", 1.0)
-        self.strength = self._number("strength", 0.0)
+        vectors = math.prod(of_model[:-1])
+        self.items_at_once = neighbours[0].items_at_once // vectors
+        # While one kind of neighbours is tried, 0 for the model and for the other kinds.
+        self.model_weight = self._weight("model_weight", (), 1.0)
+        self.strength = self._weight("strength", (), 0.0)
+        self.kind_weights = self._weight("kind_weights", (len(neighbours),), 1 / len(neighbours))
         self.built = True
 
     def fit_epoch(
         self, data: HistorySource, epoch: int, scores: Sequence[float]
     ) -> dict[str, float]:
-        settings = len(self.neighbours.settings)
-        alone = epoch < settings
-        chosen = epoch if alone else int(np.argmax(scores[:settings]))
-        figures = self.neighbours.fit_epoch(data, chosen, scores[:settings])
-        self.model_weight.assign(0.0 if alone else 1.0)
-        self.strength.assign(1.0 if alone else STRENGTHS[epoch - settings])
+        figures: dict[str, float] = {}
+        kind_weights = np.zeros(len(self.neighbours))
+        ends = np.cumsum([len(neighbours.settings) for neighbours in self.neighbours])
+        with_model = epoch >= ends[-1]
+        for kind, neighbours in enumerate(self.neighbours):
+            first = ends[kind] - len(neighbours.settings)
+            if first <= epoch < ends[kind]:
+                chosen = epoch - first
+            elif with_model:
+                chosen = int(np.argmax(scores[first : ends[kind]]))
+            else:
+                continue
+            kind_weights[kind] = 1
+            settings = neighbours.fit_epoch(data, chosen, scores[first:epoch])
+            of_kind = f"{neighbours.kind}/" if len(self.neighbours) > 1 else ""
+            figures |= {of_kind + name: value for name, value in settings.items()}
+        self.kind_weights.assign(kind_weights / kind_weights.sum())
+        self.model_weight.assign(float(with_model))
+        self.strength.assign(STRENGTHS[epoch - ends[-1]] if with_model else 1.0)
         return {
             **figures,
             "model_weight": float(self.model_weight),
@@ -96,39 +112,40 @@ class NeighbourBlend(FittedModel, RankingModel):
     def _joined(self, user: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
         rows = tf.shape(user)[0]
         user = tf.bitcast(tf.cast(user, tf.float32), tf.int32)
-        heard = self.neighbours.shares(self.neighbours.encode_history(history))
-        return tf.concat([tf.reshape(user, (rows, -1)), tf.reshape(heard, (rows, -1))], 1)
+        heard = [each.shares(each.encode_history(history)) for each in self.neighbours]
+        return tf.concat([tf.reshape(each, (rows, -1)) for each in (user, *heard)], 1)
 
-    def _apart(self, user: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _apart(self, user: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Undoes `_joined`."""
-        of_model, of_neighbours = self._user_shapes
-        sizes = of_model.num_elements(), of_neighbours.num_elements()
-        own, heard = tf.split(user, sizes, 1)
-        own = tf.bitcast(tf.reshape(own, (-1, *of_model)), tf.float32)
-        return own, tf.reshape(heard, (-1, *of_neighbours))
-
-    def item_factors(self) -> tuple[tf.Tensor, None]:
-        raise RunError(
-            "retrieval=scann searches item vectors, which a blend with neighbours has none of: use "
-            "retrieval=brute_force."
-        )
+        parts = tf.split(user, [shape.num_elements() for shape in self._user_shapes], 1)
+        own, *heard = [
+            tf.reshape(part, (-1, *shape))
+            for part, shape in zip(parts, self._user_shapes, strict=True)
+        ]
+        return tf.bitcast(own, tf.float32), heard
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring items: int32 [batch, any] -> float32 [batch, count]."""
-        own, heard = self._apart(user)
-        of_neighbours = self.neighbours.score_range(heard, first, count)
-        return self._blended(self.model.score_range(own, first, count), of_neighbours)
+        return self._blended(user, lambda model, own: model.score_range(own, first, count))
 
     def score_candidates(self, user: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Scores chosen items: int32 [batch, any], int [batch, n] -> float32 [batch, n]."""
+        return self._blended(user, lambda model, own: model.score_candidates(own, ids))
+
+    def _blended(
+        self, user: tf.Tensor, score: Callable[[RankingModel, tf.Tensor], tf.Tensor]
+    ) -> tf.Tensor:
         own, heard = self._apart(user)
-        of_neighbours = self.neighbours.score_candidates(heard, ids)
-        return self._blended(self.model.score_candidates(own, ids), of_neighbours)
+        weights = tf.unstack(self.kind_weights, len(heard))
+        shares = tf.add_n(
+            [
+                weight * tf.nn.relu(score(neighbours, each))
+                for weight, neighbours, each in zip(weights, self.neighbours, heard, strict=True)
+            ]
+        )
+        likely = tf.math.log(shares + _LEAST_SHARE)
+        return self.model_weight * score(self.model, own) + self.strength * likely
 
-    def _blended(self, of_model: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-        likely = tf.math.log(tf.nn.relu(shares) + _LEAST_SHARE)
-        return self.model_weight * of_model + self.strength * likely
-
-    def _number(self, name: str, value: float) -> tf.Variable:
+    def _weight(self, name: str, shape: tuple[int, ...], value: float) -> tf.Variable:
         initial = tf.keras.initializers.Constant(value)
-        return self.add_weight(name, (), initializer=initial, trainable=False)
+        return self.add_weight(name, shape, initializer=initial, trainable=False)

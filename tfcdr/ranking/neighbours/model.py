@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.data_source import HistorySource
-from tfcdr.errors import RunError
 from tfcdr.fitted_model import FittedModel
 from tfcdr.ranking.catalogue_scan import Piece, fold_scores
 from tfcdr.ranking.model import RankingModel, RankingQuery
@@ -83,6 +82,7 @@ class NeighbourModel(FittedModel, RankingModel):
     weight.
 
     Attributes:
+      kind: of the neighbours; see `NeighbourOptions`.
       settings: what each epoch of `fit_epoch` tries.
       items_at_once: how many are best scored together.
     """
@@ -103,6 +103,7 @@ class NeighbourModel(FittedModel, RankingModel):
         """
         super().__init__(name="item_neighbours")
         self.num_items = len(counts)
+        self.kind = options.kind
         self.settings: Sequence[Settings] = choices(options.kind, transfers)
         self._options = options
         self._space = space
@@ -183,12 +184,6 @@ class NeighbourModel(FittedModel, RankingModel):
         said = tf.reduce_sum(tf.nn.relu(tf.gather(self.values, history)), -1) * weight
         return _joined(
             history, tf.math.divide_no_nan(weight, tf.reduce_sum(said, 1, keepdims=True))
-        )
-
-    def item_factors(self) -> tuple[tf.Tensor, None]:
-        raise RunError(
-            "retrieval=scann searches item vectors, which neighbours have none of: use "
-            "retrieval=brute_force."
         )
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:

@@ -9,7 +9,7 @@ from tfcdr.ranking import item_loss
 _CHOICES = {
     "variant": ("timirec", "comirec"),
     "stages": ("all", "pretrain"),
-    "blend_neighbours": ("none", "cosine", "ease"),
+    "blend_neighbours": ("none", "cosine", "ease", "both"),
     "history_domains": ("all", "target"),
     "cold_history": ("held_out", "sources"),
     "untrained_items": ("read", "skipped"),
@@ -46,9 +46,9 @@ class TiMiRecConfig:
       stages: "all" of the variant's stages, or "pretrain" to stop after the extractor. TiMiRec's
         pre-trained extractor with a transformer layer is the paper's ComiRec+.
       from_scratch: trains the second stage alone, from a random start.
-      blend_neighbours: "cosine" or "ease" (for at most 25,000 items or as many users) adds a last
-        stage, which blends the model of the last trained stage with item neighbours of that kind,
-        as strongly as validation chooses; see `tfcdr.ranking.neighbours.blend`.
+      blend_neighbours: "cosine", "ease" (for at most 25,000 items or as many users) or "both" adds
+        a last stage, which blends the model of the last trained stage with item neighbours of that
+        kind, as strongly as validation chooses; see `tfcdr.ranking.neighbours.blend`.
       ensemble_members: seeds whose trained models are blended, by the mean of their scores; those
         of a run with as many seeds that was there before (`--pretrained`).
       history_domains: items of a history: "all" domains' or the "target" domain's alone.
@@ -156,7 +156,7 @@ class TiMiRecConfig:
                 "transformer_layer must be false for variant=comirec; ComiRec with a transformer "
                 "layer is variant=timirec with stages=pretrain. Received: True."
             )
-        if self.ensemble_members > 1 and not self.has_blend:
+        if self.ensemble_members > 1 and not self.blended_kinds:
             raise ValueError(
                 "ensemble_members must be 1 with blend_neighbours=none, for it is the blend that "
                 f"takes the models of several seeds. Received: {self.ensemble_members}."
@@ -168,9 +168,10 @@ class TiMiRecConfig:
             )
 
     @property
-    def has_blend(self) -> bool:
-        """Whether a last stage blends the trained model with item neighbours."""
-        return self.blend_neighbours != "none"
+    def blended_kinds(self) -> tuple[str, ...]:
+        """Kinds of item neighbours with which a last stage blends the trained model."""
+        kinds = {"none": (), "both": ("cosine", "ease")}
+        return kinds.get(self.blend_neighbours, (self.blend_neighbours,))
 
     @property
     def has_finetuning(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcdr import optimizers
-from tfcdr.data_source import DataSource, ViewRequest
+from tfcdr.data_source import DataSource, HistorySource, ViewRequest
 from tfcdr.distribution.one_device import Distribution
 from tfcdr.errors import RunError
 from tfcdr.named_rows import NO_ITEM, NamedRows, whole_names
@@ -36,7 +36,7 @@ class TiMiRec(RankingSystem):
 
     def weighs_events(self, config: TiMiRecConfig) -> bool:
         """A blend's neighbours do."""
-        return config.has_blend
+        return bool(config.blended_kinds)
 
     def stages(self, config: TiMiRecConfig) -> tuple[RankingStage, ...]:
         histories: dict[str, Any] = {"history_domains": config.history_domains}
@@ -69,8 +69,8 @@ class TiMiRec(RankingSystem):
         )
         wanted = {"pretrain": not config.from_scratch, "finetune": config.has_finetuning}
         stages = [stage for stage in (pretrain, finetune) if wanted[stage.name]]
-        if config.has_blend:
-            tries = blend.tries(config.blend_neighbours, config.history_domains == "all")
+        if config.blended_kinds:
+            tries = blend.tries(config.blended_kinds, config.history_domains == "all")
             blended = dataclasses.replace(
                 pretrain,
                 name="blend",
@@ -90,8 +90,10 @@ class TiMiRec(RankingSystem):
         if stage == "blend":
             transfers = config.history_domains == "all"
             of_space = self.history_space(config), histories.size, targets.counts
-            options = NeighbourOptions(config.blend_neighbours)
-            neighbours = NeighbourModel(options, *of_space, transfers)
+            neighbours = [
+                NeighbourModel(NeighbourOptions(kind), *of_space, transfers)
+                for kind in config.blended_kinds
+            ]
             before = self.stages(config)[-2].name
             members = [
                 self.build(before, config, data, seed) for _ in range(config.ensemble_members)
@@ -134,14 +136,14 @@ class TiMiRec(RankingSystem):
         for member, trained in zip(model.model.members, previous, strict=True):
             member.set_weights(trained.get_weights())
 
-    def check(self, config: TiMiRecConfig, data: DataSource, distribution: Distribution) -> None:
+    def check(self, config: TiMiRecConfig, data: HistorySource, distribution: Distribution) -> None:
         """Refuses a blend with EASE on data too large for it.
 
         Raises:
           RunError: see `ease.check_size`.
         """
         del distribution
-        if config.blend_neighbours == "ease":
+        if "ease" in config.blended_kinds:
             check_size(data.num_users, data.vocabulary(self.history_space(config)).size)
 
     def named_rows(

@@ -20,7 +20,7 @@ from tfcdr.systems.timirec.config import TiMiRecConfig
         ("layers", 0),
         ("ensemble_members", 0),
         ("ensemble_members", 3),  # without a blend
-        ("blend_neighbours", "both"),
+        ("blend_neighbours", "all"),
         ("temperature", 0.0),
         ("temperature", float("nan")),
         ("negatives", 0),
