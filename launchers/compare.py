@@ -31,6 +31,12 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the table and the page
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The prepared data set, if it has moved since training."
 )
+_BARS = flags.DEFINE_bool(
+    "bars",
+    True,
+    "Puts most popular and item neighbours beside the runs. --nobars corrects the intervals for "
+    "fewer comparisons.",
+)
 _SEED = 0  # of the bootstrap: the same command gives the same intervals
 
 
@@ -43,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
         raise program.FlagError("--output is missing: name a folder for the table and the page.")
     output = pathlib.Path(_OUTPUT.value)
     parts = []
-    for runs in contenders.read(_RUNS.value, _DATA_DIR.value):
+    for runs in contenders.read(_RUNS.value, _DATA_DIR.value, _BARS.value):
         each = [candidate.contender for candidate in runs.candidates]
         try:
             standings = comparison.compare(each, runs.groups, runs.options.monitor, _SEED)

@@ -53,12 +53,13 @@ class Runs(NamedTuple):
     candidates: list[Candidate]
 
 
-def read(patterns: Sequence[str], data_dir: str | None) -> list[Runs]:
+def read(patterns: Sequence[str], data_dir: str | None, bars: bool = True) -> list[Runs]:
     """Opens finished runs and ranks the test by each.
 
     Args:
       patterns: folders, or patterns of folders as of a shell.
       data_dir: the data set, if it has moved since training.
+      bars: whether what every run is beside is a candidate, too.
 
     Returns:
       The runs of each target.
@@ -78,7 +79,7 @@ def read(patterns: Sequence[str], data_dir: str | None) -> list[Runs]:
             name = target or ",".join(ranking_runs.interactions_of(run).roles.targets)
             recommender = json.dumps(settings_of(run.folder), sort_keys=True)
             by_target.setdefault(name, {}).setdefault(recommender, []).append(run)
-    return [_of_target(target, list(runs.values())) for target, runs in by_target.items()]
+    return [_of_target(target, list(runs.values()), bars) for target, runs in by_target.items()]
 
 
 def _folders(patterns: Sequence[str]) -> list[Path]:
@@ -121,7 +122,7 @@ def _starts(folder: RunFolder) -> list[RunFolder]:
     return [RunFolder(Path(path), writable=False) for path in paths]
 
 
-def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
+def _of_target(target: str, contenders: list[list[FinishedRun]], bars: bool) -> Runs:
     """Ranks the test by every run of one target."""
     first = contenders[0][0]
     data = first.source.prepared.fingerprint
@@ -161,7 +162,7 @@ def _of_target(target: str, contenders: list[list[FinishedRun]]) -> Runs:
                 float(np.mean([_seconds(*each) for each in zip(runs, metrics, strict=True)])),
             )
         )
-        for scorer, ranks in chosen[0].items():
+        for scorer, ranks in chosen[0].items() if bars else ():
             if scorer not in beside or len(ranks.row) > len(beside[scorer].contender.ranks[0].row):
                 validation = _validation(metrics[0], scorer, options)
                 beside[scorer] = Candidate(Contender(scorer, (ranks,)), validation, 0.0)

@@ -15,9 +15,9 @@ from tests.end_to_end import launching
 def compare(tmp_path):
     """Runs compare.py."""
 
-    def run(*runs, output=tmp_path / "comparison"):
+    def run(*runs, flags=(), output=tmp_path / "comparison"):
         named = ",".join(map(str, runs))
-        return launching.forked("compare", f"--runs={named}", f"--output={output}")
+        return launching.forked("compare", *flags, f"--runs={named}", f"--output={output}")
 
     return run
 
@@ -59,6 +59,13 @@ def test_two_systems_stand_side_by_side(compare, finished, finished_timirec, tmp
     assert list(whole.index[:2]) == ["peterrec", "timirec"]
     assert len(set(whole["users"])) == 1
     assert "One seed each" in outcome.out
+    assert f"{100 - 5 / 3:.2f} % interval" in table.columns
+
+    # Without bars there is one comparison.
+    compare(finished[0], finished_timirec[0], flags=["--nobars"])
+    table = pd.read_csv(tmp_path / "comparison" / "comparison.csv")
+    assert list(table[table["group"] == "all"]["recommender"]) == ["peterrec", "timirec"]
+    assert "95 % interval" in table.columns
 
 
 def test_runs_on_other_data_are_refused_with_both_fingerprints(compare, finished, tmp_path):

@@ -88,7 +88,7 @@ def test_the_mean_of_the_seeds_models_is_blended_served_and_compared(small_data,
     outcome = launching.call("train", *flags, "--seeds=2", f"--workdir={run}")
     assert outcome.status == 0, outcome.err
     flags += (
-        "--timirec.blend_neighbours=cosine",
+        "--timirec.blend_neighbours=both",
         "--timirec.ensemble_members=2",
         f"--pretrained={run}",
     )

@@ -184,7 +184,7 @@ def test_a_blend_is_a_last_stage_that_a_killed_run_finishes(tmp_path):
         stages="pretrain",
         pretrain_epochs=1,
         history_domains="target",
-        blend_neighbours="cosine",
+        blend_neighbours="both",
     )
     whole, metrics = run(tmp_path / "whole", config)
     assert set(metrics["stages"]) == {"pretrain", "blend"}
