@@ -34,8 +34,8 @@ _DATA_DIR = flags.DEFINE_string(
 _BARS = flags.DEFINE_bool(
     "bars",
     True,
-    "Puts most popular and item neighbours beside the runs. --nobars corrects the intervals for "
-    "fewer comparisons.",
+    "Puts most popular and item neighbours beside the runs, as what could be served, too. --nobars "
+    "leaves them out, and corrects the intervals for the runs alone.",
 )
 _SEED = 0  # of the bootstrap: the same command gives the same intervals
 
@@ -51,6 +51,11 @@ def main(argv: Sequence[str]) -> None:
     parts = []
     for runs in contenders.read(_RUNS.value, _DATA_DIR.value, _BARS.value):
         each = [candidate.contender for candidate in runs.candidates]
+        if len(each) == 1:
+            raise RunError(
+                f"{runs.target}: --nobars leaves nothing beside {each[0].name}; runs that differ "
+                "in the seed alone are one recommender."
+            )
         try:
             standings = comparison.compare(each, runs.groups, runs.options.monitor, _SEED)
         except ValueError as error:

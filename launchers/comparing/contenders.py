@@ -53,7 +53,7 @@ class Runs(NamedTuple):
     candidates: list[Candidate]
 
 
-def read(patterns: Sequence[str], data_dir: str | None, bars: bool = True) -> list[Runs]:
+def read(patterns: Sequence[str], data_dir: str | None, bars: bool) -> list[Runs]:
     """Opens finished runs and ranks the test by each.
 
     Args:
@@ -162,14 +162,14 @@ def _of_target(target: str, contenders: list[list[FinishedRun]], bars: bool) -> 
                 float(np.mean([_seconds(*each) for each in zip(runs, metrics, strict=True)])),
             )
         )
-        for scorer, ranks in chosen[0].items() if bars else ():
+        for scorer, ranks in chosen[0].items():
             if scorer not in beside or len(ranks.row) > len(beside[scorer].contender.ranks[0].row):
                 validation = _validation(metrics[0], scorer, options)
                 beside[scorer] = Candidate(Contender(scorer, (ranks,)), validation, 0.0)
     groups = ranking_runs.system_of(first, _COMPARED).row_groups(
         ranking_runs.interactions_of(first)
     )
-    return Runs(target, options, groups, [*candidates, *beside.values()])
+    return Runs(target, options, groups, [*candidates, *(beside.values() if bars else ())])
 
 
 def _names(runs: Sequence[FinishedRun]) -> list[str]:

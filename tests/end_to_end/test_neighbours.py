@@ -92,6 +92,7 @@ def test_ease_refuses_a_catalogue_that_is_too_large(asked, small_data, tmp_path,
     outcome = launching.call("train", *FLAGS, *asked, *where)
     assert outcome.status == 1
     assert "a catalogue too large for EASE: it inverts a matrix of all items, 110," in outcome.error
+    assert f"use {asked[-1].removesuffix('ease')}cosine" in outcome.error
     assert not (tmp_path / "run").exists()
 
 

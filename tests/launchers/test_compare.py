@@ -61,7 +61,9 @@ def test_two_systems_stand_side_by_side(compare, finished, finished_timirec, tmp
     assert "One seed each" in outcome.out
     assert f"{100 - 5 / 3:.2f} % interval" in table.columns
 
-    # Without bars there is one comparison.
+    # Without bars there is one comparison, or none.
+    alone = compare(finished[0], flags=["--nobars"])
+    assert "--nobars leaves nothing beside peterrec" in alone.error
     compare(finished[0], finished_timirec[0], flags=["--nobars"])
     table = pd.read_csv(tmp_path / "comparison" / "comparison.csv")
     assert list(table[table["group"] == "all"]["recommender"]) == ["peterrec", "timirec"]

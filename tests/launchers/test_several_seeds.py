@@ -114,5 +114,5 @@ def test_the_mean_of_the_seeds_models_is_blended_served_and_compared(small_data,
     trained = [json.loads((seed / "metrics.json").read_text())["stages"] for seed in seeds]
     fitted = json.loads((whole / "metrics.json").read_text())["stages"]["blend"]["seconds"]
     expected = fitted + sum(of["pretrain"]["seconds"] for of in trained)
-    (target,) = contenders.read([str(whole)], None)
+    (target,) = contenders.read([str(whole)], None, bars=True)
     assert target.candidates[0].seconds == pytest.approx(expected)

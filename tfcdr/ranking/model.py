@@ -61,10 +61,11 @@ class RankingModel(tf.keras.Model, abc.ABC):
         """Returns item vectors [rows, channels] and biases [rows] or None; row = item id.
 
         Raises:
-          RunError: an item has no vector, or several; such a model scores by methods of its own.
+          RunError: an item has no vector, or several; such a model writes `score_range` and
+            `score_candidates`.
         """
         raise RunError(
-            f"retrieval=scann searches one vector of each item, which {self.name} has not: use "
+            f"{self.name} has no single vector of each item, which retrieval=scann searches: use "
             "retrieval=brute_force."
         )
 

@@ -53,5 +53,5 @@ def test_held_out_rows_are_read_as_histories_are():
 
 
 def test_has_no_single_vector_of_an_item_to_search():
-    with pytest.raises(RunError, match="which ensemble has not: use retrieval=brute_force"):
+    with pytest.raises(RunError, match="ensemble has no single vector of each item"):
         ensemble_of(PretrainingModel).item_factors()

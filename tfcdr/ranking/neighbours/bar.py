@@ -67,9 +67,6 @@ class AskedLike(RankingModel):
     def encode_history(self, history: tf.Tensor) -> tf.Tensor:
         return self._neighbours.encode_history(history)
 
-    def item_factors(self) -> tuple[tf.Tensor, tf.Tensor | None]:
-        return self._neighbours.item_factors()
-
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         return self._neighbours.score_range(user, first, count)
 

@@ -32,10 +32,11 @@ class NeighbourBlend(FittedModel, RankingModel):
     """Ranks by the sum of a model's scores and the neighbours' logarithmic ones.
 
     score_i = m_i + strength * log(share_i + 1e-4), with m_i of the model and share_i the part that
-    item i has of all that the neighbours of a history say for items; what EASE says against one is
-    no part. Of several kinds of neighbours it is the mean of their shares. Where m_i are logits of
-    a softmax, that is the logarithm of a product of two distributions, up to what is alike for all
-    items (a logarithmic opinion pool; the mean is a linear one: Genest and Zidek, 1986).
+    item i has of all that the neighbours of a history say for items, less what EASE says against
+    it, and 0 at the least. Of several kinds of neighbours it is the mean of their shares. Where m_i
+    are logits of a softmax and shares add up to 1, as item neighbours' do, that is the logarithm of
+    a product of two distributions, up to what is alike for all items (a logarithmic opinion pool;
+    the mean is a linear one: Genest and Zidek, 1986).
 
     The first epochs try the neighbours' settings, ranking by one kind of them alone; the others try
     strengths with the best settings of each kind. All read the same histories. A user is int32
@@ -65,9 +66,9 @@ class NeighbourBlend(FittedModel, RankingModel):
         of_model = model.encode_history(tf.zeros((1, max_length), tf.int32)).shape[1:]
         heard = tf.TensorShape((max_length, 2))
         self._user_shapes = [of_model, *[heard] * len(neighbours)]
-        # Scores by each of several vectors of a user are in memory at once.
-        vectors = math.prod(of_model[:-1])
-        self.items_at_once = neighbours[0].items_at_once // vectors
+        # Scores by each of several vectors of a user and by each kind are in memory at once.
+        arrays = math.prod(of_model[:-1]) + len(neighbours) - 1
+        self.items_at_once = neighbours[0].items_at_once // arrays
         # While one kind of neighbours is tried, 0 for the model and for the other kinds.
         self.model_weight = self._weight("model_weight", (), 1.0)
         self.strength = self._weight("strength", (), 0.0)
@@ -83,16 +84,17 @@ class NeighbourBlend(FittedModel, RankingModel):
         with_model = epoch >= ends[-1]
         for kind, neighbours in enumerate(self.neighbours):
             first = ends[kind] - len(neighbours.settings)
+            of_kind = scores[first : ends[kind]]
             if first <= epoch < ends[kind]:
                 chosen = epoch - first
             elif with_model:
-                chosen = int(np.argmax(scores[first : ends[kind]]))
+                chosen = int(np.argmax(of_kind))
             else:
                 continue
             kind_weights[kind] = 1
-            settings = neighbours.fit_epoch(data, chosen, scores[first:epoch])
-            of_kind = f"{neighbours.kind}/" if len(self.neighbours) > 1 else ""
-            figures |= {of_kind + name: value for name, value in settings.items()}
+            settings = neighbours.fit_epoch(data, chosen, of_kind)
+            member = f"[{neighbours.kind}]" if len(self.neighbours) > 1 else ""
+            figures |= {name + member: value for name, value in settings.items()}
         self.kind_weights.assign(kind_weights / kind_weights.sum())
         self.model_weight.assign(float(with_model))
         self.strength.assign(STRENGTHS[epoch - ends[-1]] if with_model else 1.0)

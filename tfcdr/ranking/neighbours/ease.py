@@ -12,13 +12,19 @@ MOST_ITEMS = 25_000
 _ITEMS_AT_ONCE = 512
 
 
-def check_size(users: int, items: int) -> None:
-    """Raises RunError if neither users nor items are few enough to invert their matrix."""
+def check_size(users: int, items: int, flag: str) -> None:
+    """Raises RunError if neither users nor items are few enough to invert their matrix.
+
+    Args:
+      users: whose interactions train.
+      items: of the histories.
+      flag: that asked for EASE and can ask for item neighbours (cosine) instead.
+    """
     if min(users, items) > MOST_ITEMS:
         raise RunError(
             f"a catalogue too large for EASE: it inverts a matrix of all items, {items:,}, or of "
             f"all users, {users:,}, of which at most {MOST_ITEMS:,} fit; use "
-            "cosine in its place, or name fewer --sources."
+            f"{flag}=cosine, or read fewer domains."
         )
 
 
@@ -27,7 +33,8 @@ def regression_weights(
 ) -> NeighbourTables:
     """Fits B = I - P diag(1 / diag P), P = (X^T X + ridge I)^-1, and keeps its largest weights.
 
-    The smaller of two matrices is inverted, of the items or of the users: by Woodbury's identity
+    The smaller of two matrices is inverted, of the items or of the users, whose size
+    `check_size` bounds: by Woodbury's identity
     P = (I - X^T (X X^T + ridge I)^-1 X) / ridge.
 
     Args:
@@ -36,13 +43,9 @@ def regression_weights(
       ridge: lambda, above 0.
       width: K, weights that are kept of an item.
 
-    Raises:
-      RunError: see `check_size`.
-
     Source: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, eq. 8.
     """
     users, items = matrix.shape
-    check_size(users, items)
     tables = NeighbourTables.empty(items, width)
     by_users = users < items
     square = (matrix @ matrix.T if by_users else matrix.T @ matrix).toarray(order="C")

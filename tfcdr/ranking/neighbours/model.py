@@ -178,7 +178,7 @@ class NeighbourModel(FittedModel, RankingModel):
         """Scales a batch's users, so that all that is said for items adds up to 1, or to 0.
 
         What EASE says against items, by negative values, and what the popularity adds to scores is
-        left out of the sum.
+        left out of the sum. An item's share is what then comes out as its score.
         """
         history, weight = _apart(user)
         said = tf.reduce_sum(tf.nn.relu(tf.gather(self.values, history)), -1) * weight

@@ -85,4 +85,4 @@ class Neighbours(RankingSystem):
             )
         if config.kind == "ease":
             items = data.vocabulary(self.history_space(config)).size
-            check_size(data.num_users, items)
+            check_size(data.num_users, items, "--neighbours.kind")

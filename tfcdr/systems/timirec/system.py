@@ -144,7 +144,8 @@ class TiMiRec(RankingSystem):
         """
         del distribution
         if "ease" in config.blended_kinds:
-            check_size(data.num_users, data.vocabulary(self.history_space(config)).size)
+            items = data.vocabulary(self.history_space(config)).size
+            check_size(data.num_users, items, "--timirec.blend_neighbours")
 
     def named_rows(
         self, config: TiMiRecConfig, model: InterestModel, data: DataSource

@@ -24,11 +24,11 @@ def blended(data, kind=PretrainingModel, neighbours=("cosine",)):
     tf.keras.utils.set_random_seed(0)
     items, targets = data.vocabulary("joint").size, data.vocabulary("target")
     trained = kind(CONFIG, LENGTH, items + 1, targets.size)
-    heard = [
+    kinds = [
         NeighbourModel(NeighbourOptions(each), "joint", items, targets.counts, transfers=True)
         for each in neighbours
     ]
-    return NeighbourBlend(trained, heard, LENGTH)
+    return NeighbourBlend(trained, kinds, LENGTH)
 
 
 def shares(neighbours):
@@ -43,6 +43,10 @@ def shares(neighbours):
     total = (np.maximum(words, 0).sum(-1) * weights).sum(1, keepdims=True)
     assert (total[[0, 2]] > 0).all()
     of_item = np.divide(said, total, out=np.zeros_like(said), where=total > 0)
+    if neighbours.kind == "cosine":
+        np.testing.assert_allclose(of_item.sum(1), [1, 0, 1], atol=1e-5)
+    else:
+        assert (np.maximum(of_item, 0).sum(1) < 1).all()
     return np.maximum(of_item + popularity, 0)
 
 
@@ -57,7 +61,8 @@ def shares(neighbours):
 def test_scores_add_up_as_written(kind, vectors, neighbours, jit_compile):
     data = MemoryData()
     blend = blended(data, kind, neighbours)
-    assert blend.items_at_once == blend.neighbours[0].items_at_once // vectors
+    arrays = vectors + len(neighbours) - 1
+    assert blend.items_at_once == blend.neighbours[0].items_at_once // arrays
     before = tries(neighbours, True) - len(STRENGTHS)
     blend.fit_epoch(data, before + STRENGTHS.index(2.0), [0.1] * (before + 2))
     score = tf.function(
@@ -71,8 +76,10 @@ def test_scores_add_up_as_written(kind, vectors, neighbours, jit_compile):
 
 def test_candidates_score_as_the_catalogue_does():
     data = MemoryData()
-    blend = blended(data)
-    blend.fit_epoch(data, tries(["cosine"], True) - 1, [0.1] * (tries(["cosine"], True) - 1))
+    kinds = ["cosine", "ease"]
+    blend = blended(data, neighbours=kinds)
+    last = tries(kinds, True) - 1
+    blend.fit_epoch(data, last, [0.1] * last)
     user = blend.encode_history(HISTORIES)
     ids = np.array([[1, 9, 4], [2, 2, 8], [3, 5, 7]])
     whole = blend.score_range(user, 1, TARGETS).numpy()
@@ -102,12 +109,12 @@ def test_epochs_try_each_kind_alone_then_strengths_with_the_best_of_each():
                 epoch : epoch + 1
             ]
         expected = {
-            f"{one.kind}/{name}": getattr(chosen, name)
+            f"{name}[{one.kind}]": getattr(chosen, name)
             for one, chosen in tried
             for name in ("decay", "other_weight")
         }
         assert expected.items() <= figures.items()
-        assert len({name.split("/")[0] for name in figures} & {"cosine", "ease"}) == len(tried)
+        assert sum(name.startswith("decay[") for name in figures) == len(tried)
         if epoch < before:
             (one, _) = tried[0]
             alone = one.score_range(one.encode_history(HISTORIES), 1, TARGETS).numpy()
@@ -124,7 +131,7 @@ def test_a_resumed_epoch_needs_none_of_those_before():
     scores = [0.1, 0.3, *[0.2] * sum(len(each.settings) for each in one.neighbours)]
     last = len(scores)
     for epoch in range(last):
-        one.fit_epoch(data, epoch, scores)
+        one.fit_epoch(data, epoch, scores[:epoch])
     for blend in (one, other):
         blend.fit_epoch(data, last, scores)
     np.testing.assert_array_equal(one.encode_history(HISTORIES), other.encode_history(HISTORIES))
@@ -145,5 +152,5 @@ def test_strength_0_is_the_model_alone():
 
 
 def test_has_no_vectors_to_search():
-    with pytest.raises(RunError, match="which neighbour_blend has not: use retrieval=brute_force"):
+    with pytest.raises(RunError, match="neighbour_blend has no single vector of each item"):
         blended(MemoryData()).item_factors()

@@ -95,10 +95,10 @@ def test_what_counts_more_is_a_cosine_of_weights():
 
 
 def test_ease_refuses_what_it_cannot_invert():
-    ease.check_size(10**7, 25_000)
-    ease.check_size(25_000, 10**7)
-    with pytest.raises(RunError, match=r"a catalogue too large for EASE.* 25,001.* 30,000"):
-        ease.check_size(30_000, 25_001)
+    ease.check_size(10**7, 25_000, "--kind")
+    ease.check_size(25_000, 10**7, "--kind")
+    with pytest.raises(RunError, match=r"too large for EASE.* 25,001.* 30,000.* use --kind=cosine"):
+        ease.check_size(30_000, 25_001, "--kind")
 
 
 def test_repeated_interactions_count_once():
