@@ -66,9 +66,9 @@ class NeighbourBlend(FittedModel, RankingModel):
         of_model = model.encode_history(tf.zeros((1, max_length), tf.int32)).shape[1:]
         heard = tf.TensorShape((max_length, 2))
         self._user_shapes = [of_model, *[heard] * len(neighbours)]
-        # Scores by each of several vectors of a user and by each kind are in memory at once.
-        arrays = math.prod(of_model[:-1]) + len(neighbours) - 1
-        self.items_at_once = neighbours[0].items_at_once // arrays
+        # Scores by each of several vectors of a user are in memory at once.
+        vectors = math.prod(of_model[:-1])
+        self.items_at_once = neighbours[0].items_at_once // vectors
         # While one kind of neighbours is tried, 0 for the model and for the other kinds.
         self.model_weight = self._weight("model_weight", (), 1.0)
         self.strength = self._weight("strength", (), 0.0)

@@ -33,9 +33,8 @@ def regression_weights(
 ) -> NeighbourTables:
     """Fits B = I - P diag(1 / diag P), P = (X^T X + ridge I)^-1, and keeps its largest weights.
 
-    The smaller of two matrices is inverted, of the items or of the users, whose size
-    `check_size` bounds: by Woodbury's identity
-    P = (I - X^T (X X^T + ridge I)^-1 X) / ridge.
+    The smaller of two matrices is inverted, of the items or of the users, whose size `check_size`
+    bounds: by Woodbury's identity P = (I - X^T (X X^T + ridge I)^-1 X) / ridge.
 
     Args:
       matrix: X, float32 [users, items], who took what: what it counts, or 0.

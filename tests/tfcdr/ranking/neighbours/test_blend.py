@@ -61,8 +61,7 @@ def shares(neighbours):
 def test_scores_add_up_as_written(kind, vectors, neighbours, jit_compile):
     data = MemoryData()
     blend = blended(data, kind, neighbours)
-    arrays = vectors + len(neighbours) - 1
-    assert blend.items_at_once == blend.neighbours[0].items_at_once // arrays
+    assert blend.items_at_once == blend.neighbours[0].items_at_once // vectors
     before = tries(neighbours, True) - len(STRENGTHS)
     blend.fit_epoch(data, before + STRENGTHS.index(2.0), [0.1] * (before + 2))
     score = tf.function(
