@@ -5,13 +5,13 @@ from typing import Generic, TypeVar
 
 import tensorflow as tf
 
-from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.ranking.model import ModelWithoutVectors, RankingModel, RankingQuery
 from tfcdr.stage_model import Batch
 
 MemberT = TypeVar("MemberT", bound=RankingModel)
 
 
-class RankingEnsemble(RankingModel, Generic[MemberT]):
+class RankingEnsemble(ModelWithoutVectors, Generic[MemberT]):
     """Ranks by the mean of what several trained models of one kind score.
 
     A user is float [batch, M, ...]: what each of M members has of him.

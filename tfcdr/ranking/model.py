@@ -57,17 +57,13 @@ class RankingModel(tf.keras.Model, abc.ABC):
           The user representation that `score_catalogue` and `score_candidates` take.
         """
 
+    @abc.abstractmethod
     def item_factors(self) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns item vectors [rows, channels] and biases [rows] or None; row = item id.
 
         Raises:
-          RunError: an item has no vector, or several; such a model writes `score_range` and
-            `score_candidates`.
+          RunError: see `ModelWithoutVectors`.
         """
-        raise RunError(
-            f"{self.name} has no single vector of each item, which retrieval=scann searches: use "
-            "retrieval=brute_force."
-        )
 
     def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
         """Scores neighbouring rows of the item table: [..., channels] -> float32 [..., count].
@@ -97,3 +93,22 @@ class RankingModel(tf.keras.Model, abc.ABC):
         vectors, bias = self.item_factors()
         scores = tf.einsum("bc,bnc->bn", user, tf.gather(vectors, ids))
         return scores if bias is None else scores + tf.gather(bias, ids)
+
+
+class ModelWithoutVectors(RankingModel):
+    """A model whose items have no vector, or several: it scores by methods of its own."""
+
+    def item_factors(self) -> tuple[tf.Tensor, None]:
+        """Raises RunError: there are none to be searched."""
+        raise RunError(
+            f"{self.name} has no single vector of each item, which retrieval=scann searches: use "
+            "retrieval=brute_force."
+        )
+
+    @abc.abstractmethod
+    def score_range(self, user: tf.Tensor, first: tf.Tensor | int, count: int) -> tf.Tensor:
+        """See `RankingModel.score_range`."""
+
+    @abc.abstractmethod
+    def score_candidates(self, user: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """See `RankingModel.score_candidates`."""

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcdr.data_source import HistorySource
-from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.ranking.model import ModelWithoutVectors, RankingModel, RankingQuery
 from tfcdr.ranking.neighbours.model import NeighbourModel, NeighbourOptions
 from tfcdr.stage_model import Batch
 
@@ -49,7 +49,7 @@ class ItemNeighbours:
         self.is_fitted = True
 
 
-class AskedLike(RankingModel):
+class AskedLike(ModelWithoutVectors):
     """The neighbours, asked what another model is asked: views name interactions their own way."""
 
     def __init__(self, neighbours: NeighbourModel, other: RankingModel) -> None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfcdr.data_source import HistorySource
 from tfcdr.fitted_model import FittedModel
-from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.ranking.model import ModelWithoutVectors, RankingModel, RankingQuery
 from tfcdr.ranking.neighbours.model import NeighbourModel, choices
 from tfcdr.stage_model import Batch
 
@@ -28,7 +28,7 @@ def tries(kinds: Sequence[str], transfers: bool) -> int:
     return sum(len(choices(kind, transfers)) for kind in kinds) + len(STRENGTHS)
 
 
-class NeighbourBlend(FittedModel, RankingModel):
+class NeighbourBlend(FittedModel, ModelWithoutVectors):
     """Ranks by the sum of a model's scores and the neighbours' logarithmic ones.
 
     score_i = m_i + strength * log(share_i + 1e-4), with m_i of the model and share_i the part that

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfcdr.data_source import HistorySource
 from tfcdr.fitted_model import FittedModel
 from tfcdr.ranking.catalogue_scan import Piece, fold_scores
-from tfcdr.ranking.model import RankingModel, RankingQuery
+from tfcdr.ranking.model import ModelWithoutVectors, RankingQuery
 from tfcdr.ranking.neighbours.cosine import Nearness, similar_items
 from tfcdr.ranking.neighbours.ease import regression_weights
 from tfcdr.ranking.neighbours.tables import NeighbourTables, training_matrix
@@ -70,7 +70,7 @@ def choices(kind: str, transfers: bool) -> list[Settings]:
     return [Settings(*each) for each in itertools.product(fits, _DECAYS, others)]
 
 
-class NeighbourModel(FittedModel, RankingModel):
+class NeighbourModel(FittedModel, ModelWithoutVectors):
     """Adds up what the items of a history say of others, as `NeighbourTables` have it.
 
     score_i = sum over the history's items j of decay^(known items behind j) * w_j * value_ji, with
