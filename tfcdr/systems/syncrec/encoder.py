@@ -3,6 +3,7 @@
 Hidden states are float [E, P, B, T, H]: E stacked blocks, each of which reads P tasks' sequences.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,14 @@ class Dropouts(NamedTuple):
 
     hidden: float
     attention: float
+
+
+def gelu(inputs: tf.Tensor) -> tf.Tensor:
+    """Returns x (1 + erf(x / sqrt(2))) / 2, as PyTorch computes it, of float [...].
+
+    TensorFlow's own is by erfc, for which XLA computes both of its branches.
+    """
+    return 0.5 * inputs * (1 + tf.math.erf(inputs * math.sqrt(0.5)))
 
 
 def causal_mask(is_key: tf.Tensor) -> tf.Tensor:
@@ -145,7 +154,7 @@ class FeedForward(tf.keras.layers.Layer):
 
     def call(self, hidden: tf.Tensor, draws: Draws) -> tf.Tensor:
         """[E or 1, P, B, T, H] -> [E, P, B, T, H]; gelu is exact, by erf."""
-        output = self.narrowing(tf.nn.gelu(self.widening(hidden)))
+        output = self.narrowing(gelu(self.widening(hidden)))
         return self.norm(draws.dropout(output, self._dropout, _ROW_AXIS) + hidden)
 
     def of_tokens(self, hidden: tf.Tensor, kinds: tf.Tensor, draws: Draws) -> tf.Tensor:
@@ -162,7 +171,7 @@ class FeedForward(tf.keras.layers.Layer):
         blocks = TokenBlocks(flat, number)
         which = tf.one_hot(blocks.kinds, number, dtype=hidden.dtype)
         inputs = blocks.put(tf.reshape(hidden, (-1, hidden.shape[-1])))
-        widened = tf.nn.gelu(self.widening(inputs, which=which))
+        widened = gelu(self.widening(inputs, which=which))
         output = blocks.take(self.narrowing(widened, which=which))
         output = draws.dropout(tf.reshape(output, hidden.shape), self._dropout, row_axis=0)
         return self.norm(output + hidden, which=tf.one_hot(kinds, number, dtype=hidden.dtype))

@@ -4,6 +4,8 @@ Tensors have the stack in front, [count, ..., width], or 1 there for what all la
 have weights, or 1 there for layers that share them. A batched matrix product does the work of all.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 # What linear kernels and embeddings start from: SPEC section 6.
@@ -57,11 +59,30 @@ class StackedDense(tf.keras.layers.Layer):
             bias = tf.matmul(which, bias)
         # Rows in one dimension: XLA on CPU has a kernel for one batch dimension.
         rows = tf.reshape(inputs, (inputs.shape[0], -1, inputs.shape[-1]))
-        product = tf.matmul(rows, kernel) + tf.expand_dims(bias, 1)
+        product = _with_bias(tf.matmul(rows, kernel), bias)
         count, units = product.shape[0], product.shape[-1]
         shape = tf.concat([[count], tf.shape(inputs)[1:-1], [units]], 0)
         outputs = tf.reshape(product, shape)
         return tf.ensure_shape(outputs, [count, *inputs.shape[1:-1], units])
+
+
+@tf.custom_gradient
+def _with_bias(
+    rows: tf.Tensor, bias: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+    """Adds float [count or 1, units] to every row of float [count, n, units].
+
+    The bias's gradient is a product with ones: XLA on CPU sums over rows at a fifth of that speed.
+    """
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        ones = tf.ones_like(upstream[:, tf.newaxis, :, 0])
+        sums = tf.matmul(ones, upstream)[:, 0]
+        if bias.shape[0] == 1:
+            sums = tf.reduce_sum(sums, 0, keepdims=True)
+        return upstream, sums
+
+    return rows + bias[:, tf.newaxis], gradients
 
 
 class StackedLayerNorm(tf.keras.layers.Layer):
