@@ -1,9 +1,15 @@
 """Self-attention over a history beside a candidate, averaged over the history: SPEC section 3."""
 
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.linear import linear
+
+# Beyond so many numbers XLA on CPU reduces in steps.
+_MOST_AT_ONCE = 32
 
 
 class HistoryAttention(tf.keras.layers.Layer):
@@ -37,8 +43,9 @@ class HistoryAttention(tf.keras.layers.Layer):
         """
         inner = self._heads * self._size
         counts = self._counts(history, lengths, candidate)
-        pooled = tf.matmul(counts, history)
-        total = tf.reduce_sum(counts, 2, keepdims=True)
+        # A column of ones gives what all items count together.
+        with_ones = tf.concat([history, tf.ones_like(history[..., :1])], 2)
+        pooled, total = tf.split(tf.matmul(counts, with_ones), [history.shape[2], 1], 2)
         pooled = tf.concat([pooled, total * candidate[:, tf.newaxis]], 2)
         kernel = tf.reshape(self.key_value.kernel[:, inner:], (-1, self._heads, self._size))
         values = tf.einsum("bhi,ihe->bhe", pooled, kernel)
@@ -48,15 +55,17 @@ class HistoryAttention(tf.keras.layers.Layer):
         """Returns float [batch, heads, T], how much each item counts in the mean of all places."""
         logits = self._logits(history, lengths, candidate)
         # The softmax over keys, axis 2, without a pass that divides.
-        largest = tf.stop_gradient(tf.reduce_max(logits, 2, keepdims=True))
-        unscaled = tf.exp(logits - largest)
-        share = self._shares(history, lengths)[:, tf.newaxis] / tf.reduce_sum(unscaled, 2)
-        return tf.reduce_sum(unscaled * share[:, :, tf.newaxis], 3)
+        largest = tf.stop_gradient(_over_keys(tf.reduce_max, tf.maximum, logits))
+        unscaled = tf.exp(logits - largest[:, :, tf.newaxis])
+        total = _over_keys(tf.reduce_sum, tf.add, unscaled)
+        share = self._shares(history, lengths)[:, tf.newaxis] / total
+        return tf.squeeze(tf.matmul(unscaled, share[..., tf.newaxis]), 3)
 
     def _logits(self, history: tf.Tensor, lengths: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
         """Returns float [batch, heads, keys T, queries T].
 
-        The keys come first, since XLA on CPU reduces over the last axis one number at a time.
+        The keys come first, since XLA on CPU reduces over the last axis one number at a time; what
+        is summed over the queries is a product.
         """
         inner, width = self._heads * self._size, history.shape[1]
         rows = tf.reshape(history, (-1, history.shape[2]))
@@ -80,3 +89,20 @@ class HistoryAttention(tf.keras.layers.Layer):
         if not self._masked:
             return present / width
         return present / tf.cast(tf.maximum(lengths, 1), history.dtype)[:, tf.newaxis]
+
+
+def _over_keys(
+    reduction: Callable[[tf.Tensor, int], tf.Tensor],
+    combination: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    values: tf.Tensor,
+) -> tf.Tensor:
+    """Reduces float [batch, heads, keys, queries] over the keys, some at a time, and then these.
+
+    XLA on CPU makes steps of its own of a longer reduction, which are not joined with what makes
+    its input, nor done for several queries at once.
+    """
+    keys = values.shape[2]
+    sizes = [min(_MOST_AT_ONCE, keys - start) for start in range(0, keys, _MOST_AT_ONCE)]
+    return functools.reduce(
+        combination, [reduction(piece, 2) for piece in tf.split(values, sizes, 2)]
+    )
