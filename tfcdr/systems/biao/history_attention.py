@@ -76,7 +76,11 @@ class HistoryAttention(tf.keras.layers.Layer):
         keys = tf.matmul(rows, self.key_value.kernel[: history.shape[2], :inner])
         shape = (-1, width, self._heads, self._size)
         queries, keys = tf.reshape(queries, shape), tf.reshape(keys, shape)
-        logits = tf.einsum("bkhe,bqhe->bhkq", keys, queries) * self._size**-0.5
+        # One key more than is used: what is as large as its input, XLA on CPU writes over it, and
+        # then takes the exponentials one by one.
+        keys = tf.pad(keys, [[0, 0], [0, 1], [0, 0], [0, 0]])
+        products = tf.einsum("bkhe,bqhe->bhkq", keys, queries)
+        logits = products[:, :, :width] * self._size**-0.5
         if not self._masked:
             return logits
         present = tf.sequence_mask(lengths, width)[:, tf.newaxis, :, tf.newaxis]
