@@ -34,11 +34,11 @@ else:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Counts the cores that this process may use, and one, if there are 4 GiB for each.
+    """Returns one more than the cores that this process may use, if there are 4 GiB for each.
 
-    One more than cores, since tests of clusters wait for each other's processes. XLA keeps every
-    program that it has compiled. xdist itself would count the machine's physical cores, whether
-    this process may use them or not.
+    One more, since tests of clusters wait for each other's processes. XLA keeps every program that
+    it has compiled. xdist itself would count the machine's physical cores, whether this process may
+    use them or not.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(len(os.sched_getaffinity(0)) + 1, memory // 2**32))

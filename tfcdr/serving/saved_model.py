@@ -45,7 +45,10 @@ def write_version(
     served = tf.Module()
     served.resources = list(resources)
     served.weights = captured_variables(signatures)
-    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+    # Nobody differentiates what is served: gradients that layers write themselves stay behind.
+    options = tf.saved_model.SaveOptions(
+        namespace_whitelist=["Scann"], experimental_custom_gradients=False
+    )
     try:
         export_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=export_dir) as folder:

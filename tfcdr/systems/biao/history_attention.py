@@ -8,8 +8,8 @@ import tensorflow as tf
 from tfcdr.systems.biao.config import BiaoConfig
 from tfcdr.systems.biao.linear import linear
 
-# Beyond so many numbers XLA on CPU reduces in steps.
-_MOST_AT_ONCE = 32
+# Beyond so many XLA on CPU reduces in steps of its own.
+_MOST_KEYS_AT_ONCE = 32
 
 
 class HistoryAttention(tf.keras.layers.Layer):
@@ -52,20 +52,22 @@ class HistoryAttention(tf.keras.layers.Layer):
         return self.output_projection(tf.reshape(values, (-1, inner)))
 
     def _counts(self, history: tf.Tensor, lengths: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
-        """Returns float [batch, heads, T], how much each item counts in the mean of all places."""
+        """Returns float [batch, heads, T], how much each item counts in the mean of all places.
+
+        What is summed over the queries, the last axis, is a product.
+        """
         logits = self._logits(history, lengths, candidate)
         # The softmax over keys, axis 2, without a pass that divides.
-        largest = tf.stop_gradient(_over_keys(tf.reduce_max, tf.maximum, logits))
+        largest = tf.stop_gradient(_reduced_over_keys(tf.reduce_max, tf.maximum, logits))
         unscaled = tf.exp(logits - largest[:, :, tf.newaxis])
-        total = _over_keys(tf.reduce_sum, tf.add, unscaled)
+        total = _reduced_over_keys(tf.reduce_sum, tf.add, unscaled)
         share = self._shares(history, lengths)[:, tf.newaxis] / total
         return tf.squeeze(tf.matmul(unscaled, share[..., tf.newaxis]), 3)
 
     def _logits(self, history: tf.Tensor, lengths: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
         """Returns float [batch, heads, keys T, queries T].
 
-        The keys come first, since XLA on CPU reduces over the last axis one number at a time; what
-        is summed over the queries is a product.
+        The keys come first, since XLA on CPU reduces over the last axis one number at a time.
         """
         inner, width = self._heads * self._size, history.shape[1]
         rows = tf.reshape(history, (-1, history.shape[2]))
@@ -76,8 +78,8 @@ class HistoryAttention(tf.keras.layers.Layer):
         keys = tf.matmul(rows, self.key_value.kernel[: history.shape[2], :inner])
         shape = (-1, width, self._heads, self._size)
         queries, keys = tf.reshape(queries, shape), tf.reshape(keys, shape)
-        # One key more than is used: what is as large as its input, XLA on CPU writes over it, and
-        # then takes the exponentials one by one.
+        # With a key too many, logits are a slice and smaller than the product: over an input of
+        # their own size XLA on CPU writes exponentials in place, and then computes them one by one.
         keys = tf.pad(keys, [[0, 0], [0, 1], [0, 0], [0, 0]])
         products = tf.einsum("bkhe,bqhe->bhkq", keys, queries)
         logits = products[:, :, :width] * self._size**-0.5
@@ -95,18 +97,18 @@ class HistoryAttention(tf.keras.layers.Layer):
         return present / tf.cast(tf.maximum(lengths, 1), history.dtype)[:, tf.newaxis]
 
 
-def _over_keys(
+def _reduced_over_keys(
     reduction: Callable[[tf.Tensor, int], tf.Tensor],
     combination: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     values: tf.Tensor,
 ) -> tf.Tensor:
-    """Reduces float [batch, heads, keys, queries] over the keys, some at a time, and then these.
+    """Reduces float [batch, heads, keys, queries] to [batch, heads, queries].
 
-    XLA on CPU makes steps of its own of a longer reduction, which are not joined with what makes
-    its input, nor done for several queries at once.
+    Some keys at a time, and then these: the steps that XLA on CPU makes of a longer reduction are
+    not joined with what makes its input, nor done for several queries at once.
     """
     keys = values.shape[2]
-    sizes = [min(_MOST_AT_ONCE, keys - start) for start in range(0, keys, _MOST_AT_ONCE)]
+    sizes = [min(_MOST_KEYS_AT_ONCE, keys - start) for start in range(0, keys, _MOST_KEYS_AT_ONCE)]
     return functools.reduce(
         combination, [reduction(piece, 2) for piece in tf.split(values, sizes, 2)]
     )

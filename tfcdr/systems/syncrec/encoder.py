@@ -33,11 +33,12 @@ class Dropouts(NamedTuple):
 
 
 def gelu(inputs: tf.Tensor) -> tf.Tensor:
-    """Returns x (1 + erf(x / sqrt(2))) / 2, as PyTorch computes it, of float [...].
+    """Returns x (1 + erf(x / sqrt(2))) / 2 of float [...], computed in float32, as PyTorch does.
 
     TensorFlow's own is by erfc, for which XLA computes both of its branches.
     """
-    return 0.5 * inputs * (1 + tf.math.erf(inputs * math.sqrt(0.5)))
+    values = tf.cast(inputs, tf.float32)
+    return tf.cast(0.5 * values * (1 + tf.math.erf(values * math.sqrt(0.5))), inputs.dtype)
 
 
 def causal_mask(is_key: tf.Tensor) -> tf.Tensor:
