@@ -1,4 +1,4 @@
-"""Attention over a history as one vector, against attention as SPEC section 3 writes it."""
+"""Attention over a history as one vector, against attention as BIAO SPEC section 3 writes it."""
 
 import numpy as np
 import pytest
